@@ -11,6 +11,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from catalog.errors import OperatorError
+
 FORMAT = 1
 MANIFEST = "manifest.json"
 SERVING_MODEL = "model.tflite"
@@ -18,7 +20,7 @@ KERAS_MODEL = "model.keras"
 REQUIRED_FILES = (SERVING_MODEL, KERAS_MODEL)
 
 
-class BundleError(Exception):
+class BundleError(OperatorError):
     """A bundle that must not serve: says what was expected, what was found, what to do."""
 
 
@@ -168,7 +170,9 @@ def _verify_file(folder: Path, name: str, expected: str) -> None:
     path = folder / name
     # The manifest is data from outside: it must not point out of its own folder.
     if not path.resolve().is_relative_to(folder.resolve()):
-        raise BundleError(f"Expected files inside {folder}, found {name!r}. Do not use this bundle.")
+        raise BundleError(
+            f"Expected files inside {folder}, found {name!r}. Do not use this bundle."
+        )
     if not path.is_file():
         raise BundleError(f"Expected the file {path}, found none. Fetch the bundle again.")
     found = sha256_file(path)

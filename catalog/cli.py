@@ -1,0 +1,67 @@
+"""`tagger`: one command line; each command's module is imported when it is called.
+
+`tagger --help` therefore answers at once, and serving never imports what training needs.
+"""
+
+import importlib
+import sys
+
+import click
+
+from catalog.errors import OperatorError
+
+# name: (module, function, what it does)
+COMMANDS: dict[str, tuple[str, str, str]] = {
+    "up": ("worker.commands.up", "up", "Run everything on this machine until Ctrl-C."),
+    "demo": ("worker.commands.demo", "demo", "Tag 600 real test pictures and show the result."),
+    "enqueue": ("worker.commands.enqueue", "enqueue", "Hand products to the workers."),
+    "status": ("worker.commands.status", "status", "Show the ledger and the queues."),
+    "classify": ("worker.commands.classify", "classify", "Classify files, no queue or database."),
+    "db": ("db.commands", "db", "Look after the database's schema."),
+    "data": ("trainer.commands", "data", "Look at the training data."),
+    "train": ("trainer.commands", "train", "Train a network and write its bundle."),
+    "evaluate": ("trainer.commands", "evaluate", "Measure a bundle on the test set."),
+    "bench": ("worker.commands.bench", "bench", "Measure speed and memory."),
+}
+
+
+class LazyGroup(click.Group):
+    """A group that knows its commands' names and imports only the one that runs."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module, function, _ = COMMANDS[cmd_name]
+        try:
+            command = getattr(importlib.import_module(module), function)
+        except ModuleNotFoundError as missing:
+            if missing.name and missing.name.split(".")[0] in {"keras", "tensorflow", "matplotlib"}:
+                raise click.ClickException(
+                    f"`tagger {cmd_name}` needs the training extra; {missing.name} is not "
+                    "installed. Run `make train-env`, or pip install 'catalog-tagger[train]'."
+                ) from missing
+            raise
+        assert isinstance(command, click.Command)
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, help_) for name, (_, _, help_) in COMMANDS.items()])
+
+    def invoke(self, ctx: click.Context) -> object:
+        try:
+            return super().invoke(ctx)
+        except OperatorError as error:
+            raise click.ClickException(str(error)) from error
+
+
+@click.group(cls=LazyGroup)
+@click.version_option(package_name="catalog-tagger")
+def main() -> None:
+    """Tag fashion product photos, and flag what the model is unsure of."""
+    # Piped into `head`, a reader that goes away is no error of ours.
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")

@@ -1,0 +1,72 @@
+"""The thumbnail that shows a person what the network looked at."""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from catalog.images.model_input import Square
+
+HEAT_SHARE = 0.45
+JPEG_QUALITY = 80
+
+
+def grad_cam(class_map: NDArray[np.floating]) -> NDArray[np.float32]:
+    """One class map (h, w) as the heat map of its class: float32 (h, w), 0-1.
+
+    For a network that ends in class maps and their mean, Grad-CAM at the last feature map is
+    ReLU(class map) up to a factor (Selvaraju et al. 2017, "Grad-CAM generalizes CAM"). A map
+    without a positive value stays all zero.
+    """
+    positive = np.maximum(np.asarray(class_map, np.float32), 0)
+    peak = float(positive.max())
+    return positive / peak if peak > 0 else positive
+
+
+def crop(photo: NDArray[np.uint8], square: Square, size_px: int) -> NDArray[np.uint8]:
+    """The square of the photo that the network saw, uint8 (size_px, size_px, 3) RGB.
+
+    What lies over the photo's edges repeats the edge.
+    """
+    scale = size_px / square.side
+    shrunk = photo
+    if scale < 0.5:
+        # warpAffine samples single pixels: shrink by area first, so that nothing flickers.
+        factor = scale * 2
+        shape = (max(1, round(photo.shape[1] * factor)), max(1, round(photo.shape[0] * factor)))
+        shrunk = np.asarray(cv2.resize(photo, shape, interpolation=cv2.INTER_AREA), np.uint8)
+    zoom_x = scale * photo.shape[1] / shrunk.shape[1]
+    zoom_y = scale * photo.shape[0] / shrunk.shape[0]
+    # Pixel centres: output x + 0.5 = (input x + 0.5) * zoom - offset.
+    to_square = np.array(
+        [
+            [zoom_x, 0, 0.5 * zoom_x - 0.5 - square.left * scale],
+            [0, zoom_y, 0.5 * zoom_y - 0.5 - square.top * scale],
+        ]
+    )
+    view = cv2.warpAffine(
+        shrunk,
+        to_square,
+        (size_px, size_px),
+        flags=cv2.INTER_LINEAR,
+        borderMode=cv2.BORDER_REPLICATE,
+    )
+    return np.asarray(view, np.uint8)
+
+
+def overlay(view: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """Lay a heat map (h, w), 0-1, over a view, uint8 (size, size, 3) RGB."""
+    size = view.shape[:2][::-1]
+    smooth = np.clip(cv2.resize(heat, size, interpolation=cv2.INTER_CUBIC), 0, 1)
+    colours = cv2.applyColorMap((smooth * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    share = (smooth * HEAT_SHARE)[:, :, None]
+    mixed = view * (1 - share) + cv2.cvtColor(colours, cv2.COLOR_BGR2RGB) * share
+    return np.asarray(mixed + 0.5, np.uint8)
+
+
+def encode_jpeg(picture: NDArray[np.uint8]) -> bytes:
+    """JPEG bytes of a picture, uint8 (H, W, 3) RGB."""
+    bgr = cv2.cvtColor(picture, cv2.COLOR_RGB2BGR)
+    done, data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY])
+    if not done:
+        raise RuntimeError(f"expected OpenCV to encode a picture of shape {picture.shape}")
+    return data.tobytes()

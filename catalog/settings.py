@@ -1,0 +1,149 @@
+"""Every setting, read once from the environment (and a .env file where there is one)."""
+
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AliasChoices, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from catalog.errors import OperatorError
+
+SHIPPED_BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "fashion-mnist"
+
+
+class SettingsError(OperatorError):
+    """A setting that cannot be used: names the variable, its value and what was wanted."""
+
+
+class Settings(BaseSettings):
+    """Settings of every process; README has the same table.
+
+    REDIS_URL and DATABASE_URL keep their usual names; every other variable starts with TAGGER_.
+    """
+
+    model_config = SettingsConfigDict(
+        env_prefix="TAGGER_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    home: Path = Field(Path(".tagger"), description="folder of the embedded state")
+    redis_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("REDIS_URL", "redis_url"),
+        description="broker; unset: the embedded one of `tagger up`",
+    )
+    database_url: str | None = Field(
+        None,
+        validation_alias=AliasChoices("DATABASE_URL", "database_url"),
+        description="SQL database; unset: SQLite in the home folder",
+    )
+    bundle: Path = Field(SHIPPED_BUNDLE, description="folder of the model bundle that serves")
+    allowed_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
+        (Path(),), description="folders that file images may come from, separated by `:`"
+    )
+    allowed_networks: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="private networks that images may be fetched from, separated by `,`"
+    )
+
+    batch_size: int = Field(64, ge=1, le=1024, description="single jobs in a batch at most")
+    flush_interval_s: float = Field(
+        0.25, gt=0, le=60, description="a batch waits no longer than this for more jobs"
+    )
+    chunk_size: int = Field(128, ge=1, le=256, description="jobs in one bulk message")
+    ingest_processes: int = Field(1, ge=1, le=64, description="child processes, queue ingest")
+    bulk_processes: int = Field(1, ge=1, le=64, description="child processes, queue bulk")
+    decode_threads: int = Field(2, ge=1, le=64, description="decoding threads in each child")
+    model_threads: int = Field(1, ge=1, le=64, description="LiteRT threads in each child")
+    prefetch_multiplier: int | None = Field(
+        None, ge=1, description="messages reserved per child; unset: what the batch rule needs"
+    )
+    visibility_timeout_s: int = Field(
+        3600, ge=60, description="the broker re-queues what was not acknowledged for this long"
+    )
+    grace_period_s: int = Field(30, ge=1, description="a stopping worker finishes within this")
+
+    image_bytes_max: int = Field(25_000_000, ge=1, description="larger files are refused")
+    image_pixels_max: int = Field(50_000_000, ge=1, description="larger pictures are refused")
+    fetch_timeout_s: float = Field(20.0, gt=0, description="total time to fetch one picture")
+    connect_timeout_s: float = Field(5.0, gt=0, description="time to connect to an image host")
+    redirects_max: int = Field(5, ge=0, description="redirects followed, each re-checked")
+    connections_max: int = Field(32, ge=1, description="image connections of one child")
+    connections_per_host_max: int = Field(8, ge=1, description="of these to one host")
+
+    thumbnail_size_px: int = Field(128, ge=32, le=512, description="edge of the Grad-CAM overlay")
+    audit_share: float = Field(
+        0.01, ge=0, le=1, description="share of accepted items that a person reviews anyway"
+    )
+
+    @field_validator("allowed_roots", mode="before")
+    @classmethod
+    def _split_roots(cls, value: Any) -> Any:
+        return tuple(filter(None, value.split(":"))) if isinstance(value, str) else value
+
+    @field_validator("allowed_networks", mode="before")
+    @classmethod
+    def _split_networks(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @property
+    def database(self) -> str:
+        """The SQLAlchemy URL in force."""
+        if self.database_url is None:
+            return f"sqlite:///{self.home.absolute() / 'catalog.db'}"
+        # Other tools write postgres:// or postgresql://, which SQLAlchemy gives to psycopg2.
+        for prefix in ("postgres://", "postgresql://"):
+            if self.database_url.startswith(prefix):
+                return "postgresql+psycopg://" + self.database_url.removeprefix(prefix)
+        return self.database_url
+
+    @property
+    def queue_folder(self) -> Path:
+        """Where the embedded broker keeps its append-only file and its socket."""
+        return self.home.absolute() / "queue"
+
+
+def environment(chosen: Settings) -> dict[str, str]:
+    """The variables that give another process, started elsewhere, the same settings."""
+    return {
+        variable(name): _as_text(value)
+        for name, value in chosen.model_dump().items()
+        if value is not None
+    }
+
+
+def read_settings(**overrides: Any) -> Settings:
+    """Read the settings from the environment.
+
+    Raises:
+        SettingsError: a value is not usable; the message names the variable.
+    """
+    try:
+        return Settings(**overrides)
+    except ValidationError as error:
+        raise SettingsError("\n".join(_complaint(problem) for problem in error.errors())) from None
+
+
+@lru_cache(maxsize=1)
+def settings() -> Settings:
+    """The settings of this process, read at the first call."""
+    return read_settings()
+
+
+def variable(field: str) -> str:
+    """The environment variable of a field of Settings."""
+    return field.upper() if field in ("redis_url", "database_url") else f"TAGGER_{field.upper()}"
+
+
+def _as_text(value: object) -> str:
+    if isinstance(value, tuple):
+        separator = ":" if value and isinstance(value[0], Path) else ","
+        return separator.join(map(_as_text, value))
+    return str(value.absolute()) if isinstance(value, Path) else str(value)
+
+
+def _complaint(problem: Any) -> str:
+    place = str(problem["loc"][0]) if problem["loc"] else "?"
+    name = place if place.isupper() else variable(place)
+    return f"{name}={problem['input']!r}: {problem['msg'].lower()}. Correct or unset it."

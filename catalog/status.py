@@ -1,0 +1,14 @@
+"""Where a product stands in the ledger."""
+
+from enum import StrEnum
+
+
+class ProductStatus(StrEnum):
+    """The states of a product; every product is in exactly one."""
+
+    QUEUED = "queued"  # accepted and published, no worker has finished it yet
+    PROCESSING = "processing"  # a worker has counted an attempt and is at work
+    TAGGED = "tagged"  # the model's label was accepted automatically
+    NEEDS_REVIEW = "needs_review"  # tagged, but flagged: a person should look
+    REVIEWED = "reviewed"  # a person decided; no machine changes this
+    FAILED = "failed"  # no label could be had; the failures table says why

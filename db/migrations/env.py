@@ -1,0 +1,24 @@
+"""Alembic's entry: on the connection handed over by db.migrate, or on DATABASE_URL."""
+
+from alembic import context
+from sqlalchemy import Connection
+
+from catalog.settings import settings
+from db.engine import make_engine
+from db.models import Base
+
+
+def run(connection: Connection) -> None:
+    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+    with context.begin_transaction():
+        context.run_migrations()
+
+
+given = context.config.attributes.get("connection")
+if given is not None:
+    run(given)
+else:
+    engine = make_engine(settings().database)
+    with engine.begin() as connection:
+        run(connection)
+    engine.dispose()

@@ -1,0 +1,146 @@
+"""The tables. Timestamps are UTC; constraints live in the schema."""
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    DateTime,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    TypeDecorator,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+from catalog.status import ProductStatus
+
+
+class UtcDateTime(TypeDecorator[datetime]):
+    """A timezone-aware instant: SQLite drops the zone, so it is put back when read."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        if value is not None and value.tzinfo is None:
+            raise ValueError(f"expected a timezone-aware datetime, received {value!r}")
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        if value is None:
+            return None
+        return value.replace(tzinfo=UTC) if value.tzinfo is None else value.astimezone(UTC)
+
+
+# SQLite numbers rows by itself only in a column of exactly the type INTEGER.
+BigId = BigInteger().with_variant(Integer, "sqlite")
+
+
+class Base(DeclarativeBase):
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map = {datetime: UtcDateTime, bytes: LargeBinary}  # noqa: RUF012
+
+
+class Product(Base):
+    """The ledger: one row per product, whatever became of it."""
+
+    __tablename__ = "products"
+    __table_args__ = (
+        CheckConstraint(
+            "status IN ({})".format(", ".join(f"'{status.value}'" for status in ProductStatus)),
+            name="status",
+        ),
+        Index("ix_products_status_queued_at", "status", "queued_at"),
+    )
+
+    id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    image_uri: Mapped[str] = mapped_column(String(2048))
+    declared_label: Mapped[str | None] = mapped_column(String(64))
+    status: Mapped[str] = mapped_column(String(16))
+    attempts: Mapped[int] = mapped_column(default=0)
+    next_attempt_at: Mapped[datetime | None]
+    # No foreign key: taggings point to products, and a ring of two would need deferred checks.
+    current_tagging_id: Mapped[int | None] = mapped_column(BigId)
+    created_at: Mapped[datetime]
+    queued_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class Model(Base):
+    """Every model version that has tagged something."""
+
+    __tablename__ = "models"
+
+    version: Mapped[str] = mapped_column(String(64), primary_key=True)
+    labels: Mapped[list[str]] = mapped_column(JSON)  # the order of every confidences column
+    manifest: Mapped[dict[str, Any]] = mapped_column(JSON)
+    first_used_at: Mapped[datetime]
+
+
+class Tagging(Base):
+    """The model's word on one picture of one product; written once, never changed."""
+
+    __tablename__ = "taggings"
+    __table_args__ = (
+        UniqueConstraint("product_id", "image_sha256", "model_version"),
+        CheckConstraint("confidence >= 0 AND confidence <= 1", name="confidence"),
+        Index("ix_taggings_flagged_confidence", "flagged", "confidence", "id"),
+    )
+
+    id: Mapped[int] = mapped_column(BigId, primary_key=True)
+    product_id: Mapped[str] = mapped_column(ForeignKey("products.id"))
+    image_sha256: Mapped[str] = mapped_column(String(64))
+    model_version: Mapped[str] = mapped_column(ForeignKey("models.version"))
+    label: Mapped[str] = mapped_column(String(32))
+    confidence: Mapped[float]
+    confidences: Mapped[list[float]] = mapped_column(JSON)
+    runner_up: Mapped[str] = mapped_column(String(32))
+    runner_up_confidence: Mapped[float]
+    out_of_taxonomy_score: Mapped[float]
+    flagged: Mapped[bool]
+    reasons: Mapped[list[str]] = mapped_column(JSON)
+    tagged_at: Mapped[datetime]
+
+
+class Thumbnail(Base):
+    """The pictures of a tagging; apart from it, so that scans of taggings stay light."""
+
+    __tablename__ = "thumbnails"
+
+    tagging_id: Mapped[int] = mapped_column(ForeignKey("taggings.id"), primary_key=True)
+    overlay_jpeg: Mapped[bytes]
+    class_map: Mapped[bytes]  # float16 (height, width, classes), row-major
+    class_map_height: Mapped[int]
+    class_map_width: Mapped[int]
+    embedding: Mapped[bytes]  # float16 (d,)
+
+
+class FailureRow(Base):
+    """Dead letters: what could not be tagged, and why."""
+
+    __tablename__ = "failures"
+
+    # The product's id, or `payload:<sha256>` for a message that names no product.
+    subject: Mapped[str] = mapped_column(String(128), primary_key=True)
+    product_id: Mapped[str | None] = mapped_column(ForeignKey("products.id"))
+    reason_code: Mapped[str] = mapped_column(String(32), index=True)
+    detail: Mapped[str] = mapped_column(String(2000))
+    payload: Mapped[str | None] = mapped_column(String(4000))
+    attempts: Mapped[int]
+    failed_at: Mapped[datetime]

@@ -1,0 +1,63 @@
+"""The serving model: LiteRT, no TensorFlow."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from ai_edge_litert.interpreter import Interpreter
+from numpy.typing import NDArray
+
+from catalog.bundle import Bundle
+from catalog.out_of_taxonomy import SCORES
+
+SIGNATURE = "serve"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Predictions:
+    """What the network says of N images.
+
+    confidences: float32 (N, 10), calibrated, rows sum to 1. class_maps: float32 (N, h, w, 10).
+    embedding: float32 (N, d). out_of_taxonomy: float32 (N,), higher is stranger.
+    """
+
+    confidences: NDArray[np.float32]
+    class_maps: NDArray[np.float32]
+    embedding: NDArray[np.float32]
+    out_of_taxonomy: NDArray[np.float32]
+
+
+class Classifier:
+    """One process's copy of the model; not thread-safe, as the interpreter is not."""
+
+    def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
+        self.manifest = bundle.manifest
+        interpreter = Interpreter(model_path=str(bundle.serving_model), num_threads=threads)
+        self._serve: Any = interpreter.get_signature_runner(SIGNATURE)
+        self._score = SCORES[self.manifest.out_of_taxonomy.score]
+        self._score_parameters = _load_parameters(bundle)
+
+    def classify(self, images: NDArray[np.uint8]) -> Predictions:
+        """Classify images, uint8 (N, 28, 28, 1), 0-255, light garment on black."""
+        outputs = self._serve(images=images)
+        logits, embedding = outputs["logits"], outputs["embedding"]
+        return Predictions(
+            confidences=softmax(logits / np.float32(self.manifest.temperature)),
+            class_maps=outputs["class_maps"],
+            embedding=embedding,
+            out_of_taxonomy=self._score(logits, embedding, self._score_parameters),
+        )
+
+
+def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Probabilities, float32 (N, classes), of logits of the same shape."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
+
+
+def _load_parameters(bundle: Bundle) -> dict[str, NDArray[np.float32]]:
+    name = bundle.manifest.out_of_taxonomy.parameters
+    if name is None:
+        return {}
+    with np.load(bundle.folder / name, allow_pickle=False) as arrays:
+        return {key: np.asarray(arrays[key], np.float32) for key in arrays.files}

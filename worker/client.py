@@ -1,0 +1,84 @@
+"""The enqueue client: the ledger first, then the queue.
+
+A product is in the ledger before its message exists, so that a message the broker lost is seen
+to be missing.
+"""
+
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+
+from celery import Celery
+from sqlalchemy import Engine, event
+from sqlalchemy.orm import Session
+
+from catalog.jobs import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT, Job
+from catalog.settings import settings
+from db import ledger
+from db.engine import make_engine, sessions
+
+
+class EnqueueClient:
+    """Accepts products for tagging.
+
+    Give it the engine of your own database if your products live in the same one.
+    """
+
+    def __init__(self, engine: Engine | None = None, app: Celery | None = None) -> None:
+        from worker.app import app as worker_app  # reads no setting until it is used
+
+        self._app = app or worker_app
+        self._sessions = sessions(engine or make_engine(settings().database))
+
+    def enqueue(self, job: Job, session: Session | None = None) -> None:
+        """Accept one product and publish its message.
+
+        With a session, the row joins that session's transaction and the message is published when
+        it commits (and never, if it rolls back).
+        """
+        if session is None:
+            with self._sessions.begin() as own:
+                self.enqueue(job, own)
+            return
+        ledger.accept(session, [job], datetime.now(UTC))
+        event.listen(session, "after_commit", lambda _: self.publish([job]), once=True)
+
+    def enqueue_many(self, jobs: Iterable[Job], *, chunk_size: int | None = None) -> int:
+        """Accept many products and publish them in chunks on the bulk queue; return how many."""
+        accepted = 0
+        for chunk in _chunks(jobs, min(chunk_size or settings().chunk_size, CHUNK_SIZE_MAX)):
+            with self._sessions.begin() as session:
+                ledger.accept(session, chunk, datetime.now(UTC))
+            self.publish_chunk(chunk)
+            accepted += len(chunk)
+        return accepted
+
+    def enqueue_singles(self, jobs: Iterable[Job]) -> int:
+        """Accept many products and publish one ingest message for each; return how many."""
+        accepted = 0
+        for chunk in _chunks(jobs, CHUNK_SIZE_MAX):
+            with self._sessions.begin() as session:
+                ledger.accept(session, chunk, datetime.now(UTC))
+            self.publish(chunk)
+            accepted += len(chunk)
+        return accepted
+
+    def publish(self, jobs: Sequence[Job]) -> None:
+        """Publish one message for each job; their rows must be committed."""
+        with self._app.producer_or_acquire() as producer:
+            for job in jobs:
+                self._app.send_task(
+                    TAG_PRODUCT, kwargs=job.payload(), queue=INGEST_QUEUE, producer=producer
+                )
+
+    def publish_chunk(self, jobs: Sequence[Job]) -> None:
+        """Publish all jobs as one message; their rows must be committed."""
+        payload = {"jobs": [job.payload() for job in jobs]}
+        with self._app.producer_or_acquire() as producer:
+            self._app.send_task(TAG_CHUNK, kwargs=payload, queue=BULK_QUEUE, producer=producer)
+
+
+def _chunks(jobs: Iterable[Job], size: int) -> Iterator[list[Job]]:
+    waiting = iter(jobs)
+    while chunk := list(islice(waiting, size)):
+        yield chunk
