@@ -8,7 +8,7 @@ import io
 import re
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -42,7 +42,7 @@ _DECODERS: Mapping[ImageFormat, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     ImageFormat.AVIF: AvifImagePlugin.AvifImageFile,
 }
 # The rarer codecs of TIFF are the less tested ones; run-length BMP is decoded in slow Python.
-_COMPRESSIONS = {
+_COMPRESSIONS: Mapping[ImageFormat, Container[object]] = {
     ImageFormat.TIFF: {
         "raw", "packbits", "jpeg", "tiff_lzw", "tiff_adobe_deflate", "tiff_deflate",
     },
