@@ -28,12 +28,25 @@ from PIL import (
 
 from catalog.failures import DecodeFailure, FailureCode
 from catalog.images.formats import ImageFormat, sniff
-from catalog.images.guards import check_structure
+from catalog.images.guards import check_structure, too_many_pixels
+from catalog.images.orientation import SIDEWAYS, TURNS, exif_orientation
+
+
+class _Jpeg(JpegImagePlugin.JpegImageFile):
+    """A JPEG whose EXIF block Pillow leaves alone.
+
+    Pillow reads all of it for the resolution in dpi, and warns over every broken tag: common in
+    good photos, and no reason to refuse one.
+    """
+
+    def _read_dpi_from_exif(self) -> None:
+        return
+
 
 # The classes themselves, not Image.open: no other decoder can be reached, and neither Pillow's
 # own size warning (process-wide, at 89 million pixels) nor its list of plugins is involved.
 _DECODERS: Mapping[ImageFormat, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
-    ImageFormat.JPEG: JpegImagePlugin.JpegImageFile,
+    ImageFormat.JPEG: _Jpeg,
     ImageFormat.PNG: PngImagePlugin.PngImageFile,
     ImageFormat.WEBP: WebPImagePlugin.WebPImageFile,
     ImageFormat.GIF: GifImagePlugin.GifImageFile,
@@ -50,17 +63,6 @@ _COMPRESSIONS: Mapping[ImageFormat, Container[object]] = {
 }  # fmt: skip
 _OPAQUE_MODES = {"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"}
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
-_ORIENTATION_TAG = 0x0112
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_SIDEWAYS = {5, 6, 7, 8}
 
 # Above this many pixels a picture that must be decoded whole (up to 200 MB while it is turned
 # into RGB) waits its turn, so that threads do not add up their peaks.
@@ -127,7 +129,7 @@ def _decode(
         _check_kind(image, image_format)
         with _turn_to_decode(image, image_format):
             picture, orientation = _load_reduced(image, size_px_min)
-    if orientation in _SIDEWAYS:
+    if orientation in SIDEWAYS:
         width, height = height, width
     return DecodedImage(
         pixels=np.asarray(picture, np.uint8),
@@ -138,19 +140,19 @@ def _decode(
 
 
 def _load_reduced(image: ImageFile.ImageFile, size_px_min: int) -> tuple[Image.Image, int]:
-    if isinstance(image, JpegImagePlugin.JpegImageFile):
+    if isinstance(image, _Jpeg):
         _let_codec_reduce(image, size_px_min)
     image.load()
-    # Read after loading: a PNG may keep its EXIF block at the end, and a TIFF turns itself, size
-    # and all, and then says that it is upright.
-    orientation = _orientation(image)
+    # Read after loading, as a PNG may keep its EXIF block at the end. A TIFF has none in its info
+    # and turns itself while it loads, its size even before.
+    orientation = exif_orientation(image.info.get("exif", b""))
     picture = _over_white(_reduce(_without_palette(image), size_px_min))
-    if orientation in _TURNS:
-        picture = picture.transpose(_TURNS[orientation])
+    if orientation in TURNS:
+        picture = picture.transpose(TURNS[orientation])
     return picture, orientation
 
 
-def _let_codec_reduce(image: JpegImagePlugin.JpegImageFile, size_px_min: int) -> None:
+def _let_codec_reduce(image: _Jpeg, size_px_min: int) -> None:
     width, height = image.size
     longest = max(width, height)
     scale = next((s for s in (8, 4, 2) if -(-longest // s) >= size_px_min), 1)
@@ -185,18 +187,6 @@ def _over_white(picture: Image.Image) -> Image.Image:
     return Image.alpha_composite(white, picture).convert("RGB")
 
 
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1-8; 1 where the metadata is missing or broken.
-
-    A broken EXIF block says nothing against the picture, so it is not an error.
-    """
-    try:
-        orientation = image.getexif().get(_ORIENTATION_TAG, 1)
-    except Exception:
-        return 1
-    return orientation if orientation in _TURNS else 1
-
-
 def _check_size(width: int, height: int, limits: DecodeLimits) -> None:
     if width < 1 or height < 1:
         raise DecodeFailure(
@@ -205,15 +195,6 @@ def _check_size(width: int, height: int, limits: DecodeLimits) -> None:
         )
     if width * height > limits.pixels_max:
         raise too_many_pixels(width, height, limits.pixels_max)
-
-
-def too_many_pixels(width: int, height: int, pixels_max: int) -> DecodeFailure:
-    """The failure of a picture larger than allowed."""
-    return DecodeFailure(
-        FailureCode.TOO_MANY_PIXELS,
-        f"Expected at most {pixels_max:,} pixels, found {width:,}×{height:,}. "
-        "Upload a smaller picture.",
-    )
 
 
 def _check_kind(image: ImageFile.ImageFile, image_format: ImageFormat) -> None:

@@ -1,5 +1,6 @@
 """Which format a file has, told by its first bytes: names and content types are not believed."""
 
+import codecs
 from enum import StrEnum
 
 from PIL import features
@@ -97,9 +98,20 @@ def _foreign(data: bytes) -> DecodeFailure:
         return _unsupported("SVG")
     if text.startswith((b"<!doctype html", b"<html", b"<head", b"<body")):
         return _no_image("a web page (HTML)")
-    if text and all(byte >= 32 or byte in b"\t\r\n" for byte in text):
+    if _is_text(data[:512]):
         return _no_image("text")
     return _no_image(f"bytes that start with {data[:8].hex(' ')}")
+
+
+def _is_text(head: bytes) -> bool:
+    """Whether bytes, cut anywhere, read as UTF-8 without control characters."""
+    if any(byte < 32 and byte not in b"\t\r\n" for byte in head):
+        return False
+    try:
+        codecs.getincrementaldecoder("utf-8")().decode(head)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _unsupported(name: str) -> DecodeFailure:

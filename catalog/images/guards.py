@@ -1,7 +1,184 @@
-"""Refuse, from the structure of a file alone, what would take minutes to decode."""
+"""Refuse, from the structure of a file alone, what would take minutes to decode.
 
+Pillow walks over the parts of a file in Python, so millions of tiny parts in a few megabytes cost
+as much time as an attacker likes; a progressive JPEG costs a pass over all pixels for each of its
+scans. The walks here do nothing but count, and stop at the limit.
+"""
+
+import re
+from itertools import islice
+
+from catalog.failures import DecodeFailure, FailureCode
 from catalog.images.formats import ImageFormat
+
+# Real files have tens of these, some hundreds where a large colour profile is cut up.
+JPEG_SEGMENTS_MAX = 4_096
+PNG_CHUNKS_MAX = 20_000
+GIF_BLOCKS_MAX = 100_000
+TIFF_STRIPS_MAX = 100_000
+# Encoders write about ten scans; libjpeg-turbo's own fuzzers stop at 500.
+JPEG_SCANS_MAX = 500
+# Decoding all scans may touch each of the allowed pixels this many times.
+JPEG_PASSES_MAX = 20
+
+_SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_SEQUENTIAL_SOF = {0xC0, 0xC1, 0xC9}
+_SOS, _EOI = 0xDA, 0xD9
+_WITHOUT_LENGTH = frozenset(range(0xD0, 0xD9)) | {0x01}
+_NEXT_MARKER = re.compile(rb"\xff[\x02-\xcf\xd9-\xfe]")
+_STRIP_TAGS = {273, 324}
 
 
 def check_structure(data: bytes, image_format: ImageFormat, pixels_max: int) -> None:
-    """Walk over a file's parts without decoding any."""
+    """Walk over a file's parts without decoding any.
+
+    Raises:
+        DecodeFailure: too_costly_image, or too_many_pixels for a WebP, whose decoder allocates
+            before it tells the size.
+    """
+    match image_format:
+        case ImageFormat.JPEG:
+            _check_jpeg(data, pixels_max)
+        case ImageFormat.PNG:
+            _check_png(data)
+        case ImageFormat.GIF:
+            _check_gif(data)
+        case ImageFormat.TIFF:
+            _check_tiff(data)
+        case ImageFormat.WEBP:
+            _check_webp(data, pixels_max)
+
+
+def too_many_pixels(width: int, height: int, pixels_max: int) -> DecodeFailure:
+    """The failure of a picture larger than allowed."""
+    return DecodeFailure(
+        FailureCode.TOO_MANY_PIXELS,
+        f"Expected at most {pixels_max:,} pixels, found {width:,}×{height:,}. "
+        "Upload a smaller picture.",
+    )
+
+
+def _check_jpeg(data: bytes, pixels_max: int) -> None:
+    """Count segments up to the first scan, and scans where they cannot be read as a stream."""
+    frame, components, pixels = 0, 0, 0
+    position = 2
+    for _ in range(JPEG_SEGMENTS_MAX):
+        if data[position : position + 1] != b"\xff":
+            position += 1
+            continue
+        marker = int.from_bytes(data[position + 1 : position + 2], "big")
+        if marker in (0x00, 0xFF):
+            position += 1
+            continue
+        if marker == _SOS:
+            one_pass = frame in _SEQUENTIAL_SOF and data[position + 4 : position + 5] == bytes(
+                [components]
+            )
+            if not one_pass:
+                _check_scans(data, position, pixels, pixels_max)
+            return
+        if marker in _SOF:
+            frame = marker
+            height, width = _u16(data, position + 5), _u16(data, position + 7)
+            pixels = max(pixels, width * height)
+            components = data[position + 9] if position + 9 < len(data) else 0
+        position += 2 if marker in _WITHOUT_LENGTH else 2 + max(2, _u16(data, position + 2))
+        if position >= len(data):
+            return
+    raise _too_costly(f"more than {JPEG_SEGMENTS_MAX:,} segments before its picture")
+
+
+def _check_scans(data: bytes, position: int, pixels: int, pixels_max: int) -> None:
+    scans_max = min(JPEG_SCANS_MAX, JPEG_PASSES_MAX * pixels_max // max(1, pixels))
+    # Counts too many where other data follow the picture, and is done in no time.
+    if data.count(b"\xff\xda", position) <= scans_max:
+        return
+    scans = 0
+    for _ in range(JPEG_SEGMENTS_MAX):
+        found = _NEXT_MARKER.search(data, position)
+        if found is None or data[found.start() + 1] == _EOI:
+            return
+        scans += data[found.start() + 1] == _SOS
+        if scans > scans_max:
+            raise _too_costly(f"more than {scans_max:,} scans")
+        position = found.end() + max(2, _u16(data, found.end()))
+    raise _too_costly(f"more than {JPEG_SEGMENTS_MAX:,} segments between its scans")
+
+
+def _check_png(data: bytes) -> None:
+    position = 8
+    for _ in range(PNG_CHUNKS_MAX):
+        if position + 8 > len(data) or data[position + 4 : position + 8] == b"IEND":
+            return
+        position += 12 + int.from_bytes(data[position : position + 4], "big")
+    raise _too_costly(f"more than {PNG_CHUNKS_MAX:,} chunks")
+
+
+def _check_gif(data: bytes) -> None:
+    """Count blocks up to the first frame."""
+    flags = data[10] if len(data) > 10 else 0
+    position = 13 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
+    in_extension = False
+    for _ in range(GIF_BLOCKS_MAX):
+        if position >= len(data):
+            return
+        byte = data[position]
+        if in_extension:
+            in_extension = byte != 0
+            position += 1 + byte
+        elif byte == ord("!"):
+            in_extension = True
+            position += 2
+        elif byte in b",;":
+            return
+        else:
+            position += 1
+    raise _too_costly(f"more than {GIF_BLOCKS_MAX:,} blocks before its first frame")
+
+
+def _check_tiff(data: bytes) -> None:
+    """Look at how many strips or tiles the first directory announces."""
+
+    def number(start: int, size: int) -> int:
+        return int.from_bytes(data[start : start + size], "little" if data[:2] == b"II" else "big")
+
+    directory = number(4, 4)
+    starts = range(directory + 2, len(data) - 11, 12)
+    for start in islice(starts, number(directory, 2)):
+        tag, count = number(start, 2), number(start + 4, 4)
+        if tag in _STRIP_TAGS and count > TIFF_STRIPS_MAX:
+            raise _too_costly(f"{count:,} strips")
+
+
+def _check_webp(data: bytes, pixels_max: int) -> None:
+    """Read the canvas size from the first chunk (RFC 9649, sections 2.5 to 2.7)."""
+    match data[12:16]:
+        case b"VP8X":
+            width = 1 + int.from_bytes(data[24:27], "little")
+            height = 1 + int.from_bytes(data[27:30], "little")
+        case b"VP8L":
+            bits = int.from_bytes(data[21:25], "little")
+            width, height = 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
+        case _:
+            width = int.from_bytes(data[26:28], "little") & 0x3FFF
+            height = int.from_bytes(data[28:30], "little") & 0x3FFF
+    if width * height > pixels_max:
+        raise too_many_pixels(width, height, pixels_max)
+    announced = 8 + int.from_bytes(data[4:8], "little")
+    if announced > len(data):
+        raise DecodeFailure(
+            FailureCode.TRUNCATED_IMAGE,
+            f"Expected a WebP of {announced:,} bytes, found {len(data):,}. Upload it again.",
+        )
+
+
+def _u16(data: bytes, position: int) -> int:
+    return int.from_bytes(data[position : position + 2], "big")
+
+
+def _too_costly(found: str) -> DecodeFailure:
+    return DecodeFailure(
+        FailureCode.TOO_COSTLY_IMAGE,
+        f"Expected a picture as cameras and editors write it, found one with {found}. "
+        "Export the picture again.",
+    )
