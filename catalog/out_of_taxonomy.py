@@ -19,7 +19,7 @@ def energy(
     """Minus the log-sum-exp of the logits, float32 (N,) (Liu et al. 2020, arXiv 2010.03759)."""
     peak = logits.max(axis=1)
     total = np.exp(logits - peak[:, None]).sum(axis=1)
-    return -(peak + np.log(total)).astype(np.float32)
+    return np.asarray(-(peak + np.log(total)), np.float32)
 
 
 SCORES: Mapping[str, Score] = {"energy": energy}

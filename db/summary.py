@@ -46,22 +46,11 @@ def summarise(session: Session) -> Summary:
     )
 
 
-def unfinished(session: Session, product_ids: list[str]) -> int:
-    """How many of these products no worker has finished; ids without a row count too."""
-    states = [ProductStatus.QUEUED, ProductStatus.PROCESSING]
-    finished = 0
-    for start in range(0, len(product_ids), 1000):
-        some = product_ids[start : start + 1000]
-        condition = Product.id.in_(some) & Product.status.not_in(states)
-        finished += session.scalar(select(func.count()).where(condition)) or 0
-    return len(product_ids) - finished
-
-
-def _by(column: object) -> Select[tuple[str, int]]:
+def _by(column: object) -> Select[str, int]:
     return select(column, func.count()).group_by(column)  # type: ignore[call-overload,no-any-return]
 
 
-def _by_flag_reason(session: Session) -> Select[tuple[str, int]]:
+def _by_flag_reason(session: Session) -> Select[str, int]:
     expand = (
         func.json_array_elements_text(Tagging.reasons)
         if session.get_bind().dialect.name == "postgresql"
@@ -74,6 +63,6 @@ def _by_flag_reason(session: Session) -> Select[tuple[str, int]]:
     return statement.join(reason, literal_column("true")).group_by(value)  # type: ignore[no-any-return]
 
 
-def _counts(session: Session, statement: Select[tuple[str, int]]) -> dict[str, int]:
+def _counts(session: Session, statement: Select[str, int]) -> dict[str, int]:
     rows = session.execute(statement.order_by(func.count().desc())).all()
     return {str(name): count for name, count in rows}

@@ -31,6 +31,7 @@ class SafeBatches(Batches):  # type: ignore[misc]
 
     abstract = True
     acks_late = True
+    _tref: Any
 
     def Strategy(  # noqa: N802 - celery's name
         self, task: Any, app: Any, consumer: Any

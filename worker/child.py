@@ -15,6 +15,7 @@ from catalog.settings import Settings, settings
 from db.engine import make_engine
 from worker.classifier import Classifier
 from worker.fetching.fetcher import Fetcher, FetchLimits
+from worker.stages import StageClock
 from worker.storing import Store
 from worker.tagging import Tagger, TaggingRules
 
@@ -24,8 +25,10 @@ class Child:
 
     def __init__(self, chosen: Settings) -> None:
         bundle = load_bundle(chosen.bundle)
-        self.tagger = make_tagger(chosen, Classifier(bundle, threads=chosen.model_threads))
-        self.store = Store(make_engine(chosen.database), bundle.manifest)
+        classifier = Classifier(bundle, threads=chosen.model_threads)
+        self.clock = StageClock()
+        self._tagger = make_tagger(chosen, classifier, self.clock)
+        self._store = Store(make_engine(chosen.database), bundle.manifest)
 
     def tag_and_store(self, payloads: Sequence[object]) -> None:
         """Tag what the payloads ask for and commit every outcome, malformed ones included.
@@ -34,13 +37,14 @@ class Child:
             StoreUnavailableError: nothing was stored.
         """
         parsed = [_parse(payload) for payload in payloads]
-        outcomes = self.tagger.tag_batch([each for each in parsed if isinstance(each, Job)])
+        outcomes = self._tagger.tag_batch([each for each in parsed if isinstance(each, Job)])
         malformed = [each for each in parsed if isinstance(each, Outcome)]
         if outcomes or malformed:
-            self.store.store([*outcomes, *malformed])
+            with self.clock.time("store"):
+                self._store.store([*outcomes, *malformed])
 
 
-def make_tagger(chosen: Settings, classifier: Classifier) -> Tagger:
+def make_tagger(chosen: Settings, classifier: Classifier, clock: StageClock) -> Tagger:
     """A tagger with its own fetcher and decoding threads."""
     # The pool below is the only parallelism: OpenCV's own threads would fight with it.
     cv2.setNumThreads(1)
@@ -61,7 +65,7 @@ def make_tagger(chosen: Settings, classifier: Classifier) -> Tagger:
         ),
     )
     pool = ThreadPoolExecutor(chosen.decode_threads, thread_name_prefix="decode")
-    return Tagger(classifier, Fetcher(limits, chosen.allowed_roots).fetch, pool, rules)
+    return Tagger(classifier, Fetcher(limits, chosen.allowed_roots).fetch, pool, rules, clock)
 
 
 @lru_cache(maxsize=1)

@@ -4,18 +4,24 @@ A product is in the ledger before its message exists, so that a message the brok
 to be missing.
 """
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from itertools import islice
+from typing import Any
 
-from celery import Celery
 from sqlalchemy import Engine, event
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, SessionTransaction
 
 from catalog.jobs import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT, Job
 from catalog.settings import settings
 from db import ledger
 from db.engine import make_engine, sessions
+from worker.app import app
+from worker.broker import celery_url
+
+WAITING, LISTENING = "tagger_waiting", "tagger_listening"
 
 
 class EnqueueClient:
@@ -24,10 +30,8 @@ class EnqueueClient:
     Give it the engine of your own database if your products live in the same one.
     """
 
-    def __init__(self, engine: Engine | None = None, app: Celery | None = None) -> None:
-        from worker.app import app as worker_app  # reads no setting until it is used
-
-        self._app = app or worker_app
+    def __init__(self, engine: Engine | None = None, *, broker_url: str | None = None) -> None:
+        self._broker_url = broker_url
         self._sessions = sessions(engine or make_engine(settings().database))
 
     def enqueue(self, job: Job, session: Session | None = None) -> None:
@@ -37,11 +41,10 @@ class EnqueueClient:
         it commits (and never, if it rolls back).
         """
         if session is None:
-            with self._sessions.begin() as own:
-                self.enqueue(job, own)
+            self.enqueue_singles([job])
             return
         ledger.accept(session, [job], datetime.now(UTC))
-        event.listen(session, "after_commit", lambda _: self.publish([job]), once=True)
+        _publish_after_commit(session, partial(self.publish, [job]))
 
     def enqueue_many(self, jobs: Iterable[Job], *, chunk_size: int | None = None) -> int:
         """Accept many products and publish them in chunks on the bulk queue; return how many."""
@@ -65,17 +68,51 @@ class EnqueueClient:
 
     def publish(self, jobs: Sequence[Job]) -> None:
         """Publish one message for each job; their rows must be committed."""
-        with self._app.producer_or_acquire() as producer:
+        with self._producer() as producer:
             for job in jobs:
-                self._app.send_task(
+                app.send_task(
                     TAG_PRODUCT, kwargs=job.payload(), queue=INGEST_QUEUE, producer=producer
                 )
 
     def publish_chunk(self, jobs: Sequence[Job]) -> None:
         """Publish all jobs as one message; their rows must be committed."""
         payload = {"jobs": [job.payload() for job in jobs]}
-        with self._app.producer_or_acquire() as producer:
-            self._app.send_task(TAG_CHUNK, kwargs=payload, queue=BULK_QUEUE, producer=producer)
+        with self._producer() as producer:
+            app.send_task(TAG_CHUNK, kwargs=payload, queue=BULK_QUEUE, producer=producer)
+
+    @contextmanager
+    def _producer(self) -> Iterator[Any]:
+        """One connection for many messages."""
+        if self._broker_url is None:
+            with app.producer_pool.acquire(block=True) as producer:
+                yield producer
+            return
+        with app.connection_for_write(celery_url(self._broker_url)) as connection:
+            yield app.amqp.Producer(connection)
+
+
+def _publish_after_commit(session: Session, publish: Callable[[], None]) -> None:
+    """Publish when the session's outermost transaction commits; forget it if that rolls back."""
+    waiting = session.info.setdefault(WAITING, [])
+    if not waiting and not session.info.get(LISTENING):
+        session.info[LISTENING] = True
+        event.listen(session, "after_commit", _publish_waiting)
+        event.listen(session, "after_soft_rollback", _forget_waiting)
+    waiting.append(publish)
+
+
+def _publish_waiting(session: Session) -> None:
+    if session.in_nested_transaction():
+        return  # a savepoint was released; the transaction may still roll back
+    waiting = session.info.get(WAITING, [])
+    published, waiting[:] = list(waiting), []
+    for publish in published:
+        publish()
+
+
+def _forget_waiting(session: Session, previous: SessionTransaction) -> None:
+    if previous.parent is None:
+        session.info.get(WAITING, []).clear()
 
 
 def _chunks(jobs: Iterable[Job], size: int) -> Iterator[list[Job]]:

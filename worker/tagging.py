@@ -2,11 +2,8 @@
 
 import hashlib
 import itertools
-import time
-from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 
@@ -21,6 +18,7 @@ from catalog.images.overlay import crop, encode_jpeg, grad_cam, overlay
 from catalog.jobs import Job
 from catalog.outcomes import Failure, Outcome, Tagging
 from worker.classifier import Classifier, Predictions
+from worker.stages import StageClock
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,10 +40,7 @@ class _Seen:
 
 
 class Tagger:
-    """Tags batches; one for each process.
-
-    stage_seconds adds up where the time went, over all threads.
-    """
+    """Tags batches; one for each process."""
 
     def __init__(
         self,
@@ -53,12 +48,13 @@ class Tagger:
         fetch: Callable[[str], bytes],
         pool: ThreadPoolExecutor,
         rules: TaggingRules,
+        clock: StageClock,
     ) -> None:
-        self.stage_seconds: dict[str, float] = defaultdict(float)
         self._classifier = classifier
         self._fetch = fetch
         self._pool = pool
         self._rules = rules
+        self._clock = clock
 
     def tag_batch(self, jobs: Sequence[Job]) -> list[Outcome]:
         """What became of each job, in order; one bad image fails that image only."""
@@ -66,7 +62,7 @@ class Tagger:
         good = [each.reduced.pixels for each in seen if isinstance(each, _Seen)]
         if not good:
             return [_outcome(job, each) for job, each in zip(jobs, seen, strict=True)]
-        with self._timed("cnn"):
+        with self._clock.time("cnn"):
             predictions = self._classifier.classify(np.stack(good))
         rows = itertools.count()
         places = [next(rows) if isinstance(each, _Seen) else None for each in seen]
@@ -76,17 +72,17 @@ class Tagger:
     def _look(self, job: Job) -> _Seen | Failure:
         """Fetch, decode and reduce one photo."""
         try:
-            with self._timed("read"):
+            with self._clock.time("read"):
                 data = self._fetch(job.image_uri)
-            with self._timed("decode"):
+            with self._clock.time("decode"):
                 photo = decode(
                     data,
                     size_px_min=2 * self._rules.thumbnail_size_px,
                     limits=self._rules.decode_limits,
                 )
-            with self._timed("model input"):
+            with self._clock.time("model input"):
                 reduced = model_input(photo.pixels)
-            with self._timed("overlay"):
+            with self._clock.time("overlay"):
                 view = crop(photo.pixels, reduced.square, self._rules.thumbnail_size_px)
         except ImageFailure as failure:
             return Failure(
@@ -110,7 +106,7 @@ class Tagger:
         best, second = (int(index) for index in np.argsort(-confidences, kind="stable")[:2])
         class_map = predictions.class_maps[row]
         score = float(predictions.out_of_taxonomy[row])
-        with self._timed("overlay"):
+        with self._clock.time("overlay"):
             jpeg = encode_jpeg(overlay(seen.view, grad_cam(class_map[:, :, best])))
         return Tagging(
             label=manifest.labels[best],
@@ -138,14 +134,6 @@ class Tagger:
             class_map_width=class_map.shape[1],
             embedding=predictions.embedding[row].astype(np.float16).tobytes(),
         )
-
-    @contextmanager
-    def _timed(self, stage: str) -> Iterator[None]:
-        started = time.perf_counter()
-        try:
-            yield
-        finally:
-            self.stage_seconds[stage] += time.perf_counter() - started
 
 
 def _outcome(job: Job, result: "Tagging | Failure | _Seen") -> Outcome:

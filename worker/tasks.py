@@ -19,7 +19,7 @@ app.steps["worker"].add(RefuseUnsafeSettings)
 POSITIONS = ("product_id", "image_uri", "declared_label")
 
 
-@app.task(base=SafeBatches, name=TAG_PRODUCT, acks_late=True)
+@app.task(base=SafeBatches, name=TAG_PRODUCT, acks_late=True)  # type: ignore[untyped-decorator]
 def tag_product(requests: list[SimpleRequest]) -> str:
     """Tag the products of one batch of messages."""
     try:
@@ -30,7 +30,7 @@ def tag_product(requests: list[SimpleRequest]) -> str:
     return STORED
 
 
-@app.task(name=TAG_CHUNK, acks_late=True, reject_on_worker_lost=True)
+@app.task(name=TAG_CHUNK, acks_late=True, reject_on_worker_lost=True)  # type: ignore[untyped-decorator]
 def tag_chunk(jobs: Any) -> None:
     """Tag the products of one message.
 

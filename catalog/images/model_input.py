@@ -73,8 +73,8 @@ def _on_black(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
     border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
     background = float(np.median(border))
     if background >= 128:
-        return cv2.subtract(np.full_like(grey, round(background)), grey)
-    return cv2.subtract(grey, np.full_like(grey, round(background)))
+        return np.asarray(cv2.subtract(np.full_like(grey, round(background)), grey), np.uint8)
+    return np.asarray(cv2.subtract(grey, np.full_like(grey, round(background))), np.uint8)
 
 
 def _bounding_box(garment: NDArray[np.uint8]) -> tuple[int, int, int, int]:

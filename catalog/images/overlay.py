@@ -19,7 +19,7 @@ def grad_cam(class_map: NDArray[np.floating]) -> NDArray[np.float32]:
     """
     positive = np.maximum(np.asarray(class_map, np.float32), 0)
     peak = float(positive.max())
-    return positive / peak if peak > 0 else positive
+    return np.asarray(positive / peak if peak > 0 else positive, np.float32)
 
 
 def crop(photo: NDArray[np.uint8], square: Square, size_px: int) -> NDArray[np.uint8]:

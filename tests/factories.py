@@ -1,0 +1,73 @@
+"""Jobs, outcomes and manifests for tests, complete but for what a test says."""
+
+from typing import Any
+
+from catalog.bundle import FORMAT, Acceptance, Manifest, OutOfTaxonomy
+from catalog.failures import FailureCode
+from catalog.images.model_input import PREPROCESSING
+from catalog.jobs import Job
+from catalog.outcomes import Failure, FlagReason, Outcome, Tagging
+from catalog.taxonomy import LABELS
+
+
+def job(product_id: str = "p1", **fields: Any) -> Job:
+    return Job(product_id=product_id, **{"image_uri": f"file:///photos/{product_id}.jpg"} | fields)
+
+
+def tagging(**fields: Any) -> Tagging:
+    defaults: dict[str, Any] = {
+        "label": "Bag",
+        "confidence": 0.91,
+        "confidences": (0.01,) * 8 + (0.91, 0.01),
+        "runner_up": "Shirt",
+        "runner_up_confidence": 0.01,
+        "out_of_taxonomy_score": -3.5,
+        "model_version": "test-1",
+        "image_sha256": "a" * 64,
+        "reasons": (),
+        "overlay_jpeg": b"\xff\xd8 overlay",
+        "class_map": b"\0" * 980,
+        "class_map_height": 7,
+        "class_map_width": 7,
+        "embedding": b"\0" * 128,
+    }
+    return Tagging(**defaults | fields)
+
+
+def tagged(product_id: str = "p1", **fields: Any) -> Outcome:
+    return Outcome(subject=product_id, job=job(product_id), result=tagging(**fields))
+
+
+def flagged(product_id: str = "p1", **fields: Any) -> Outcome:
+    return tagged(product_id, **{"reasons": (FlagReason.LOW_CONFIDENCE,)} | fields)
+
+
+def failed(product_id: str = "p1", code: FailureCode = FailureCode.NOT_FOUND) -> Outcome:
+    return Outcome(
+        subject=product_id,
+        job=job(product_id),
+        result=Failure(code=code, detail=f"No picture of {product_id}."),
+    )
+
+
+def manifest(**fields: Any) -> Manifest:
+    defaults: dict[str, Any] = {
+        "format": FORMAT,
+        "model_version": "test-1",
+        "created_at": "2026-01-01T00:00:00+00:00",
+        "labels": LABELS,
+        "preprocessing": PREPROCESSING,
+        "input_shape": (28, 28, 1),
+        "output_shapes": {"logits": (10,), "class_maps": (7, 7, 10), "embedding": (64,)},
+        "temperature": 1.0,
+        "acceptance": Acceptance(
+            confidence_min=dict.fromkeys(LABELS, 0.9), precision=0.99, guarantee_level=0.95
+        ),
+        "out_of_taxonomy": OutOfTaxonomy(score="energy", threshold=0.0),
+        "metrics": {},
+        "training": {},
+        "data": {},
+        "libraries": {},
+        "files": {},
+    }
+    return Manifest(**defaults | fields)

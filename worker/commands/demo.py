@@ -1,0 +1,110 @@
+"""`tagger demo`."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import click
+
+from catalog.errors import OperatorError
+from catalog.jobs import Job, file_job
+from catalog.sample import write_pictures
+from catalog.settings import Settings, settings
+from db.engine import make_engine
+from worker.commands.tables import echo_counts, share, table
+from worker.demo import DemoReport, run_demo, write_contact_sheet
+from worker.photos import find_pictures, picture_job
+from worker.system import running
+
+
+@click.command()
+@click.option(
+    "--photos",
+    type=click.Path(path_type=Path, exists=True, file_okay=False),
+    help="Tag the pictures in this folder instead of the sample.",
+)
+def demo(photos: Path | None) -> None:
+    """Tag 600 real Fashion-MNIST test pictures, or your own photos, and show the result.
+
+    Starts an embedded broker, a SQLite database, an ingest worker and a bulk worker in .tagger/,
+    enqueues half of the pictures one by one and half in chunks, waits for the outcomes, and stops
+    everything it started.
+    """
+    chosen = settings()
+    jobs, known_labels, root = _sample(chosen) if photos is None else _photos(photos)
+    chosen = chosen.model_copy(update={"allowed_roots": (*chosen.allowed_roots, root)})
+    with running(chosen) as system:
+        engine = make_engine(system.settings.database)
+        report = run_demo(system, engine, jobs, known_labels)
+        sheet = system.settings.home / "contact-sheet.png"
+        write_contact_sheet(engine, report, sheet)
+        engine.dispose()
+    _print(report)
+    click.echo(f"\nDatabase       {chosen.database}")
+    click.echo(f"Contact sheet  {sheet}")
+
+
+def _sample(chosen: Settings) -> tuple[list[Job], dict[str, str], Path]:
+    root = chosen.home.absolute() / "photos"
+    pictures = write_pictures(root)
+    # Every second one, so that singles and chunks both see every class.
+    pictures = pictures[::2] + pictures[1::2]
+    jobs = [file_job(picture.path, picture.product_id) for picture in pictures]
+    return jobs, {picture.product_id: picture.label for picture in pictures}, root
+
+
+def _photos(folder: Path) -> tuple[list[Job], dict[str, str], Path]:
+    root = folder.resolve()
+    jobs = [picture_job(path, root) for path in find_pictures([root])]
+    if not jobs:
+        raise OperatorError(f"Expected pictures in {folder}, found none. Name another folder.")
+    return jobs, {}, root
+
+
+def _print(report: DemoReport) -> None:
+    whole = len(report.results)
+    _echo_status(report.by_status, whole)
+    click.echo("\nLabels")
+    click.echo(table(_label_rows(report), right=frozenset({1, 2, 3, 4})))
+    flagged = len(report.flagged)
+    title = f"Flagged for a person: {flagged} of {whole} ({share(flagged, whole)})"
+    echo_counts(title, report.by_reason, whole)
+    _echo_failures(report)
+    _echo_accuracy(report)
+    click.echo(
+        f"\nSpeed          {report.items_per_second:.0f} items per second, "
+        f"{whole} in {report.seconds:.1f} s, start of the workers included"
+    )
+
+
+def _echo_status(by_status: Mapping[str, int], whole: int) -> None:
+    echo_counts(f"Products: {whole}", by_status, whole)
+
+
+def _label_rows(report: DemoReport) -> Sequence[Sequence[str]]:
+    rows = [("  label", "items", "flagged", "mean confidence", "right")]
+    for label, count in sorted(report.by_label.items()):
+        of_label = [result for result in report.results if result.label == label]
+        confidence = sum(result.confidence or 0 for result in of_label) / count
+        right = report.share_right(of_label)
+        rows.append((
+            f"  {label}", str(count), str(sum(bool(each.reasons) for each in of_label)),
+            f"{100 * confidence:.1f} %", "-" if right is None else f"{100 * right:.1f} %",
+        ))  # fmt: skip
+    return rows
+
+
+def _echo_failures(report: DemoReport) -> None:
+    for failed in report.failures[:10]:
+        click.echo(f"  {failed.product_id}: {failed.failure_code}: {failed.failure_detail}")
+    if len(report.failures) > 10:
+        click.echo(f"  … and {len(report.failures) - 10} more in the table failures")
+
+
+def _echo_accuracy(report: DemoReport) -> None:
+    accuracy = report.share_right(report.results)
+    if accuracy is None:
+        return
+    accepted = report.share_right([each for each in report.results if not each.reasons])
+    click.echo(f"\nAccuracy       {100 * accuracy:.1f} % against the known labels")
+    if accepted is not None:
+        click.echo(f"  of accepted  {100 * accepted:.1f} %")

@@ -1,0 +1,34 @@
+"""`tagger up`."""
+
+import signal
+import time
+
+import click
+
+from catalog.settings import settings
+from worker.system import running
+
+POLL_S = 0.5
+
+
+@click.command()
+def up() -> None:
+    """Run everything on this machine until Ctrl-C.
+
+    An embedded broker unless REDIS_URL is set, SQLite unless DATABASE_URL is set, an ingest worker
+    and a bulk worker. Local pictures must lie under TAGGER_ALLOWED_ROOTS (the current folder).
+    """
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    with running(settings()) as system:
+        chosen = system.settings
+        click.echo(f"Broker    {chosen.redis_url}")
+        click.echo(f"Database  {chosen.database}")
+        click.echo(f"Bundle    {chosen.bundle}")
+        click.echo(f"Logs      {system.logs}")
+        click.echo("Enqueue with `tagger enqueue PATH`, look with `tagger status`; Ctrl-C stops.")
+        try:
+            while True:
+                system.require_alive()
+                time.sleep(POLL_S)
+        except KeyboardInterrupt:
+            click.echo("Stopping: the workers finish their batches …", err=True)
