@@ -23,7 +23,12 @@ class Settings(BaseSettings):
     """
 
     model_config = SettingsConfigDict(
-        env_prefix="TAGGER_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+        env_prefix="TAGGER_",
+        env_file=".env",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
     )
 
     home: Path = Field(Path(".tagger"), description="folder of the embedded state")

@@ -17,6 +17,7 @@ SIZE_PX = 28
 # Grey levels by which a pixel differs from the background before it counts as garment: above the
 # noise that JPEG leaves around edges.
 TRIM_TOLERANCE = 12
+NEARLY_WHITE, NEARLY_BLACK = 225, 30
 SHARPEN_SIGMA_PX = 1.0
 # Below this many grey levels between garment and background there is nothing to see.
 CONTRAST_MIN = 16
@@ -69,12 +70,32 @@ def model_input(photo: NDArray[np.uint8]) -> ModelInput:
 
 
 def _on_black(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """Turn the background, taken to be the border's median tone, to black: uint8 (H, W)."""
-    border = np.concatenate([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
-    background = float(np.median(border))
+    """Turn the background to black and what is far from its tone to light: uint8 (H, W)."""
+    background = _background_tone(grey)
     if background >= 128:
-        return np.asarray(cv2.subtract(np.full_like(grey, round(background)), grey), np.uint8)
-    return np.asarray(cv2.subtract(grey, np.full_like(grey, round(background))), np.uint8)
+        return np.asarray(cv2.subtract(np.full_like(grey, background), grey), np.uint8)
+    return np.asarray(cv2.subtract(grey, np.full_like(grey, background)), np.uint8)
+
+
+def _background_tone(grey: NDArray[np.uint8]) -> int:
+    """The tone of the corners, 0-255.
+
+    A garment may reach into some of them: corners that are nearly white, or nearly black, speak
+    for the others.
+    """
+    height, width = (max(1, edge // 50) for edge in grey.shape)
+    patches = (
+        grey[:height, :width],
+        grey[:height, -width:],
+        grey[-height:, :width],
+        grey[-height:, -width:],
+    )
+    corners = sorted(int(np.median(patch)) for patch in patches)
+    light = [tone for tone in corners if tone >= NEARLY_WHITE]
+    dark = [tone for tone in corners if tone <= NEARLY_BLACK]
+    if light and len(light) >= len(dark):
+        return light[-1]
+    return dark[0] if dark else round((corners[1] + corners[2]) / 2)
 
 
 def _bounding_box(garment: NDArray[np.uint8]) -> tuple[int, int, int, int]:

@@ -1,0 +1,52 @@
+# Each target sets itself up: a bare Debian machine with Python 3.11 or newer is enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+
+.PHONY: demo test check format train-env test-env clean
+
+demo: $(VENV)/.serving ## the main job from end to end, on real pictures
+	@$(BIN)/tagger demo $(ARGS)
+
+test: $(VENV)/.test ## unit and integration tests; real broker, databases and workers
+	$(BIN)/python -m pytest $(ARGS)
+
+check: $(VENV)/.test ## formatting, lint, types, import rules
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: $(VENV)/.test
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+train-env: $(VENV)/.train ## adds the training extra to the environment
+test-env: $(VENV)/.test
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); \
+	  if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    apt-get update -qq && apt-get install -y -qq python3-venv && $(PYTHON) -m venv $(VENV); \
+	  else echo "Install Python's venv module first: apt-get install python3-venv"; exit 1; fi; }
+
+$(VENV)/.serving: pyproject.toml | $(BIN)/python
+	@echo "Installing what serving needs into $(VENV) …"
+	@$(PIP) install --quiet --editable .
+	@touch $@
+
+$(VENV)/.train: pyproject.toml | $(BIN)/python
+	@echo "Installing the training extra into $(VENV) …"
+	@$(PIP) install --quiet --editable '.[train]'
+	@touch $(VENV)/.serving $@
+
+$(VENV)/.test: pyproject.toml | $(BIN)/python
+	@echo "Installing the training and test extras into $(VENV) …"
+	@$(PIP) install --quiet --editable '.[train,test]'
+	@touch $(VENV)/.serving $(VENV)/.train $@
+
+clean:
+	rm -rf $(VENV) .tagger build dist *.egg-info

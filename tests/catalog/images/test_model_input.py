@@ -1,0 +1,77 @@
+import cv2
+import numpy as np
+import pytest
+
+from catalog.images.model_input import Square, model_input
+from catalog.sample import SAMPLE
+
+
+def on_white(garment: np.ndarray) -> np.ndarray:
+    """A light-on-black image as a shop's photo, uint8 (H, W, 3)."""
+    return cv2.cvtColor(255 - garment, cv2.COLOR_GRAY2RGB)
+
+
+def sample_images() -> np.ndarray:
+    with np.load(SAMPLE) as sample:
+        return sample["images"]
+
+
+def rectangle(
+    height: int, width: int, box: tuple[int, int, int, int], paper: int, ink: int
+) -> np.ndarray:
+    photo = np.full((height, width, 3), paper, np.uint8)
+    top, left, bottom, right = box
+    photo[top:bottom, left:right] = ink
+    return photo
+
+
+def test_test_set_image_shown_on_white_becomes_itself_again() -> None:
+    for image in sample_images()[::20]:
+        np.testing.assert_array_equal(model_input(on_white(image)).pixels[:, :, 0], image)
+
+
+def test_enlarged_test_set_image_is_recognisably_itself_again() -> None:
+    """Sharpening, meant for photos, is laid over images that were sharpened before."""
+    likeness = []
+    for image in sample_images()[::20]:
+        large = cv2.resize(on_white(image), (560, 560), interpolation=cv2.INTER_CUBIC)
+        pixels = model_input(large).pixels[:, :, 0]
+        likeness.append(np.corrcoef(pixels.ravel(), image.ravel())[0, 1])
+    assert np.median(likeness) > 0.9
+
+
+@pytest.mark.parametrize(("paper", "ink"), [(255, 40), (240, 40), (0, 220), (20, 220)])
+def test_border_is_trimmed_and_garment_centred_on_black(paper: int, ink: int) -> None:
+    photo = rectangle(400, 300, (50, 100, 330, 200), paper, ink)
+    result = model_input(photo)
+    seen = result.pixels[:, :, 0] > 100
+    rows, columns = np.flatnonzero(seen.any(axis=1)), np.flatnonzero(seen.any(axis=0))
+    assert (rows[0], rows[-1]) == (0, 27)
+    assert (columns[0], columns[-1]) == (9, 18)
+    assert result.pixels[0, 0, 0] == 0
+    assert result.square == Square(left=10, top=50, side=280)
+    assert result.poor is None
+
+
+def test_model_input_is_one_channel_uint8() -> None:
+    pixels = model_input(rectangle(90, 60, (10, 10, 80, 50), 255, 0)).pixels
+    assert (pixels.shape, pixels.dtype) == ((28, 28, 1), np.uint8)
+
+
+@pytest.mark.parametrize("shape", [(1, 1), (1, 2000), (2000, 1), (29, 29), (27, 500)])
+def test_any_shape_gives_an_image(shape: tuple[int, int]) -> None:
+    photo = np.random.default_rng(0).integers(0, 256, (*shape, 3), np.uint8)
+    assert model_input(photo).pixels.shape == (28, 28, 1)
+
+
+@pytest.mark.parametrize("tone", [0, 127, 128, 255])
+def test_blank_picture_is_called_poor(tone: int) -> None:
+    result = model_input(np.full((200, 200, 3), tone, np.uint8))
+    assert result.poor == "nothing stands out from the background"
+    assert not result.pixels.any()
+
+
+def test_tiny_picture_is_called_poor() -> None:
+    assert model_input(rectangle(12, 9, (2, 2, 10, 7), 255, 0)).poor == (
+        "the picture is only 9×12 pixels"
+    )

@@ -1,0 +1,72 @@
+from pathlib import Path
+
+import pytest
+
+from catalog.settings import (
+    SHIPPED_BUNDLE,
+    Settings,
+    SettingsError,
+    environment,
+    read_settings,
+    settings,
+    variable,
+)
+
+
+def test_defaults_need_no_service_and_no_download() -> None:
+    chosen = read_settings(home=Path("/srv/tagger"))
+    assert chosen.redis_url is None
+    assert chosen.database == "sqlite:////srv/tagger/catalog.db"
+    assert chosen.bundle == SHIPPED_BUNDLE
+
+
+@pytest.mark.parametrize("prefix", ["postgres://", "postgresql://", "postgresql+psycopg://"])
+def test_every_spelling_of_a_postgresql_url_gets_the_installed_driver(prefix: str) -> None:
+    chosen = read_settings(database_url=f"{prefix}tagger@db/catalog")
+    assert chosen.database == "postgresql+psycopg://tagger@db/catalog"
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("TAGGER_BATCH_SIZE", "many"),
+        ("TAGGER_BATCH_SIZE", "0"),
+        ("TAGGER_AUDIT_SHARE", "1.5"),
+        ("TAGGER_FLUSH_INTERVAL_S", "-1"),
+    ],
+)
+def test_unusable_value_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(SettingsError, match=name) as error:
+        settings()
+    assert repr(value) in str(error.value)
+
+
+def test_another_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    chosen = read_settings(
+        home=Path("/srv/tagger"),
+        redis_url="redis://broker",
+        database_url="postgresql://db/catalog",
+        allowed_roots=(Path("/photos"), Path("/more photos")),
+        allowed_networks=("10.0.0.0/8", "fd00::/8"),
+        batch_size=7,
+    )
+    for name, value in environment(chosen).items():
+        monkeypatch.setenv(name, value)
+    assert settings() == chosen
+
+
+def test_settings_are_read_from_an_env_file(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("TAGGER_BATCH_SIZE=7\nREDIS_URL=redis://broker\nOTHER=1\n")
+    chosen = read_settings()
+    assert (chosen.batch_size, chosen.redis_url) == (7, "redis://broker")
+
+
+def test_example_file_and_readme_name_every_setting() -> None:
+    project = Path(__file__).parents[2]
+    for name, field in Settings.model_fields.items():
+        assert field.description
+        assert f"`{variable(name)}`" in (project / "README.md").read_text()
+        assert f"{variable(name)}=" in (project / ".env.example").read_text()

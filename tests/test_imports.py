@@ -1,0 +1,49 @@
+"""What must not be imported, proved in a process of its own."""
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = ("tensorflow", "keras", "matplotlib", "sklearn", "scipy")
+
+
+def imported_by(code: str) -> set[str]:
+    script = f"import sys\n{code}\nprint('\\n'.join(sys.modules))"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True
+    )
+    return set(done.stdout.split())
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import worker.app, worker.tasks, worker.child",
+        "import worker.client",
+        "import db.recording, db.migrate, db.summary, db.commands",
+        "import worker.commands.up, worker.commands.demo, worker.commands.classify",
+        "import worker.commands.enqueue, worker.commands.status, worker.commands.bench",
+    ],
+)
+def test_serving_never_imports_what_training_needs(code: str) -> None:
+    assert not imported_by(code) & set(HEAVY)
+
+
+def test_catalog_imports_no_framework() -> None:
+    code = "import catalog.bundle, catalog.jobs, catalog.settings, catalog.images.decode"
+    assert not imported_by(code) & {*HEAVY, "celery", "sqlalchemy", "kombu"}
+
+
+def test_help_imports_no_command() -> None:
+    code = "from click.testing import CliRunner; from catalog.cli import main\n"
+    code += "assert CliRunner().invoke(main, ['--help']).exit_code == 0"
+    loaded = imported_by(code)
+    assert not loaded & {*HEAVY, "celery", "sqlalchemy", "pydantic", "numpy", "cv2"}
+
+
+def test_importing_the_worker_reads_no_setting() -> None:
+    code = (
+        "import os; os.environ['TAGGER_BATCH_SIZE'] = 'unusable'\nimport worker.app, worker.tasks"
+    )
+    assert "worker.tasks" in imported_by(code)
