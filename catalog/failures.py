@@ -34,7 +34,11 @@ class FailureCode(StrEnum):
     # The address
     INVALID_URI = "invalid_uri", "the image's URI cannot be understood", PERMANENT
     UNKNOWN_SCHEME = "unknown_scheme", "nothing here can fetch URIs of this scheme", PERMANENT
-    FORBIDDEN_PATH = "forbidden_path", "the file is outside the allowed roots", PERMANENT
+    FORBIDDEN_PATH = (
+        "forbidden_path",
+        "the worker must not read this path, by the allowed roots or its permissions",
+        PERMANENT,
+    )
     FORBIDDEN_ADDRESS = (
         "forbidden_address",
         "the host has an address that images must not come from",
@@ -105,6 +109,8 @@ class ImageFailure(Exception):  # noqa: N818 - a failure is an outcome here, not
     """
 
     def __init__(self, code: FailureCode, detail: str, retry_after_s: float | None = None) -> None:
+        # Names of files may hold bytes that are no text, and PostgreSQL stores no NUL.
+        detail = detail.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
         # All arguments go to Exception, so that a failure survives the way between processes.
         super().__init__(code, detail, retry_after_s)
         self.code = code

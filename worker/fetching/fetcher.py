@@ -1,0 +1,63 @@
+"""From an image's URI to its bytes, whatever the URI says."""
+
+import ssl
+from collections.abc import Sequence
+from pathlib import Path
+
+from catalog.failures import FailureCode, FetchFailure
+from worker.fetching import http, objects
+from worker.fetching.connecting import Resolve, resolve_with_system
+from worker.fetching.files import FileSource
+from worker.fetching.limits import FetchLimits
+
+__all__ = ["FetchLimits", "Fetcher"]
+
+
+class Fetcher:
+    """Fetches images; one for each process, made after the fork, used by all its threads."""
+
+    def __init__(
+        self,
+        limits: FetchLimits,
+        allowed_roots: Sequence[Path],
+        *,
+        resolve: Resolve = resolve_with_system,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        """Open and connect nothing yet.
+
+        Raises:
+            ValueError: an allowed network is none.
+        """
+        self._files = FileSource(allowed_roots, limits.bytes_max)
+        self._http = http.HttpSource(limits, resolve, ssl_context)
+        self._objects = objects.ObjectSource(limits)
+
+    def fetch(self, image_uri: str) -> bytes:
+        """The bytes of one image, at most `bytes_max` of them, not looked at.
+
+        Raises:
+            FetchFailure: with a code that says whether another attempt may help.
+        """
+        scheme, separator, _ = image_uri.partition(":")
+        scheme = scheme.lower()
+        if scheme in http.SCHEMES:
+            return self._http.fetch(image_uri)
+        if scheme == "file" or image_uri.startswith("/"):
+            return self._files.fetch(image_uri)
+        if scheme in objects.PACKAGES:
+            return self._objects.fetch(image_uri)
+        if not separator or "/" in scheme:
+            raise FetchFailure(
+                FailureCode.INVALID_URI,
+                f"Expected a URI or an absolute path, found {image_uri[:200]!r}. Correct the URI.",
+            )
+        raise FetchFailure(
+            FailureCode.UNKNOWN_SCHEME,
+            f"Expected https, http, file, {', '.join(objects.PACKAGES)} or an absolute path, "
+            f"found the scheme {scheme[:20]!r}. Correct the URI.",
+        )
+
+    def close(self) -> None:
+        """Close all kept connections."""
+        self._http.close()

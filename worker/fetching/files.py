@@ -1,0 +1,148 @@
+"""Images from folders that the operator named."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import unquote_to_bytes, urlsplit
+
+from catalog.failures import FailureCode, FetchFailure
+
+_READ_SIZE = 1 << 20
+# O_PATH (Linux): folders on the way need to be passable, not readable.
+_FOLDER_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+# Non-blocking: opening a FIFO would otherwise wait for somebody to write to it.
+_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
+
+
+class FileSource:
+    """Reads regular files under allowed roots, wherever links and `..` may point."""
+
+    def __init__(self, allowed_roots: Sequence[Path], bytes_max: int) -> None:
+        self._roots = tuple(allowed_roots)
+        self._bytes_max = bytes_max
+
+    def fetch(self, uri: str) -> bytes:
+        """The bytes of a file URI or an absolute path.
+
+        Raises:
+            FetchFailure: invalid_uri, forbidden_path, not_found, too_many_bytes or
+                file_unreadable.
+        """
+        path = parse_path(uri)
+        try:
+            root, resolved = self._resolve(path)
+            with _opened(root, resolved) as descriptor:
+                return self._read(descriptor, path)
+        except OSError as error:
+            raise _failure(path, error) from error
+
+    def _resolve(self, path: Path) -> tuple[Path, Path]:
+        """The root that a path lies under, and the path without links and `..`.
+
+        A path outside is refused before it is looked at: nobody learns what exists there.
+        """
+        try:
+            resolved = path.resolve()
+            # Each time anew, as a root may be a link that moves on with every release.
+            roots = [root.resolve() for root in self._roots]
+        except RuntimeError as error:
+            raise OSError(errno.ELOOP, str(error)) from error
+        for root in roots:
+            if resolved.is_relative_to(root):
+                return root, resolved
+        raise _forbidden(
+            path, "a path outside the allowed roots", "add its folder to TAGGER_ALLOWED_ROOTS"
+        )
+
+    def _read(self, descriptor: int, path: Path) -> bytes:
+        status = os.fstat(descriptor)
+        if not stat.S_ISREG(status.st_mode):
+            raise _forbidden(path, "a folder, pipe or device", "give the path of a picture")
+        if status.st_size > self._bytes_max:
+            raise self._too_many(status.st_size)
+        data = bytearray()
+        while chunk := os.read(descriptor, _READ_SIZE):
+            data += chunk
+            # The file may have grown since.
+            if len(data) > self._bytes_max:
+                raise self._too_many(len(data))
+        return bytes(data)
+
+    def _too_many(self, found: int) -> FetchFailure:
+        return FetchFailure(
+            FailureCode.TOO_MANY_BYTES,
+            f"Expected at most {self._bytes_max:,} bytes, found {found:,}. Upload a smaller file.",
+        )
+
+
+def parse_path(uri: str) -> Path:
+    """The path of file:///a/b, file://localhost/a/b or /a/b; a bare path is taken literally.
+
+    Raises:
+        FetchFailure: invalid_uri.
+    """
+    path = uri
+    if uri[:5].lower() == "file:":
+        parts = urlsplit(uri)
+        if parts.netloc not in ("", "localhost") or parts.query or parts.fragment:
+            raise _invalid(uri)
+        path = os.fsdecode(unquote_to_bytes(parts.path))
+    if not path.startswith("/") or "\0" in path:
+        raise _invalid(uri)
+    return Path(path)
+
+
+@contextmanager
+def _opened(root: Path, resolved: Path) -> Iterator[int]:
+    """Open a path without links step by step, so that none can be slipped in on the way."""
+    folder = os.open(root, _FOLDER_FLAGS)
+    try:
+        *parents, name = resolved.relative_to(root).parts or (".",)
+        for parent in parents:
+            inner = os.open(parent, _FOLDER_FLAGS, dir_fd=folder)
+            os.close(folder)
+            folder = inner
+        descriptor = os.open(name, _FILE_FLAGS, dir_fd=folder)
+    finally:
+        os.close(folder)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _failure(path: Path, error: OSError) -> FetchFailure:
+    if error.errno in (errno.ENOENT, errno.ENOTDIR):
+        return FetchFailure(
+            FailureCode.NOT_FOUND,
+            f"Expected a file at {path}, found none. Correct the path, or upload the file again.",
+        )
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return _forbidden(path, "no permission to read it", "let the worker's user read it")
+    if error.errno in (errno.ELOOP, errno.ENXIO):
+        return _forbidden(path, f"{error.strerror}", "give the path of a picture")
+    if error.errno in (errno.ENAMETOOLONG, errno.EINVAL):
+        return _invalid(str(path))
+    return FetchFailure(
+        FailureCode.FILE_UNREADABLE,
+        f"Expected to read {path}, found: {error.strerror}. "
+        "It is tried again; look at the disk or share if this stays.",
+    )
+
+
+def _forbidden(path: Path, found: str, advice: str) -> FetchFailure:
+    return FetchFailure(
+        FailureCode.FORBIDDEN_PATH,
+        f"Expected a picture under the allowed roots at {path}, found {found}; {advice}.",
+    )
+
+
+def _invalid(uri: str) -> FetchFailure:
+    return FetchFailure(
+        FailureCode.INVALID_URI,
+        f"Expected file:///folder/picture.jpg or an absolute path, found {uri[:200]!r}. "
+        "Correct the URI.",
+    )

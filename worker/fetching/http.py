@@ -1,0 +1,220 @@
+"""Images over http and https.
+
+httpcore, httpx's own transport, is used bare: a client's cookies, credentials, environment
+proxies, redirects and unpacking are all things that must not happen here.
+"""
+
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+
+import certifi
+import httpcore
+import httpx
+
+from catalog.failures import FailureCode, FetchFailure
+from worker.fetching.addresses import AddressRules
+from worker.fetching.connecting import CheckedBackend, Resolve, resolve_with_system
+from worker.fetching.deadline import Deadline, current_deadline, fetching_until
+from worker.fetching.limits import FetchLimits
+from worker.fetching.responses import REDIRECTS, Body, failure_of
+from worker.fetching.slots import ConnectionSlots
+
+KEEPALIVE_EXPIRY_S = 30.0
+SCHEMES = ("http", "https")
+# The same for all hosts and fetches, so that a host which chooses by it always sends the same.
+_HEADERS = (
+    ("User-Agent", "catalog-tagger"),
+    ("Accept", "image/jpeg,image/png,image/webp;q=0.9,image/*;q=0.8,*/*;q=0.5"),
+    ("Accept-Encoding", "identity"),
+)
+
+
+class HttpSource:
+    """Fetches http and https URLs, with connections kept for all threads of a process."""
+
+    def __init__(
+        self,
+        limits: FetchLimits,
+        resolve: Resolve = resolve_with_system,
+        ssl_context: ssl.SSLContext | None = None,
+    ) -> None:
+        self._limits = limits
+        self._backend = CheckedBackend(
+            AddressRules(limits.allowed_networks), resolve, limits.connect_timeout_s
+        )
+        self._ssl_context = ssl_context
+        self._slots = ConnectionSlots(
+            per_host_max=limits.connections_per_host_max, total_max=limits.connections_max
+        )
+
+    def fetch(self, uri: str) -> bytes:
+        """The bytes behind a URL.
+
+        Raises:
+            FetchFailure: with the code that says why not.
+        """
+        deadline = Deadline(self._limits.total_timeout_s)
+        url = parse_url(uri)
+        with fetching_until(deadline):
+            for _ in range(self._limits.redirects_max + 1):
+                with self._slots.hold(url.host, deadline):
+                    answer = self._get(url)
+                if isinstance(answer, bytes):
+                    return answer
+                url = answer
+        raise FetchFailure(
+            FailureCode.TOO_MANY_REDIRECTS,
+            f"Expected the image after at most {self._limits.redirects_max} redirects from {uri}, "
+            "found one more. Give the URI that the redirects end at.",
+        )
+
+    def close(self) -> None:
+        """Close all kept connections."""
+        if "_pool" in self.__dict__:
+            self._pool.close()
+
+    @cached_property
+    def _pool(self) -> httpcore.ConnectionPool:
+        # Reading the certificates takes some 20 ms: only when the first URL comes.
+        return httpcore.ConnectionPool(
+            ssl_context=self._ssl_context or _trusted(),
+            max_connections=self._limits.connections_max,
+            max_keepalive_connections=self._limits.connections_max,
+            keepalive_expiry=KEEPALIVE_EXPIRY_S,
+            network_backend=self._backend,
+        )
+
+    def _get(self, url: httpx.URL) -> bytes | httpx.URL:
+        """The image, or where to look next."""
+        try:
+            return self._get_once(url)
+        except _KeptConnectionClosedError:
+            # The host closed a kept connection while the request was on its way: ask anew, once.
+            try:
+                return self._get_once(url)
+            except _KeptConnectionClosedError as error:
+                raise _connection_failed(url, str(error)) from error
+
+    def _get_once(self, url: httpx.URL) -> bytes | httpx.URL:
+        with self._response(url) as response:
+            headers = httpx.Headers(response.headers)
+            if response.status in REDIRECTS and "location" in headers:
+                return parse_url(_join(url, headers["location"]))
+            failure = failure_of(response.status, headers.get("retry-after"), str(url))
+            if failure is not None:
+                raise failure
+            body = Body(self._limits.bytes_max, headers.get("content-encoding"))
+            body.announce(headers.get("content-length"))
+            for chunk in response.iter_stream():
+                body.add(chunk)
+            return body.whole()
+
+    @contextmanager
+    def _response(self, url: httpx.URL) -> Iterator[httpcore.Response]:
+        """Send the request; what goes wrong until the block ends becomes a FetchFailure."""
+        target = httpcore.URL(
+            scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
+        )
+        headers = [("Host", url.netloc.decode("ascii")), *_HEADERS]
+        began = False
+        timeouts = dict.fromkeys(("connect", "read", "write", "pool"), self._limits.total_timeout_s)
+        try:
+            with self._pool.stream(
+                "GET", target, headers=headers, extensions={"timeout": timeouts}
+            ) as response:
+                began = True
+                yield response
+        except httpcore.TimeoutException as error:
+            raise current_deadline().passed() from error
+        except httpcore.ConnectError as error:
+            raise _connect_failure(url, error) from error
+        except (httpcore.NetworkError, httpcore.ProtocolError) as error:
+            raise _broken_off(url, error, began) from error
+
+
+class _KeptConnectionClosedError(Exception):
+    """The connection ended before a single byte of the response."""
+
+
+def parse_url(uri: str) -> httpx.URL:
+    """Check a URL before anything is looked up.
+
+    Raises:
+        FetchFailure: invalid_uri, or unknown_scheme after a redirect.
+    """
+    try:
+        url = httpx.URL(uri)
+    except (httpx.InvalidURL, ValueError) as error:
+        raise _invalid(uri, str(error)) from error
+    if url.scheme not in SCHEMES:
+        raise FetchFailure(
+            FailureCode.UNKNOWN_SCHEME,
+            f"Expected a redirect to http or https, found one to {url.scheme[:20]!r}. "
+            "Check the URI in a browser.",
+        )
+    if not url.host:
+        raise _invalid(uri, "no host")
+    if url.userinfo:
+        # Not the URI: it would carry the password into logs and tables.
+        raise _invalid(f"{url.scheme}://…@{url.host}", "a user name or password")
+    if url.port == 0:
+        raise _invalid(uri, "port 0")
+    return url
+
+
+def _join(url: httpx.URL, location: str) -> str:
+    try:
+        return str(url.join(location))
+    except (httpx.InvalidURL, ValueError) as error:
+        raise _invalid(location, f"{error}, in a redirect from {url.host}") from error
+
+
+def _invalid(uri: str, found: str) -> FetchFailure:
+    return FetchFailure(
+        FailureCode.INVALID_URI,
+        f"Expected a URL such as https://host/picture.jpg, found {uri[:200]!r} ({found}). "
+        "Correct the URI.",
+    )
+
+
+def _connect_failure(url: httpx.URL, error: Exception) -> FetchFailure:
+    if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+        return FetchFailure(
+            FailureCode.TLS_FAILED,
+            f"Expected a certificate for {url.host} that can be trusted, found: "
+            f"{error.__cause__.verify_message}. Renew it, or add its authority to SSL_CERT_FILE.",
+        )
+    return _connection_failed(url, str(error))
+
+
+def _broken_off(url: httpx.URL, error: Exception, began: bool) -> Exception:
+    """Tell a host that hung up early, one that hung up halfway, and one that talks nonsense."""
+    if began:
+        return FetchFailure(
+            FailureCode.INCOMPLETE_DOWNLOAD,
+            f"Expected the whole image from {url.host}, found that it broke off: {error}. "
+            "It is tried again; look at the image host if this stays.",
+        )
+    if isinstance(error, httpcore.NetworkError) or "disconnected" in str(error):
+        return _KeptConnectionClosedError(str(error))
+    return FetchFailure(
+        FailureCode.UNEXPECTED_RESPONSE,
+        f"Expected an HTTP response from {url.host}, found: {error}. Check the URI in a browser.",
+    )
+
+
+def _connection_failed(url: httpx.URL, found: str) -> FetchFailure:
+    return FetchFailure(
+        FailureCode.CONNECTION_FAILED,
+        f"Expected an answer from {url.host}, found: {found}. "
+        "It is tried again; look at the image host if this stays.",
+    )
+
+
+def _trusted() -> ssl.SSLContext:
+    """This machine's authorities (or SSL_CERT_FILE), and certifi's where an image lacks its own."""
+    context = ssl.create_default_context()
+    context.load_verify_locations(certifi.where())
+    return context

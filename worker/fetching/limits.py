@@ -1,0 +1,23 @@
+"""What fetching one image may cost, and where it may come from."""
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchLimits:
+    """The bounds of one fetcher.
+
+    bytes_max holds for what travels and for what it unpacks to. total_timeout_s covers everything
+    from the name look-up to the last byte, over all redirects. allowed_networks are networks such
+    as 10.1.0.0/16 whose addresses may be connected to although they are private; object_stores
+    are URI prefixes such as s3://shop-photos/ that may be read with the worker's own credentials.
+    """
+
+    bytes_max: int = 25_000_000
+    total_timeout_s: float = 20.0
+    connect_timeout_s: float = 5.0
+    redirects_max: int = 5
+    connections_per_host_max: int = 8
+    connections_max: int = 32
+    allowed_networks: tuple[str, ...] = ()
+    object_stores: tuple[str, ...] = ()
