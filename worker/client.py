@@ -5,12 +5,11 @@ to be missing.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
-from typing import Any
 
+from celery import Celery
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session, SessionTransaction
 
@@ -18,8 +17,7 @@ from catalog.jobs import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE, TAG_CHUNK, TA
 from catalog.settings import settings
 from db import ledger
 from db.engine import make_engine, sessions
-from worker.app import app
-from worker.broker import celery_url
+from worker.broker import celery_url, redis_url
 
 WAITING, LISTENING = "tagger_waiting", "tagger_listening"
 
@@ -31,7 +29,10 @@ class EnqueueClient:
     """
 
     def __init__(self, engine: Engine | None = None, *, broker_url: str | None = None) -> None:
-        self._broker_url = broker_url
+        # An application of its own: a sender needs none of the worker's configuration.
+        self._app = Celery(
+            broker=celery_url(broker_url or redis_url(settings())), set_as_current=False
+        )
         self._sessions = sessions(engine or make_engine(settings().database))
 
     def enqueue(self, job: Job, session: Session | None = None) -> None:
@@ -68,27 +69,17 @@ class EnqueueClient:
 
     def publish(self, jobs: Sequence[Job]) -> None:
         """Publish one message for each job; their rows must be committed."""
-        with self._producer() as producer:
+        with self._app.producer_pool.acquire(block=True) as producer:
             for job in jobs:
-                app.send_task(
+                self._app.send_task(
                     TAG_PRODUCT, kwargs=job.payload(), queue=INGEST_QUEUE, producer=producer
                 )
 
     def publish_chunk(self, jobs: Sequence[Job]) -> None:
         """Publish all jobs as one message; their rows must be committed."""
         payload = {"jobs": [job.payload() for job in jobs]}
-        with self._producer() as producer:
-            app.send_task(TAG_CHUNK, kwargs=payload, queue=BULK_QUEUE, producer=producer)
-
-    @contextmanager
-    def _producer(self) -> Iterator[Any]:
-        """One connection for many messages."""
-        if self._broker_url is None:
-            with app.producer_pool.acquire(block=True) as producer:
-                yield producer
-            return
-        with app.connection_for_write(celery_url(self._broker_url)) as connection:
-            yield app.amqp.Producer(connection)
+        with self._app.producer_pool.acquire(block=True) as producer:
+            self._app.send_task(TAG_CHUNK, kwargs=payload, queue=BULK_QUEUE, producer=producer)
 
 
 def _publish_after_commit(session: Session, publish: Callable[[], None]) -> None:

@@ -4,8 +4,10 @@ import math
 from typing import Any
 
 from celery import bootsteps
+from sqlalchemy.exc import DBAPIError
 
 from catalog.bundle import load_bundle
+from catalog.errors import OperatorError
 from catalog.jobs import INGEST_QUEUE
 from catalog.settings import Settings, SettingsError, settings, variable
 from db.engine import make_engine
@@ -21,16 +23,25 @@ class RefuseUnsafeSettings(bootsteps.Step):  # type: ignore[misc]
     label = "Refuse unsafe settings"
 
     def __init__(self, parent: Any, **options: Any) -> None:
-        chosen = settings()
-        processes = int(parent.concurrency)
         queues = set(parent.app.amqp.queues.consume_from)
-        parent.prefetch_multiplier = prefetch_multiplier(chosen, queues, processes)
-        require_same_preprocessing(load_bundle(chosen.bundle).manifest)
-        engine = make_engine(chosen.database)
-        require_newest(engine)
-        # Nothing that was opened here may be shared with a forked child.
-        engine.dispose()
+        try:
+            chosen = settings()
+            parent.prefetch_multiplier = prefetch_multiplier(
+                chosen, queues, int(parent.concurrency)
+            )
+            _require_bundle_and_schema(chosen)
+        except (OperatorError, DBAPIError) as error:
+            raise SystemExit(f"Refusing to start: {error}") from error
         super().__init__(parent, **options)
+
+
+def _require_bundle_and_schema(chosen: Settings) -> None:
+    require_same_preprocessing(load_bundle(chosen.bundle).manifest)
+    engine = make_engine(chosen.database)
+    try:
+        require_newest(engine)
+    finally:
+        engine.dispose()  # nothing that was opened here may be shared with a forked child
 
 
 def prefetch_multiplier(chosen: Settings, queues: set[str], processes: int) -> int:

@@ -1,0 +1,31 @@
+import pytest
+
+from catalog.bundle import BundleError
+from catalog.settings import SettingsError, read_settings
+from tests.factories import manifest
+from worker.preprocessing import require_same_preprocessing
+from worker.startup import prefetch_multiplier
+
+
+@pytest.mark.parametrize(("processes", "needed"), [(1, 128), (2, 96), (4, 80)])
+def test_prefetch_fills_a_batch_for_each_child_and_one_more(processes: int, needed: int) -> None:
+    assert prefetch_multiplier(read_settings(), {"ingest"}, processes) == needed
+    assert needed * processes >= 64 * (processes + 1)
+
+
+def test_prefetch_below_the_batch_rule_is_refused_with_the_wanted_value() -> None:
+    settings = read_settings(prefetch_multiplier=4)
+    with pytest.raises(SettingsError, match=r"TAGGER_PREFETCH_MULTIPLIER=4: .* Raise it to 128"):
+        prefetch_multiplier(settings, {"ingest"}, 1)
+
+
+def test_prefetch_above_the_rule_and_for_bulk_is_the_operators_choice() -> None:
+    settings = read_settings(prefetch_multiplier=200)
+    assert prefetch_multiplier(settings, {"ingest"}, 1) == 200
+    assert prefetch_multiplier(read_settings(prefetch_multiplier=4), {"bulk"}, 2) == 4
+
+
+def test_bundle_of_another_preprocessing_is_refused() -> None:
+    require_same_preprocessing(manifest())
+    with pytest.raises(BundleError, match="found 'other-9' in bundle test-1"):
+        require_same_preprocessing(manifest(preprocessing="other-9"))
