@@ -1,4 +1,7 @@
-"""Scores for how little an image looks like any of the ten classes (higher is stranger)."""
+"""Scores for how little an image looks like any of the ten classes (higher is stranger).
+
+Which one a bundle uses, and its parameters, stand in the bundle; NumPy only.
+"""
 
 from collections.abc import Callable, Mapping
 
@@ -22,4 +25,49 @@ def energy(
     return np.asarray(-(peak + np.log(total)), np.float32)
 
 
-SCORES: Mapping[str, Score] = {"energy": energy}
+def class_gaussian(
+    logits: NDArray[np.float32],
+    embedding: NDArray[np.float32],
+    parameters: Mapping[str, NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """Squared Mahalanobis distance to the nearest class mean, float32 (N,).
+
+    Lee et al. 2018 (arXiv 1807.03888). Parameters: means (10, d) of the whitened embedding and
+    whitening (d, d), which makes the covariance shared by all classes the identity.
+    """
+    whitened = embedding @ parameters["whitening"]
+    return _nearest_squared_distance(whitened, parameters["means"], 1)
+
+
+def nearest_neighbour(
+    logits: NDArray[np.float32],
+    embedding: NDArray[np.float32],
+    parameters: Mapping[str, NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """Squared distance to the k-th nearest training embedding, float32 (N,).
+
+    On embeddings of length 1 (Sun et al. 2022, arXiv 2204.06507). Parameters: bank (M, d) of
+    length 1, any float; neighbours, k.
+    """
+    length = np.linalg.norm(embedding, axis=1, keepdims=True)
+    unit = embedding / np.maximum(length, 1e-12)
+    return _nearest_squared_distance(
+        unit, parameters["bank"].astype(np.float32), int(parameters["neighbours"])
+    )
+
+
+SCORES: Mapping[str, Score] = {
+    "energy": energy,
+    "class_gaussian": class_gaussian,
+    "nearest_neighbour": nearest_neighbour,
+}
+
+
+def _nearest_squared_distance(
+    points: NDArray[np.float32], places: NDArray[np.float32], k: int
+) -> NDArray[np.float32]:
+    """The squared distance of each of N points to the k-th nearest of M places, float32 (N,)."""
+    squares = (points**2).sum(axis=1)[:, None] + (places**2).sum(axis=1) - 2 * points @ places.T
+    # Rounding may take a distance of zero below it.
+    nearest = np.partition(squares, k - 1, axis=1)[:, k - 1]
+    return np.asarray(np.maximum(nearest, 0), np.float32)

@@ -1,0 +1,62 @@
+"""Training batches: shuffled, augmented, the same for the same seed and epoch."""
+
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from catalog.taxonomy import LABELS
+from trainer.augmentation import augment
+from trainer.config import TrainConfig
+from trainer.dataset import Split
+
+Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
+
+
+class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
+    """One epoch of (images float32 (N, 28, 28, 1) 0-255, one-hot labels float32 (N, 10)).
+
+    Order and augmentation follow from seed, epoch and batch number alone, so that a resumed run
+    sees what an uninterrupted one would have seen.
+    """
+
+    def __init__(self, data: Split, config: TrainConfig) -> None:
+        super().__init__(workers=0)
+        self._data = data
+        self._config = config
+        self._epoch = -1
+        self._order = np.arange(len(data))
+
+    def start_epoch(self, epoch: int) -> None:
+        """Shuffle for `epoch`, counted from 0."""
+        self._epoch = epoch
+        self._order = np.random.default_rng([self._config.seed, epoch]).permutation(len(self._data))
+
+    def __len__(self) -> int:
+        # The last, smaller batch is left out: the shuffle gives its images their turn, and one
+        # shape means one compiled program.
+        return max(1, len(self._data) // self._config.batch_size)
+
+    def __getitem__(self, index: int) -> Batch:
+        config = self._config
+        chosen = self._data.take(self._order[index * config.batch_size :][: config.batch_size])
+        rng = np.random.default_rng([config.seed, self._epoch + 1, index])
+        images = augment(chosen.images, config.augmentation, rng)
+        return images.astype(np.float32), one_hot(chosen.labels)
+
+
+class StartEpoch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells the batches which epoch begins, after a resume too."""
+
+    def __init__(self, batches: TrainingBatches) -> None:
+        super().__init__()
+        self._batches = batches
+
+    def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        self._batches.start_epoch(epoch)
+
+
+def one_hot(labels: NDArray[np.int64]) -> NDArray[np.float32]:
+    """float32 (N, 10)."""
+    return np.eye(len(LABELS), dtype=np.float32)[labels]

@@ -1,0 +1,101 @@
+"""`tagger train`, `tagger evaluate`, `tagger data`: TensorFlow is imported by what needs it."""
+
+import json
+from pathlib import Path
+
+import click
+
+from catalog.settings import settings
+from trainer.config import PRESETS, preset
+from trainer.download import find_dataset
+
+data_dir_option = click.option(
+    "--data-dir",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="Folder of the four files. Without it: Debian's package, the cache, a download.",
+)
+unverified_option = click.option(
+    "--unverified-data", is_flag=True, help="Take data of your own in the same format."
+)
+
+
+@click.command()
+@click.option("--preset", "preset_name", type=click.Choice(sorted(PRESETS)), default="quick")
+@click.option("--epochs", type=click.IntRange(min=1), help="Instead of the preset's.")
+@click.option("--seed", type=int, default=0, show_default=True)
+@click.option("--run", "run_folder", type=click.Path(path_type=Path), help="Checkpoints and log.")
+@click.option("--bundle", "bundle_folder", type=click.Path(path_type=Path), help="Where it goes.")
+@click.option(
+    "--teacher",
+    "teachers",
+    multiple=True,
+    type=click.Path(path_type=Path, exists=True),
+    help="Finished run to learn from; may be repeated.",
+)
+@click.option("--no-bundle", is_flag=True, help="Train only; a teacher needs no bundle.")
+@data_dir_option
+@unverified_option
+def train(
+    preset_name: str,
+    epochs: int | None,
+    seed: int,
+    run_folder: Path | None,
+    bundle_folder: Path | None,
+    teachers: tuple[Path, ...],
+    no_bundle: bool,
+    data_dir: Path | None,
+    unverified_data: bool,
+) -> None:
+    """Train a network and write its bundle.
+
+    The same --run goes on where a killed run stood, to the same result. KERAS_BACKEND chooses
+    tensorflow, jax or torch; writing the bundle needs TensorFlow.
+    """
+    import keras
+
+    from trainer.train import train as train_network
+
+    config = preset(preset_name, seed=seed, **({} if epochs is None else {"epochs": epochs}))
+    run_folder = run_folder or Path("runs") / f"{preset_name}-{seed}"
+    run = train_network(
+        config,
+        find_dataset(data_dir),
+        run_folder,
+        verify=not unverified_data,
+        teachers=teachers,
+    )
+    click.echo(f"Validation accuracy {run.summary['validation_accuracy']:.2%}, run in {run_folder}")
+    if no_bundle:
+        return
+    if keras.backend.backend() != "tensorflow":
+        click.echo(
+            "The bundle is written with TensorFlow. Now run: KERAS_BACKEND=tensorflow tagger train "
+            f"--preset {preset_name} --seed {seed} --run {run_folder}"
+        )
+        return
+    from trainer.publish import publish
+
+    published = publish(run, bundle_folder or run_folder / "bundle")
+    click.echo(f"Wrote {published.manifest.model_version} to {published.folder}")
+
+
+@click.command()
+@click.option("--bundle", "bundle_folder", type=click.Path(path_type=Path), help="Bundle folder.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@data_dir_option
+@unverified_option
+def evaluate(
+    bundle_folder: Path | None, as_json: bool, data_dir: Path | None, unverified_data: bool
+) -> None:
+    """Measure a bundle on the test set: the only command that opens it."""
+    from trainer.evaluate import evaluate as measure
+
+    figures = measure(
+        bundle_folder or settings().bundle, find_dataset(data_dir), verify=not unverified_data
+    )
+    click.echo(json.dumps(figures, indent=2) if as_json else figures)
+
+
+@click.group()
+def data() -> None:
+    """Look at the training data."""

@@ -1,0 +1,105 @@
+"""The training recipe: every hyperparameter in one frozen record, saved with the run."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from catalog.errors import OperatorError
+
+
+class ConfigError(OperatorError):
+    """A recipe that cannot be trained: names the field, its value and what was expected."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class AugmentationConfig:
+    """How training images are varied; shares are the probability per image, 0-1."""
+
+    flip_share: float = 0.5  # left-right: half of all garments could have lain the other way
+    gentle_share: float = 0.5  # of images get the small changes of pose that follow
+    shift_px_max: float = 1.5
+    scale_max: float = 0.08  # 0.08: between 92 % and 108 %, each axis by its own
+    rotation_deg_max: float = 6.0
+    shear_max: float = 0.06
+    pose_share: float = 0.05  # the same at `pose_strength` times the size
+    pose_strength: float = 5.0
+    turn_share: float = 0.09  # quarter turns and upside down
+    tone_share: float = 0.10  # brightness, contrast, gamma, inversion
+    noise_share: float = 0.08  # Gaussian, shot or impulse noise
+    blur_share: float = 0.07  # Gaussian, motion or glass blur
+    erase_share: float = 0.05  # random erasing (Zhong et al. 2017, arXiv 1708.04896)
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    """One run of `tagger train`."""
+
+    preset: str
+    epochs: int
+    batch_size: int = 128
+    seed: int = 0
+    learning_rate: float = 0.1  # peak; SGD with Nesterov momentum, for batches of 128
+    momentum: float = 0.9
+    weight_decay: float = 5e-4  # L2 on convolution kernels only
+    warmup_share: float = 0.15  # of all steps; afterwards cosine decay to zero
+    label_smoothing: float = 0.05
+    ema_momentum: float = 0.998  # moving average of the weights, which is what ships
+    patience: int | None = None  # epochs without a better validation accuracy; None: never stop
+    stem_channels: int = 48
+    widths: tuple[int, ...] = (64, 128)  # channels of each stage; each later stage halves the size
+    blocks: int = 2  # residual blocks in a stage
+    validation_share: float = 1 / 12  # 5,000 of 60,000
+    distillation_share: float = 0.7  # weight of the teacher's word, where there is a teacher
+    distillation_temperature: float = 2.0
+    train_images_max: int | None = None  # for tests and smoke runs
+    augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain JSON values."""
+        return asdict(self)
+
+
+PRESETS: Mapping[str, TrainConfig] = {
+    # A usable model in under 15 minutes.
+    "quick": TrainConfig(preset="quick", epochs=5, stem_channels=32, widths=(40, 80)),
+    # The recipe of the shipped bundle.
+    "standard": TrainConfig(preset="standard", epochs=26, widths=(48, 96)),
+    # For a GPU, or a night.
+    "full": TrainConfig(preset="full", epochs=150),
+    # Too large to ship; a student learns from it with `--teacher`.
+    "teacher": TrainConfig(
+        preset="teacher", epochs=100, stem_channels=64, widths=(128, 256), blocks=4
+    ),
+}
+
+
+def preset(name: str, **changes: Any) -> TrainConfig:
+    """The preset `name` with the given fields changed.
+
+    Raises:
+        ConfigError: there is no such preset, or a value is out of its range.
+    """
+    if name not in PRESETS:
+        raise ConfigError(f"Expected a preset of {sorted(PRESETS)}, found {name!r}.")
+    config = replace(PRESETS[name], **changes)
+    for field_name, least in (("epochs", 1), ("batch_size", 1), ("blocks", 1)):
+        if getattr(config, field_name) < least:
+            raise ConfigError(
+                f"Expected {field_name} of {least} or more, found {getattr(config, field_name)}."
+            )
+    return config
+
+
+def from_dict(fields: Mapping[str, Any]) -> TrainConfig:
+    """The inverse of TrainConfig.to_dict.
+
+    Raises:
+        ConfigError: a field is missing or unknown.
+    """
+    try:
+        augmentation = AugmentationConfig(**fields["augmentation"])
+        return TrainConfig(
+            **{**fields, "augmentation": augmentation, "widths": tuple(fields["widths"])}
+        )
+    except (KeyError, TypeError) as error:
+        raise ConfigError(f"Expected the fields of a training config; {error}.") from error

@@ -1,0 +1,63 @@
+"""Keras network → LiteRT: int8 weights and activations, float32 outputs, free batch size."""
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from trainer.network import INPUT_SHAPE
+
+SIGNATURE = "serve"
+CALIBRATION_IMAGES = 512
+
+
+def export_serving_model(explainer: keras.Model, images: NDArray[np.uint8]) -> bytes:
+    """The serving model as a LiteRT flatbuffer.
+
+    `explainer` gives logits, class_maps and embedding; `images`, uint8 (N, 28, 28, 1), are
+    training images that show the range of every activation.
+    """
+    import tensorflow as tf
+
+    with tempfile.TemporaryDirectory() as folder:
+        save_signature(explainer, Path(folder))
+        converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
+        converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        converter.representative_dataset = lambda: representative_batches(images)
+        # Averages stay in float: int8 logits would come in steps of 0.1 and would not equal the
+        # mean of the class maps. Only this tool of the converter can leave an operation out.
+        quantizer = tf.lite.experimental.QuantizationDebugger(
+            converter=converter,
+            debug_dataset=lambda: representative_batches(images),
+            debug_options=tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=["MEAN"]),
+        )
+        return bytes(quantizer.get_nondebug_quantized_model())
+
+
+def save_signature(explainer: keras.Model, folder: Path) -> None:
+    """A SavedModel whose endpoint `serve` takes uint8 images."""
+    import tensorflow as tf
+
+    def serve(images: Any) -> Any:
+        return explainer(tf.cast(images, tf.float32), training=False)
+
+    archive = keras.export.ExportArchive()
+    archive.track(explainer)
+    archive.add_endpoint(
+        name=SIGNATURE,
+        fn=serve,
+        input_signature=[tf.TensorSpec((None, *INPUT_SHAPE), tf.uint8, name="images")],
+    )
+    archive.write_out(folder, verbose=False)
+
+
+def representative_batches(
+    images: NDArray[np.uint8],
+) -> Iterator[tuple[str, dict[str, NDArray[np.uint8]]]]:
+    """Single images under the signature's name, as the converter wants them."""
+    for image in images[:CALIBRATION_IMAGES]:
+        yield SIGNATURE, {"images": image[None]}

@@ -1,0 +1,98 @@
+"""The network: a small residual CNN whose prediction is the mean of its explanation."""
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import layers
+
+from catalog.taxonomy import LABELS
+from trainer.batch_norm import BatchNormalization
+from trainer.config import TrainConfig
+
+INPUT_SHAPE = (28, 28, 1)
+
+
+def build_network(config: TrainConfig) -> keras.Model:
+    """The trainable model: float32 (N, 28, 28, 1) 0-255 → class scores float32 (N, 10).
+
+    The last two layers are a 1×1 convolution to the ten classes, without bias, and a global
+    average: logits = mean over h, w of class_maps, exactly.
+    """
+    images = keras.Input(INPUT_SHAPE, name="images")
+    x = difference_from_background(layers.Rescaling(1 / 255, name="scale")(images))
+    x = _convolution(x, config.stem_channels, kernel=4, stride=2, name="stem")
+    for stage, width in enumerate(config.widths, start=1):
+        for block in range(1, config.blocks + 1):
+            stride = 2 if stage > 1 and block == 1 else 1
+            x = _residual(x, width, stride, name=f"stage{stage}_block{block}")
+    x = layers.Activation("linear", name="features")(x)
+    class_maps = layers.Conv2D(len(LABELS), 1, use_bias=False, name="class_maps")(x)
+    logits = layers.GlobalAveragePooling2D(name="logits")(class_maps)
+    return keras.Model(images, logits, name="tagger")
+
+
+def build_explainer(network: keras.Model) -> keras.Model:
+    """The same weights with the three outputs that serve: logits, class_maps, embedding."""
+    features = network.get_layer("features").output
+    embedding = layers.GlobalAveragePooling2D(name="embedding")(features)
+    return keras.Model(
+        network.input,
+        {
+            "logits": network.get_layer("logits").output,
+            "class_maps": network.get_layer("class_maps").output,
+            "embedding": embedding,
+        },
+        name="explainer",
+    )
+
+
+def difference_from_background(x: Any) -> Any:
+    """Replace each pixel by its distance from the tone of the four corners: (N, 28, 28, 1), 0-1.
+
+    A picture and its negative become the same input, so the network need not learn inversion.
+    The tone is the mean of the 2×2 pixels in each corner: one noisy pixel moves it little.
+    """
+    corners = layers.AveragePooling2D(2, name="patches")(x)[:, ::13, ::13]
+    tone = layers.GlobalAveragePooling2D(keepdims=True, name="background")(corners)
+    return keras.ops.absolute(x - tone)
+
+
+def _convolution(x: Any, channels: int, *, kernel: int, stride: int, name: str) -> Any:
+    x = _conv(channels, kernel, stride, f"{name}_conv")(x)
+    x = _normalisation(name=f"{name}_norm")(x)
+    return layers.ReLU(name=f"{name}_relu")(x)
+
+
+def _residual(x: Any, channels: int, stride: int, name: str) -> Any:
+    """Two 3×3 convolutions beside a shortcut (He et al. 2015, arXiv 1512.03385)."""
+    y = _convolution(x, channels, kernel=3, stride=stride, name=f"{name}_a")
+    y = _conv(channels, 3, 1, f"{name}_b_conv")(y)
+    y = _normalisation(name=f"{name}_b_norm")(y)
+    shortcut = x
+    if stride > 1:
+        # Averages before it thins out, so that no pixel is dropped (ResNet-D).
+        shortcut = layers.AveragePooling2D(stride, name=f"{name}_pool")(shortcut)
+    if shortcut.shape[-1] != channels:
+        shortcut = _conv(channels, 1, 1, f"{name}_shortcut")(shortcut)
+    return layers.ReLU(name=f"{name}_relu")(layers.Add(name=f"{name}_add")([y, shortcut]))
+
+
+def _normalisation(name: str) -> Any:
+    # Only PyTorch gains by the fused layer; elsewhere the saved model stays free of our classes.
+    kind = BatchNormalization if keras.backend.backend() == "torch" else layers.BatchNormalization
+    # 0.9: running statistics that keep up with the averaged weights.
+    return kind(momentum=0.9, name=name)
+
+
+def _conv(channels: int, kernel: int, stride: int, name: str) -> Callable[[Any], Any]:
+    convolution: Callable[[Any], Any] = layers.Conv2D(
+        channels,
+        kernel,
+        strides=stride,
+        padding="same",
+        use_bias=False,
+        kernel_initializer="he_normal",
+        name=name,
+    )
+    return convolution

@@ -1,0 +1,205 @@
+"""Turn a finished run into a bundle: aside, verified by reloading, then renamed into place."""
+
+import hashlib
+import json
+import platform
+import shutil
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from catalog.bundle import (
+    FORMAT,
+    KERAS_MODEL,
+    SERVING_MODEL,
+    Acceptance,
+    BundleError,
+    Manifest,
+    OutOfTaxonomy,
+    checksums,
+    load_bundle,
+    write_manifest,
+)
+from catalog.images.model_input import PREPROCESSING
+from catalog.taxonomy import LABELS
+from trainer.acceptance import fit_acceptance
+from trainer.calibration import fit_temperature, softmax
+from trainer.dataset import CHECKSUMS
+from trainer.export import export_serving_model
+from trainer.network import INPUT_SHAPE, build_explainer
+from trainer.serving import ServingModel
+from trainer.strangeness import PARAMETERS, choose_score
+from trainer.train import Run
+
+PRECISION = 0.99
+GUARANTEE_LEVEL = 0.95
+# Of 100 images at least this many must get the same label from what was written and what was
+# trained; int8 rounding costs a few.
+AGREEMENT_MIN = 0.98
+CHECKED_IMAGES = 512
+LIBRARIES = ("keras", "tensorflow", "ai-edge-litert", "numpy", "scipy", "opencv-python-headless")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Published:
+    """Where the bundle is, and its manifest."""
+
+    folder: Path
+    manifest: Manifest
+
+
+def publish(run: Run, folder: Path) -> Published:
+    """Write the bundle of `run` to `folder`, replacing one that is there.
+
+    Nothing appears at `folder` before every file was written, read back and compared.
+
+    Raises:
+        BundleError: what was written does not predict as the trained network does.
+        OSError: the disk is full or not writable; `folder` is as it was.
+    """
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        manifest = write_bundle(run, aside)
+        check_bundle(aside, run)
+        aside.chmod(0o755)
+        replace_folder(aside, folder)
+    except OSError as error:
+        raise BundleError(
+            f"Expected to write the bundle to {folder}, but: {error}. Nothing was changed there; "
+            "make room or choose another --bundle."
+        ) from error
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return Published(folder=folder, manifest=manifest)
+
+
+def write_bundle(run: Run, folder: Path) -> Manifest:
+    """Write every file of the bundle and its manifest into `folder`."""
+    explainer = build_explainer(run.network)
+    explainer.save(folder / KERAS_MODEL)
+    (folder / SERVING_MODEL).write_bytes(export_serving_model(explainer, run.train.images))
+    serve = ServingModel(folder / SERVING_MODEL)
+    outputs = serve(run.validation.images)
+    temperature = fit_temperature(outputs.logits, run.validation.labels)
+    confidences = softmax(outputs.logits, temperature)
+    thresholds = fit_acceptance(
+        confidences, run.validation.labels, precision=PRECISION, level=GUARANTEE_LEVEL
+    )
+    choice = choose_score(serve, run.train, run.validation, seed=run.config.seed)
+    if choice.parameters:
+        np.savez(folder / PARAMETERS, **choice.parameters)
+    files = checksums(folder)
+    manifest = Manifest(
+        format=FORMAT,
+        model_version=model_version(files),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        labels=LABELS,
+        preprocessing=PREPROCESSING,
+        input_shape=INPUT_SHAPE,
+        output_shapes={
+            "logits": outputs.logits.shape[1:],
+            "class_maps": outputs.class_maps.shape[1:],
+            "embedding": outputs.embedding.shape[1:],
+        },
+        temperature=temperature,
+        acceptance=Acceptance(
+            confidence_min=dict(zip(LABELS, map(float, thresholds), strict=True)),
+            precision=PRECISION,
+            guarantee_level=GUARANTEE_LEVEL,
+        ),
+        out_of_taxonomy=OutOfTaxonomy(
+            score=choice.score,
+            threshold=choice.threshold,
+            parameters=PARAMETERS if choice.parameters else None,
+        ),
+        metrics={"validation": validation_metrics(confidences, run.validation.labels)},
+        training={"config": run.config.to_dict(), "summary": run.summary},
+        data={"name": "Fashion-MNIST, 31 August 2017", "sha256": dict(CHECKSUMS)},
+        libraries=library_versions(),
+        files=files,
+    )
+    write_manifest(folder, manifest)
+    return manifest
+
+
+def check_bundle(folder: Path, run: Run) -> None:
+    """Load what was written, as a stranger would, and compare its predictions with the network's.
+
+    Raises:
+        BundleError: they differ by more than int8 rounding.
+    """
+    bundle = load_bundle(folder)
+    images = run.validation.images[:CHECKED_IMAGES]
+    trained = predict(build_explainer(run.network), images)["logits"]
+    reloaded = predict(keras.models.load_model(bundle.keras_model), images)["logits"]
+    served = ServingModel(bundle.serving_model)(images).logits
+    gap = float(np.abs(trained - reloaded).max())
+    if gap > 1e-3:
+        raise BundleError(
+            f"Expected {KERAS_MODEL} to predict as the network it was saved from, found logits "
+            f"that differ by {gap:.3g}. Do not ship it; check the libraries' versions."
+        )
+    agreement = float((served.argmax(1) == trained.argmax(1)).mean())
+    if agreement < AGREEMENT_MIN:
+        raise BundleError(
+            f"Expected the serving model to agree with the network on {AGREEMENT_MIN:.0%} of "
+            f"{len(images)} images, found {agreement:.1%}. Train longer: int8 costs this much only "
+            "where confidences are close."
+        )
+
+
+def predict(model: keras.Model, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
+    """The Keras model's outputs for uint8 (N, 28, 28, 1)."""
+    outputs = model.predict(images.astype(np.float32), batch_size=250, verbose=0)
+    return {name: np.asarray(value) for name, value in outputs.items()}
+
+
+def replace_folder(aside: Path, folder: Path) -> None:
+    """Put `aside` in the place of `folder`; what was there is kept until the rename is done."""
+    if not folder.exists():
+        aside.rename(folder)
+        return
+    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent)) / folder.name
+    folder.rename(old)
+    try:
+        aside.rename(folder)
+    except OSError:
+        old.rename(folder)
+        raise
+    finally:
+        with suppress(OSError):
+            shutil.rmtree(old.parent)
+
+
+def model_version(files: Mapping[str, str]) -> str:
+    """A name that is the same for the same models: date-free, 12 hex digits."""
+    models = json.dumps([files[KERAS_MODEL], files[SERVING_MODEL]])
+    return f"fashion-mnist-{hashlib.sha256(models.encode()).hexdigest()[:12]}"
+
+
+def library_versions() -> dict[str, str]:
+    """What the bundle was made with."""
+    found = {"python": platform.python_version()}
+    for name in LIBRARIES:
+        found[name] = version(name)
+    return found
+
+
+def validation_metrics(
+    confidences: NDArray[np.float64], labels: NDArray[np.int64]
+) -> dict[str, Any]:
+    """What was seen where temperature and thresholds were chosen."""
+    return {
+        "images": len(labels),
+        "accuracy": float((confidences.argmax(axis=1) == labels).mean()),
+    }

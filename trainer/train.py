@@ -1,0 +1,221 @@
+"""Train one network: config, data, model, fit. Reads top to bottom."""
+
+import json
+import math
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+
+from trainer.batches import StartEpoch, TrainingBatches, one_hot
+from trainer.config import ConfigError, TrainConfig, from_dict
+from trainer.dataset import Split, load_train, split_validation
+from trainer.distillation import Student
+from trainer.network import build_network
+
+CONFIG = "config.json"
+LOG = "log.csv"
+CHECKPOINTS = "checkpoints"
+WEIGHTS = "model.weights.h5"
+SUMMARY = "summary.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """A finished training: the network with its averaged weights, and where it was kept."""
+
+    folder: Path
+    config: TrainConfig
+    network: keras.Model
+    train: Split
+    validation: Split
+    summary: dict[str, Any]
+
+
+def train(
+    config: TrainConfig,
+    data_folder: Path,
+    run_folder: Path,
+    *,
+    verify: bool = True,
+    teachers: Sequence[Path] = (),
+    verbose: int = 1,
+) -> Run:
+    """Train by `config`, or go on where a killed run in `run_folder` stood.
+
+    Raises:
+        ConfigError: `run_folder` holds a run of another config.
+        DatasetError: the data is missing or not as published.
+    """
+    claim_folder(run_folder, config)
+    keras.utils.set_random_seed(config.seed)
+    train_data, validation = load_parts(config, data_folder, verify=verify)
+    batches = TrainingBatches(train_data, config)
+    network = build_network(config)
+    learner = learner_of(network, config, [load_teacher(folder) for folder in teachers])
+    learner.compile(
+        optimizer=optimizer(config, len(batches)),
+        loss=keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=config.label_smoothing
+        ),
+        metrics=["accuracy"],
+        # bf16 and XLA were slower on CPUs; on a GPU the defaults of each backend are right.
+        jit_compile="auto" if keras.backend.backend() == "jax" else False,
+    )
+    started = time.monotonic()
+    history = learner.fit(
+        batches,
+        epochs=config.epochs,
+        validation_data=(validation.images, one_hot(validation.labels)),
+        validation_batch_size=500,
+        callbacks=callbacks(config, batches, run_folder),
+        verbose=verbose,
+    )
+    network.save_weights(run_folder / WEIGHTS)
+    summary = {
+        "backend": keras.backend.backend(),
+        "parameters": network.count_params(),
+        "seconds_of_last_start": round(time.monotonic() - started, 1),
+        "validation_accuracy": history.history.get("val_accuracy", [None])[-1],
+    }
+    (run_folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
+    return Run(
+        folder=run_folder,
+        config=config,
+        network=network,
+        train=train_data,
+        validation=validation,
+        summary=summary,
+    )
+
+
+def load_run(run_folder: Path, data_folder: Path, *, verify: bool = True) -> Run:
+    """A run that finished earlier.
+
+    Raises:
+        ConfigError: there is no finished run in `run_folder`.
+    """
+    config, network = load_network(run_folder)
+    train_data, validation = load_parts(config, data_folder, verify=verify)
+    return Run(
+        folder=run_folder,
+        config=config,
+        network=network,
+        train=train_data,
+        validation=validation,
+        summary=json.loads((run_folder / SUMMARY).read_text(encoding="utf-8")),
+    )
+
+
+def load_network(run_folder: Path) -> tuple[TrainConfig, keras.Model]:
+    """The config and the network of a finished run.
+
+    Raises:
+        ConfigError: there is no finished run in `run_folder`.
+    """
+    if not (run_folder / SUMMARY).is_file():
+        raise ConfigError(
+            f"Expected a finished run in {run_folder}, found no {SUMMARY}. Run `tagger train` "
+            "again with the same --run folder: it goes on where it stopped."
+        )
+    config = read_config(run_folder)
+    network = build_network(config)
+    network.load_weights(run_folder / WEIGHTS)
+    return config, network
+
+
+def load_teacher(run_folder: Path) -> keras.Model:
+    """The network of a finished run, to learn from."""
+    return load_network(run_folder)[1]
+
+
+def learner_of(
+    network: keras.Model, config: TrainConfig, teachers: Sequence[keras.Model]
+) -> keras.Model:
+    """What is fitted: the network itself, or a student around it where there are teachers."""
+    if not teachers:
+        return network
+    return Student(
+        network,
+        tuple(teachers),
+        share=config.distillation_share,
+        temperature=config.distillation_temperature,
+    )
+
+
+def load_parts(config: TrainConfig, data_folder: Path, *, verify: bool) -> tuple[Split, Split]:
+    """The training and the validation part. The test set is not opened here."""
+    data = load_train(data_folder, verify=verify)
+    train_data, validation = split_validation(data, config.validation_share)
+    if config.train_images_max is not None:
+        train_data = Split(
+            images=train_data.images[: config.train_images_max],
+            labels=train_data.labels[: config.train_images_max],
+        )
+    return train_data, validation
+
+
+def claim_folder(run_folder: Path, config: TrainConfig) -> None:
+    """Write the config into `run_folder`; a run that is there already must be of the same.
+
+    Raises:
+        ConfigError: another run has the folder.
+    """
+    run_folder.mkdir(parents=True, exist_ok=True)
+    if (run_folder / CONFIG).is_file():
+        if read_config(run_folder) != config:
+            raise ConfigError(
+                f"Expected a new folder or a run of the same config in {run_folder}, found a run "
+                f"of another one. Compare {run_folder / CONFIG}, or choose another --run."
+            )
+        return
+    text = json.dumps(config.to_dict(), indent=2) + "\n"
+    (run_folder / CONFIG).write_text(text, encoding="utf-8")
+
+
+def read_config(run_folder: Path) -> TrainConfig:
+    """The config that `run_folder` was trained by."""
+    return from_dict(json.loads((run_folder / CONFIG).read_text(encoding="utf-8")))
+
+
+def optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizers.Optimizer:
+    """SGD with Nesterov momentum, warm-up, cosine decay to zero, and averaged weights."""
+    steps = config.epochs * steps_per_epoch
+    warmup = max(1, math.ceil(steps * config.warmup_share))
+    schedule = keras.optimizers.schedules.CosineDecay(
+        initial_learning_rate=config.learning_rate / 20,
+        decay_steps=max(1, steps - warmup),
+        warmup_target=config.learning_rate,
+        warmup_steps=warmup,
+    )
+    sgd = keras.optimizers.SGD(
+        schedule,
+        momentum=config.momentum,
+        nesterov=True,
+        weight_decay=config.weight_decay,
+        use_ema=True,
+        ema_momentum=config.ema_momentum,
+    )
+    sgd.exclude_from_weight_decay(var_names=["gamma", "beta", "bias"])
+    return sgd
+
+
+def callbacks(
+    config: TrainConfig, batches: TrainingBatches, run_folder: Path
+) -> list[keras.callbacks.Callback]:
+    """Validate the averaged weights, log, keep a checkpoint of each epoch, stop on NaN."""
+    chosen: list[keras.callbacks.Callback] = [
+        StartEpoch(batches),
+        keras.callbacks.SwapEMAWeights(),
+        keras.callbacks.TerminateOnNaN(),
+        keras.callbacks.CSVLogger(run_folder / LOG, append=True),
+        keras.callbacks.BackupAndRestore(
+            run_folder / CHECKPOINTS, double_checkpoint=True, delete_checkpoint=False
+        ),
+    ]
+    if config.patience is not None:
+        chosen.append(keras.callbacks.EarlyStopping("val_accuracy", patience=config.patience))
+    return chosen
