@@ -60,7 +60,7 @@ class CheckedBackend(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failures.append(f"{address}: {error}")
                 continue
-            return _BoundedStream(stream)
+            return BoundedStream(stream)
         raise FetchFailure(
             FailureCode.CONNECTION_FAILED,
             f"Expected a connection to {host} port {port}, found {'; '.join(failures)}. "
@@ -106,16 +106,26 @@ def _unknown_host(host: str, found: str) -> FetchFailure:
     )
 
 
-class _BoundedStream(httpcore.NetworkStream):
-    """A stream whose every operation ends by the deadline of the fetch in progress."""
+class BoundedStream(httpcore.NetworkStream):
+    """A stream whose every operation ends by the deadline of the fetch in progress.
+
+    It also counts what came in since the last request, as httpcore takes bytes that follow a
+    response for the answer to the next one.
+    """
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
+        self.received = 0
+        self.last_bytes = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        return self._stream.read(max_bytes, current_deadline().remaining_s(timeout))
+        data = self._stream.read(max_bytes, current_deadline().remaining_s(timeout))
+        self.received += len(data)
+        self.last_bytes = data[-9:]
+        return data
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self.received = 0
         self._stream.write(buffer, current_deadline().remaining_s(timeout))
 
     def start_tls(
@@ -125,10 +135,24 @@ class _BoundedStream(httpcore.NetworkStream):
         timeout: float | None = None,
     ) -> httpcore.NetworkStream:
         remaining_s = current_deadline().remaining_s(timeout)
-        return _BoundedStream(self._stream.start_tls(ssl_context, server_hostname, remaining_s))
+        try:
+            stream = self._stream.start_tls(ssl_context, server_hostname, remaining_s)
+        except httpcore.ConnectError as error:
+            if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+                raise _untrusted(server_hostname, error.__cause__) from error
+            raise
+        return BoundedStream(stream)
 
     def close(self) -> None:
         self._stream.close()
 
     def get_extra_info(self, info: str) -> Any:
         return self._stream.get_extra_info(info)
+
+
+def _untrusted(host: str | None, error: ssl.SSLCertVerificationError) -> FetchFailure:
+    return FetchFailure(
+        FailureCode.TLS_FAILED,
+        f"Expected a certificate for {host} that can be trusted, found: "
+        f"{error.verify_message.rstrip('.')}. Renew it, or add its authority to SSL_CERT_FILE.",
+    )

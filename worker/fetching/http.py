@@ -15,7 +15,7 @@ import httpx
 
 from catalog.failures import FailureCode, FetchFailure
 from worker.fetching.addresses import AddressRules
-from worker.fetching.connecting import CheckedBackend, Resolve, resolve_with_system
+from worker.fetching.connecting import BoundedStream, CheckedBackend, Resolve, resolve_with_system
 from worker.fetching.deadline import Deadline, current_deadline, fetching_until
 from worker.fetching.limits import FetchLimits
 from worker.fetching.responses import REDIRECTS, Body, failure_of
@@ -90,12 +90,12 @@ class HttpSource:
         """The image, or where to look next."""
         try:
             return self._get_once(url)
-        except _KeptConnectionClosedError:
-            # The host closed a kept connection while the request was on its way: ask anew, once.
+        except _NoResponseError:
+            # A kept connection may have been closed while the request was on its way: ask anew.
             try:
                 return self._get_once(url)
-            except _KeptConnectionClosedError as error:
-                raise _connection_failed(url, str(error)) from error
+            except _NoResponseError as error:
+                raise error.failure from error
 
     def _get_once(self, url: httpx.URL) -> bytes | httpx.URL:
         with self._response(url) as response:
@@ -109,6 +109,7 @@ class HttpSource:
             body.announce(headers.get("content-length"))
             for chunk in response.iter_stream():
                 body.add(chunk)
+            _drop_if_more_came(response, body.received)
             return body.whole()
 
     @contextmanager
@@ -128,14 +129,16 @@ class HttpSource:
                 yield response
         except httpcore.TimeoutException as error:
             raise current_deadline().passed() from error
-        except httpcore.ConnectError as error:
-            raise _connect_failure(url, error) from error
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
             raise _broken_off(url, error, began) from error
 
 
-class _KeptConnectionClosedError(Exception):
-    """The connection ended before a single byte of the response."""
+class _NoResponseError(Exception):
+    """A connection was there, and no response came over it."""
+
+    def __init__(self, failure: FetchFailure) -> None:
+        super().__init__(str(failure))
+        self.failure = failure
 
 
 def parse_url(uri: str) -> httpx.URL:
@@ -159,8 +162,8 @@ def parse_url(uri: str) -> httpx.URL:
     if url.userinfo:
         # Not the URI: it would carry the password into logs and tables.
         raise _invalid(f"{url.scheme}://…@{url.host}", "a user name or password")
-    if url.port == 0:
-        raise _invalid(uri, "port 0")
+    if url.port is not None and not 1 <= url.port <= 65535:
+        raise _invalid(uri, f"port {url.port}")
     return url
 
 
@@ -171,6 +174,34 @@ def _join(url: httpx.URL, location: str) -> str:
         raise _invalid(location, f"{error}, in a redirect from {url.host}") from error
 
 
+def _drop_if_more_came(response: httpcore.Response, body_bytes: int) -> None:
+    """Close a connection that holds more than its response, or may hold more.
+
+    A host that announces too small a length would otherwise shift all later pictures by one.
+    """
+    stream = response.extensions["network_stream"]
+    if not isinstance(stream, BoundedStream):
+        return
+    if any(name.lower() == b"transfer-encoding" for name, _ in response.headers):
+        end = b"\r\n0\r\n\r\n"
+        whole = stream.last_bytes.endswith(end) and not stream.last_bytes.startswith(b"\r\n" + end)
+    else:
+        whole = stream.received == _head_bytes(response) + body_bytes
+    if not whole:
+        stream.close()
+
+
+def _head_bytes(response: httpcore.Response) -> int:
+    """The size of the response's head, if it was written as all servers write it."""
+    status_line = (
+        response.extensions["http_version"],
+        b"200",
+        response.extensions["reason_phrase"],
+    )
+    fields = sum(len(name) + len(value) + 4 for name, value in response.headers)
+    return len(b" ".join(status_line)) + 2 + fields + 2
+
+
 def _invalid(uri: str, found: str) -> FetchFailure:
     return FetchFailure(
         FailureCode.INVALID_URI,
@@ -179,37 +210,30 @@ def _invalid(uri: str, found: str) -> FetchFailure:
     )
 
 
-def _connect_failure(url: httpx.URL, error: Exception) -> FetchFailure:
-    if isinstance(error.__cause__, ssl.SSLCertVerificationError):
-        return FetchFailure(
-            FailureCode.TLS_FAILED,
-            f"Expected a certificate for {url.host} that can be trusted, found: "
-            f"{error.__cause__.verify_message}. Renew it, or add its authority to SSL_CERT_FILE.",
-        )
-    return _connection_failed(url, str(error))
-
-
 def _broken_off(url: httpx.URL, error: Exception, began: bool) -> Exception:
     """Tell a host that hung up early, one that hung up halfway, and one that talks nonsense."""
+    found = str(error).rstrip(".") or type(error).__name__
     if began:
         return FetchFailure(
             FailureCode.INCOMPLETE_DOWNLOAD,
-            f"Expected the whole image from {url.host}, found that it broke off: {error}. "
+            f"Expected the whole image from {url.host}, found that it broke off: {found}. "
             "It is tried again; look at the image host if this stays.",
         )
-    if isinstance(error, httpcore.NetworkError) or "disconnected" in str(error):
-        return _KeptConnectionClosedError(str(error))
-    return FetchFailure(
-        FailureCode.UNEXPECTED_RESPONSE,
-        f"Expected an HTTP response from {url.host}, found: {error}. Check the URI in a browser.",
-    )
-
-
-def _connection_failed(url: httpx.URL, found: str) -> FetchFailure:
-    return FetchFailure(
+    failed = FetchFailure(
         FailureCode.CONNECTION_FAILED,
         f"Expected an answer from {url.host}, found: {found}. "
         "It is tried again; look at the image host if this stays.",
+    )
+    if isinstance(error, httpcore.ConnectError):
+        return failed
+    if isinstance(error, httpcore.NetworkError) or "disconnected" in found:
+        return _NoResponseError(failed)
+    return _NoResponseError(
+        FetchFailure(
+            FailureCode.UNEXPECTED_RESPONSE,
+            f"Expected an HTTP response from {url.host}, found: {found}. "
+            "Check the URI in a browser.",
+        )
     )
 
 

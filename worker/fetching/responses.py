@@ -65,7 +65,7 @@ class Body:
 
     def __init__(self, bytes_max: int, content_encoding: str | None) -> None:
         self._bytes_max = bytes_max
-        self._received = 0
+        self.received = 0
         self._parts: list[bytes] = []
         self._size = 0
         encoding = (content_encoding or "identity").strip().lower()
@@ -89,8 +89,8 @@ class Body:
         Raises:
             FetchFailure: too_many_bytes or unexpected_response.
         """
-        self._received += len(chunk)
-        if self._received > self._bytes_max:
+        self.received += len(chunk)
+        if self.received > self._bytes_max:
             raise self._too_many("more")
         if self._inflate is None:
             self._keep(chunk)

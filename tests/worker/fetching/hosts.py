@@ -62,7 +62,10 @@ class Host:
         try:
             with suppress(OSError):
                 if self._context is not None:
-                    connection = self._context.wrap_socket(connection, server_side=True)
+                    plain = connection
+                    connection = self._context.wrap_socket(plain, server_side=True)
+                    with self._lock:
+                        self._open ^= {plain, connection}
                 while request := _read_request(connection):
                     with self._lock:
                         self.requests.append(request)
