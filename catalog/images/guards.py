@@ -6,7 +6,6 @@ scans. The walks here do nothing but count, and stop at the limit.
 """
 
 import re
-from itertools import islice
 
 from catalog.failures import DecodeFailure, FailureCode
 from catalog.images.formats import ImageFormat
@@ -16,6 +15,8 @@ JPEG_SEGMENTS_MAX = 4_096
 PNG_CHUNKS_MAX = 20_000
 GIF_BLOCKS_MAX = 100_000
 TIFF_STRIPS_MAX = 100_000
+# libtiff writes a line to stderr for each tag that it does not understand.
+TIFF_TAGS_MAX = 1_000
 # Encoders write about ten scans; libjpeg-turbo's own fuzzers stop at 500.
 JPEG_SCANS_MAX = 500
 # Decoding all scans may touch each of the allowed pixels this many times.
@@ -137,14 +138,16 @@ def _check_gif(data: bytes) -> None:
 
 
 def _check_tiff(data: bytes) -> None:
-    """Look at how many strips or tiles the first directory announces."""
+    """Look at how many tags, strips and tiles the first directory announces."""
 
     def number(start: int, size: int) -> int:
         return int.from_bytes(data[start : start + size], "little" if data[:2] == b"II" else "big")
 
     directory = number(4, 4)
-    starts = range(directory + 2, len(data) - 11, 12)
-    for start in islice(starts, number(directory, 2)):
+    starts = range(directory + 2, len(data) - 11, 12)[: number(directory, 2)]
+    if len(starts) > TIFF_TAGS_MAX:
+        raise _too_costly(f"more than {TIFF_TAGS_MAX:,} tags")
+    for start in starts:
         tag, count = number(start, 2), number(start + 4, 4)
         if tag in _STRIP_TAGS and count > TIFF_STRIPS_MAX:
             raise _too_costly(f"{count:,} strips")

@@ -88,6 +88,12 @@ def test_a_tiff_of_a_million_strips_is_too_costly() -> None:
     assert refused_quickly(bytes(data) + bytes(4_000_000)) is FailureCode.TOO_COSTLY_IMAGE
 
 
+def test_a_tiff_of_thousands_of_tags_is_too_costly() -> None:
+    tags = b"".join(struct.pack("<HHLL", 40_000 + n, 3, 1, 7) for n in range(5_000))
+    data = b"II*\0" + struct.pack("<LH", 8, 5_000) + tags + bytes(4)
+    assert refused_quickly(data) is FailureCode.TOO_COSTLY_IMAGE
+
+
 def test_a_run_length_bmp_is_refused_because_its_decoder_is_slow() -> None:
     data = bytearray(pictures.encode(Image.new("P", (64, 64)), "BMP"))
     data[30:34] = struct.pack("<L", 1)
