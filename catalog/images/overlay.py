@@ -58,9 +58,9 @@ def overlay(view: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.ui
     size = view.shape[:2][::-1]
     smooth = np.clip(cv2.resize(heat, size, interpolation=cv2.INTER_CUBIC), 0, 1)
     colours = cv2.applyColorMap((smooth * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    share = (smooth * HEAT_SHARE)[:, :, None]
-    mixed = view * (1 - share) + cv2.cvtColor(colours, cv2.COLOR_BGR2RGB) * share
-    return np.asarray(mixed + 0.5, np.uint8)
+    share = smooth * HEAT_SHARE
+    mixed = cv2.blendLinear(view, cv2.cvtColor(colours, cv2.COLOR_BGR2RGB), 1 - share, share)
+    return np.asarray(mixed, np.uint8)
 
 
 def encode_jpeg(picture: NDArray[np.uint8]) -> bytes:
