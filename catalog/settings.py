@@ -1,6 +1,7 @@
 """Every setting, read once from the environment (and a .env file where there is one)."""
 
 from functools import lru_cache
+from ipaddress import ip_network
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -49,6 +50,9 @@ class Settings(BaseSettings):
     allowed_networks: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="private networks that images may be fetched from, separated by `,`"
     )
+    object_stores: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="such as s3://bucket/folder/: what may be read there, separated by `,`"
+    )
 
     batch_size: int = Field(64, ge=1, le=1024, description="single jobs in a batch at most")
     flush_interval_s: float = Field(
@@ -85,11 +89,26 @@ class Settings(BaseSettings):
     def _split_roots(cls, value: Any) -> Any:
         return tuple(filter(None, value.split(":"))) if isinstance(value, str) else value
 
-    @field_validator("allowed_networks", mode="before")
+    @field_validator("allowed_networks", "object_stores", mode="before")
     @classmethod
-    def _split_networks(cls, value: Any) -> Any:
+    def _split_list(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("allowed_networks")
+    @classmethod
+    def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for network in value:
+            ip_network(network)
+        return value
+
+    @field_validator("object_stores")
+    @classmethod
+    def _check_stores(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for store in value:
+            if not store.startswith(("s3://", "gs://", "az://")):
+                raise ValueError(f"expected s3://, gs:// or az:// and a bucket, found {store!r}")
         return value
 
     @property

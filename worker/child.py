@@ -9,6 +9,7 @@ import cv2
 from catalog.bundle import load_bundle
 from catalog.failures import FailureCode
 from catalog.images.decode import DecodeLimits
+from catalog.images.memory import give_large_blocks_back
 from catalog.jobs import Job, MalformedJobError, canonical_json, parse_job, payload_subject
 from catalog.outcomes import Failure, Outcome
 from catalog.settings import Settings, settings
@@ -48,6 +49,7 @@ def make_tagger(chosen: Settings, classifier: Classifier, clock: StageClock) -> 
     """A tagger with its own fetcher and decoding threads."""
     # The pool below is the only parallelism: OpenCV's own threads would fight with it.
     cv2.setNumThreads(1)
+    give_large_blocks_back()
     limits = FetchLimits(
         bytes_max=chosen.image_bytes_max,
         total_timeout_s=chosen.fetch_timeout_s,
@@ -56,6 +58,7 @@ def make_tagger(chosen: Settings, classifier: Classifier, clock: StageClock) -> 
         connections_per_host_max=chosen.connections_per_host_max,
         connections_max=chosen.connections_max,
         allowed_networks=chosen.allowed_networks,
+        object_stores=chosen.object_stores,
     )
     rules = TaggingRules(
         thumbnail_size_px=chosen.thumbnail_size_px,

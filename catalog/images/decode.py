@@ -64,8 +64,8 @@ _COMPRESSIONS: Mapping[ImageFormat, Container[object]] = {
 _OPAQUE_MODES = {"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"}
 _ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
 
-# Above this many pixels a picture that must be decoded whole (up to 200 MB while it is turned
-# into RGB) waits its turn, so that threads do not add up their peaks.
+# Above this many pixels a picture that must be decoded whole (up to 9 bytes a pixel while it is
+# turned into RGB) waits its turn, so that threads do not add up their peaks.
 _LARGE_PX = 10_000_000
 _one_large_picture = threading.Lock()
 

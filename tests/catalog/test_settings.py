@@ -33,6 +33,8 @@ def test_every_spelling_of_a_postgresql_url_gets_the_installed_driver(prefix: st
         ("TAGGER_BATCH_SIZE", "0"),
         ("TAGGER_AUDIT_SHARE", "1.5"),
         ("TAGGER_FLUSH_INTERVAL_S", "-1"),
+        ("TAGGER_ALLOWED_NETWORKS", "10.0.0.0/8, 10.1.2.3/16"),
+        ("TAGGER_OBJECT_STORES", "https://bucket.test/"),
     ],
 )
 def test_unusable_value_is_refused_by_name(
@@ -51,6 +53,7 @@ def test_another_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch
         database_url="postgresql://db/catalog",
         allowed_roots=(Path("/photos"), Path("/more photos")),
         allowed_networks=("10.0.0.0/8", "fd00::/8"),
+        object_stores=("s3://shop/photos/", "gs://shop/"),
         batch_size=7,
     )
     for name, value in environment(chosen).items():

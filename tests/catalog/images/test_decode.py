@@ -299,6 +299,39 @@ def test_many_threads_decode_what_one_thread_decodes() -> None:
     assert all(np.array_equal(pixels, alone[n % len(files)]) for n, pixels in enumerate(together))
 
 
+# VmHWM and not ru_maxrss, which a child inherits from its parent.
+_LARGE_PICTURES = """
+import io
+from concurrent.futures import ThreadPoolExecutor
+from PIL import Image
+from catalog.images.decode import decode
+from catalog.images.memory import give_large_blocks_back
+
+def peak_mb():
+    with open("/proc/self/status") as status:
+        return next(int(line.split()[1]) for line in status if line.startswith("VmHWM")) // 1024
+
+assert give_large_blocks_back()
+buffer = io.BytesIO()
+Image.new("P", (4000, 4000)).save(buffer, "PNG", transparency=0)
+small = io.BytesIO()
+Image.new("P", (8, 8)).save(small, "PNG", transparency=0)
+decode(small.getvalue(), size_px_min=128)
+before = peak_mb()
+with ThreadPoolExecutor(6) as pool:
+    list(pool.map(lambda _: decode(buffer.getvalue(), size_px_min=128), range(6)))
+print(peak_mb() - before)
+"""
+
+
+def test_threads_do_not_add_up_the_memory_of_large_pictures() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", _LARGE_PICTURES], capture_output=True, text=True, check=True
+    )
+    # One takes some 125 MB, six at once take 800.
+    assert int(done.stdout) < 250
+
+
 # A TIFF whose description announces more bytes than the file has: Pillow warns and goes on.
 _WARNING_TIFF = """
 import io, struct, sys, threading, warnings
