@@ -2,10 +2,15 @@
 
 import click
 
+from catalog.images.fuzz import fuzz
+
 
 @click.group()
 def bench() -> None:
-    """Measure speed and memory."""
+    """Measure speed and memory, and hunt crashes of the decoder."""
+
+
+bench.add_command(fuzz)
 
 
 @bench.command()

@@ -1,0 +1,12 @@
+from collections.abc import Iterator
+
+import pytest
+
+from tests.worker.fetching.fetchers import Fetchers
+
+
+@pytest.fixture
+def make() -> Iterator[Fetchers]:
+    fetchers = Fetchers()
+    yield fetchers
+    fetchers.close()
