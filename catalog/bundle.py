@@ -30,12 +30,14 @@ class Acceptance:
 
     `confidence_min` maps each label to the lowest accepted confidence, 0-1 (above 1: never
     accepted). The thresholds were chosen on validation data so that accepted items are right
-    with probability `precision` or more, by a Clopper-Pearson bound at `guarantee_level`.
+    with probability `precision` or more, and those of each single label with `class_precision` or
+    more, by Clopper-Pearson bounds at `guarantee_level`.
     """
 
     confidence_min: Mapping[str, float]
     precision: float
     guarantee_level: float
+    class_precision: float = 0.0
 
 
 @dataclass(frozen=True, kw_only=True)

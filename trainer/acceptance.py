@@ -58,12 +58,14 @@ def fit_acceptance(
     labels: NDArray[np.int64],
     *,
     precision: float,
+    class_precision: float,
     level: float,
 ) -> NDArray[np.float64]:
     """The lowest accepted confidence of each predicted class, float64 (10,).
 
-    One threshold for all, then a stricter one for each class whose own accepted items do not
-    keep the promise at that threshold.
+    One threshold for all that keeps `precision`; then a stricter one for each class whose own
+    accepted items cannot be shown to keep the looser `class_precision` at that threshold. A class
+    has a tenth of the items, so that the same promise could be proved for hardly any.
     """
     predicted, confidence = confidences.argmax(axis=1), confidences.max(axis=1)
     right = predicted == labels
@@ -71,13 +73,13 @@ def fit_acceptance(
     thresholds = np.full(confidences.shape[1], overall)
     for label in range(confidences.shape[1]):
         mine = predicted == label
-        accepted = mine & (confidence >= overall)
-        wrong = int(np.count_nonzero(accepted & ~right))
-        if wrong > (1 - precision) * np.count_nonzero(accepted):
-            thresholds[label] = max(
-                overall,
-                lowest_safe_confidence(
-                    confidence[mine], right[mine], precision=precision, level=level
-                ),
+        accepted = right[mine & (confidence >= overall)]
+        if (
+            error_bound(int(np.count_nonzero(~accepted)), len(accepted), level)
+            > 1 - class_precision
+        ):
+            own = lowest_safe_confidence(
+                confidence[mine], right[mine], precision=class_precision, level=level
             )
+            thresholds[label] = max(overall, own)
     return thresholds

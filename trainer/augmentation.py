@@ -38,7 +38,7 @@ def _vary(image: Image, config: AugmentationConfig, rng: Generator) -> Image:
 
 def _pose(image: Image, config: AugmentationConfig, rng: Generator) -> Image:
     if rng.random() < config.turn_share:
-        image = np.rot90(image, rng.integers(1, 4))
+        image = np.rot90(image, int(rng.integers(1, 4)))
     if rng.random() < config.flip_share:
         image = image[:, ::-1]
     strong = rng.random() < config.pose_share
@@ -68,9 +68,10 @@ def change_tone(image: Image, rng: Generator) -> Image:
     """Brightness, contrast, gamma or the negative."""
     kind = rng.integers(4)
     if kind == 0:
-        return np.clip(image + rng.uniform(20, 130), 0, 255)
+        return np.asarray(np.clip(image + rng.uniform(20, 130), 0, 255), np.float32)
     if kind == 1:
-        return image.mean() + (image - image.mean()) * np.float32(rng.uniform(0.2, 0.8))
+        mean = image.mean()
+        return np.asarray(mean + rng.uniform(0.2, 0.8) * (image - mean), np.float32)
     if kind == 2:
         power = np.float32(np.exp(rng.uniform(-1.0, 1.0)))
         return np.asarray(255 * (image / 255) ** power, np.float32)
@@ -82,16 +83,14 @@ def add_noise(image: Image, rng: Generator) -> Image:
     kind = rng.integers(3)
     if kind == 0:
         noise = rng.standard_normal(image.shape, np.float32) * np.float32(rng.uniform(5, 45))
-        return np.clip(image + noise, 0, 255)
+        return np.asarray(np.clip(image + noise, 0, 255), np.float32)
     if kind == 1:
         photons = np.exp(rng.uniform(np.log(3), np.log(40)))
-        return np.clip(rng.poisson(image / 255 * photons) / photons * 255, 0, 255).astype(
-            np.float32
-        )
+        counts = rng.poisson(image / 255 * photons)
+        return np.asarray(np.clip(counts / photons * 255, 0, 255), np.float32)
     struck = rng.random(image.shape) < rng.uniform(0.02, 0.25)
-    return np.where(struck, np.where(rng.random(image.shape) < 0.5, 255, 0), image).astype(
-        np.float32
-    )
+    grain = np.where(rng.random(image.shape) < 0.5, 255, 0)
+    return np.asarray(np.where(struck, grain, image), np.float32)
 
 
 def add_blur(image: Image, rng: Generator) -> Image:

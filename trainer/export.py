@@ -9,10 +9,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from trainer.augmentation import augment
+from trainer.config import AugmentationConfig
 from trainer.network import INPUT_SHAPE
 
 SIGNATURE = "serve"
-CALIBRATION_IMAGES = 512
+CALIBRATION_IMAGES = 256
 
 
 def export_serving_model(explainer: keras.Model, images: NDArray[np.uint8]) -> bytes:
@@ -59,5 +61,16 @@ def representative_batches(
     images: NDArray[np.uint8],
 ) -> Iterator[tuple[str, dict[str, NDArray[np.uint8]]]]:
     """Single images under the signature's name, as the converter wants them."""
-    for image in images[:CALIBRATION_IMAGES]:
+    for image in calibration_images(images):
         yield SIGNATURE, {"images": image[None]}
+
+
+def calibration_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Clean, varied and negative images: what int8 is not shown here, it cuts off.
+
+    Calibrated on clean images alone, the serving model read negatives as black (20 % right, where
+    the Keras model had 90 %).
+    """
+    clean = images[:CALIBRATION_IMAGES]
+    varied = augment(clean, AugmentationConfig(), np.random.default_rng(0))
+    return np.concatenate([clean, varied, 255 - clean[: CALIBRATION_IMAGES // 8]])

@@ -5,9 +5,9 @@ import json
 import platform
 import shutil
 import tempfile
-from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -34,13 +34,17 @@ from catalog.taxonomy import LABELS
 from trainer.acceptance import fit_acceptance
 from trainer.calibration import fit_temperature, softmax
 from trainer.dataset import CHECKSUMS
+from trainer.evaluate import Measured
 from trainer.export import export_serving_model
 from trainer.network import INPUT_SHAPE, build_explainer
-from trainer.serving import ServingModel
+from trainer.report import write_report
+from trainer.serving import ServingModel, predict
 from trainer.strangeness import PARAMETERS, choose_score
-from trainer.train import Run
+from trainer.train import LOG, Run
 
+REPORT = "report"
 PRECISION = 0.99
+CLASS_PRECISION = 0.97
 GUARANTEE_LEVEL = 0.95
 # Of 100 images at least this many must get the same label from what was written and what was
 # trained; int8 rounding costs a few.
@@ -60,27 +64,49 @@ class Published:
 def publish(run: Run, folder: Path) -> Published:
     """Write the bundle of `run` to `folder`, replacing one that is there.
 
-    Nothing appears at `folder` before every file was written, read back and compared.
-
     Raises:
-        BundleError: what was written does not predict as the trained network does.
-        OSError: the disk is full or not writable; `folder` is as it was.
+        BundleError: the disk is full, or what was written does not predict as the trained network
+            does; `folder` is as it was.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    try:
+    with written_aside(folder) as aside:
         manifest = write_bundle(run, aside)
         check_bundle(aside, run)
-        aside.chmod(0o755)
-        replace_folder(aside, folder)
+    return Published(folder=folder, manifest=manifest)
+
+
+def add_report(folder: Path, measured: Measured) -> None:
+    """Put figures, pictures and page of an evaluation into the bundle in `folder`.
+
+    Raises:
+        BundleError: the disk is full; `folder` is as it was.
+    """
+    with written_aside(folder) as aside:
+        shutil.copytree(folder, aside, dirs_exist_ok=True)
+        write_report(measured, aside / REPORT / LOG, aside / REPORT)
+        manifest = measured.bundle.manifest
+        metrics = {**manifest.metrics, "test": measured.figures}
+        write_manifest(aside, replace(manifest, metrics=metrics, files=checksums(aside)))
+        load_bundle(aside)
+
+
+@contextmanager
+def written_aside(folder: Path) -> Iterator[Path]:
+    """A folder to write in that takes the place of `folder` once the block is through.
+
+    Nothing appears at `folder` before; on any error it stays as it was.
+    """
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as spare:
+            aside = Path(spare) / folder.name
+            aside.mkdir()
+            yield aside
+            replace_folder(aside, folder)
     except OSError as error:
         raise BundleError(
             f"Expected to write the bundle to {folder}, but: {error}. Nothing was changed there; "
             "make room or choose another --bundle."
         ) from error
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return Published(folder=folder, manifest=manifest)
 
 
 def write_bundle(run: Run, folder: Path) -> Manifest:
@@ -93,11 +119,18 @@ def write_bundle(run: Run, folder: Path) -> Manifest:
     temperature = fit_temperature(outputs.logits, run.validation.labels)
     confidences = softmax(outputs.logits, temperature)
     thresholds = fit_acceptance(
-        confidences, run.validation.labels, precision=PRECISION, level=GUARANTEE_LEVEL
+        confidences,
+        run.validation.labels,
+        precision=PRECISION,
+        class_precision=CLASS_PRECISION,
+        level=GUARANTEE_LEVEL,
     )
     choice = choose_score(serve, run.train, run.validation, seed=run.config.seed)
     if choice.parameters:
-        np.savez(folder / PARAMETERS, **choice.parameters)
+        np.savez(folder / PARAMETERS, allow_pickle=False, **choice.parameters)
+    if (run.folder / LOG).is_file():
+        (folder / REPORT).mkdir()
+        shutil.copyfile(run.folder / LOG, folder / REPORT / LOG)
     files = checksums(folder)
     manifest = Manifest(
         format=FORMAT,
@@ -115,6 +148,7 @@ def write_bundle(run: Run, folder: Path) -> Manifest:
         acceptance=Acceptance(
             confidence_min=dict(zip(LABELS, map(float, thresholds), strict=True)),
             precision=PRECISION,
+            class_precision=CLASS_PRECISION,
             guarantee_level=GUARANTEE_LEVEL,
         ),
         out_of_taxonomy=OutOfTaxonomy(
@@ -140,8 +174,8 @@ def check_bundle(folder: Path, run: Run) -> None:
     """
     bundle = load_bundle(folder)
     images = run.validation.images[:CHECKED_IMAGES]
-    trained = predict(build_explainer(run.network), images)["logits"]
-    reloaded = predict(keras.models.load_model(bundle.keras_model), images)["logits"]
+    trained = predict(build_explainer(run.network), images).logits
+    reloaded = predict(keras.models.load_model(bundle.keras_model), images).logits
     served = ServingModel(bundle.serving_model)(images).logits
     gap = float(np.abs(trained - reloaded).max())
     if gap > 1e-3:
@@ -158,27 +192,17 @@ def check_bundle(folder: Path, run: Run) -> None:
         )
 
 
-def predict(model: keras.Model, images: NDArray[np.uint8]) -> dict[str, NDArray[np.float32]]:
-    """The Keras model's outputs for uint8 (N, 28, 28, 1)."""
-    outputs = model.predict(images.astype(np.float32), batch_size=250, verbose=0)
-    return {name: np.asarray(value) for name, value in outputs.items()}
-
-
 def replace_folder(aside: Path, folder: Path) -> None:
     """Put `aside` in the place of `folder`; what was there is kept until the rename is done."""
-    if not folder.exists():
-        aside.rename(folder)
-        return
-    old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.old.", dir=folder.parent)) / folder.name
-    folder.rename(old)
+    old = aside.with_name(f"{aside.name}.old")
+    if folder.exists():
+        folder.rename(old)
     try:
         aside.rename(folder)
     except OSError:
-        old.rename(folder)
+        if old.exists():
+            old.rename(folder)
         raise
-    finally:
-        with suppress(OSError):
-            shutil.rmtree(old.parent)
 
 
 def model_version(files: Mapping[str, str]) -> str:
