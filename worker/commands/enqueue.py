@@ -13,7 +13,7 @@ from kombu.exceptions import OperationalError
 
 from catalog.errors import OperatorError
 from catalog.jobs import Job, MalformedJobError, parse_job
-from catalog.settings import settings
+from catalog.settings import settings, variable
 from db.engine import make_engine
 from db.migrate import require_newest
 from worker.broker import redis_url
@@ -76,6 +76,11 @@ def _jobs(sources: Iterable[str], bad: list[str]) -> Iterator[Job]:
         elif path.suffix.lower() in LISTS and path.is_file():
             with path.open(encoding="utf-8-sig", newline="", errors="backslashreplace") as stream:
                 yield from _listed(source, stream, path.absolute().parent, bad)
+        elif path.exists() and not _allowed(path):
+            bad.append(
+                f"{source}: the workers may not read there. Start them with its folder in "
+                f"{variable('allowed_roots')}, and set that here too."
+            )
         elif path.is_dir():
             root = path.resolve()
             yield from (picture_job(each, root) for each in find_pictures([root]))
@@ -83,6 +88,11 @@ def _jobs(sources: Iterable[str], bad: list[str]) -> Iterator[Job]:
             yield picture_job(path.absolute(), path.absolute().parent)
         else:
             bad.append(f"{source}: there is no such file or folder")
+
+
+def _allowed(path: Path) -> bool:
+    roots = settings().allowed_roots
+    return any(path.resolve().is_relative_to(root.resolve()) for root in roots)
 
 
 def _listed(name: str, stream: TextIO, base: Path, bad: list[str]) -> Iterator[Job]:

@@ -18,7 +18,9 @@ def up() -> None:
     An embedded broker unless REDIS_URL is set, SQLite unless DATABASE_URL is set, an ingest worker
     and a bulk worker. Local pictures must lie under TAGGER_ALLOWED_ROOTS (the current folder).
     """
+    # Both stop it in order, also where a shell starts its background jobs with SIGINT ignored.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     with running(settings()) as system:
         chosen = system.settings
         click.echo(f"Broker    {chosen.redis_url}")

@@ -103,6 +103,17 @@ def test_malformed_lines_are_named_and_the_others_accepted(tagger: Invoke, tmp_p
     assert set(products()) == {"p1"}
 
 
+def test_folder_that_the_workers_may_not_read_is_refused_at_once(
+    tagger: Invoke, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (elsewhere / "1.jpg").touch()
+    result = tagger("enqueue", str(elsewhere))
+    assert result.exit_code == 1
+    assert "TAGGER_ALLOWED_ROOTS" in result.stderr
+    assert waiting() == {"ingest": 0, "bulk": 0}
+
+
 def test_many_go_in_chunks_unless_asked_otherwise(tagger: Invoke, tmp_path: Path) -> None:
     (tmp_path / "list.csv").write_text("".join(f"p{n},{n}.jpg\n" for n in range(300)))
     assert tagger("enqueue", "list.csv").exit_code == 0
