@@ -24,33 +24,40 @@ def lowest_safe_confidence(
 ) -> float:
     """The lowest threshold above which accepted items err at most 1 - `precision`, by the bound.
 
-    The candidates are tested from the strictest down and the search stops at the first that
-    fails (fixed-sequence testing), so that the bound holds for the one chosen although many were
-    looked at. NEVER where even the strictest fails.
+    Many thresholds are looked at, and the bound must still hold for the one chosen: they are
+    tested in an order fixed beforehand, from strict to lax, up to the first that fails
+    (fixed-sequence testing; Angelopoulos et al. 2021, arXiv 2110.01052). Two such sequences share
+    the doubt between them: one starts at the surest half of the items, so that one early error
+    does not end it, the other with the fewest items that could pass. NEVER where both fail.
     """
     order = np.argsort(-confidence, kind="stable")
-    wrong = np.cumsum(~right[order])
+    ordered, wrong = confidence[order], np.cumsum(~right[order])
+    shared = 1 - (1 - level) / 2
     chosen = NEVER
-    for accepted in candidates(len(order), precision, level):
-        threshold = float(confidence[order[accepted - 1]])
-        inside = int(np.count_nonzero(confidence >= threshold))
-        if error_bound(int(wrong[inside - 1]), inside, level) > 1 - precision:
-            break
-        chosen = threshold
+    for first in (len(order) // 2, fewest_items(precision, shared)):
+        for accepted in steps(first, len(order)):
+            threshold = float(ordered[accepted - 1])
+            # Ties are accepted together.
+            inside = int(np.count_nonzero(ordered >= threshold))
+            if error_bound(int(wrong[inside - 1]), inside, shared) > 1 - precision:
+                break
+            chosen = min(chosen, threshold)
     return chosen
 
 
-def candidates(items: int, precision: float, level: float) -> list[int]:
-    """How many of the most confident items each threshold tried accepts, fewest first.
+def fewest_items(precision: float, level: float, wrong: int = 2) -> int:
+    """How many items it takes to prove `precision` although `wrong` of them are."""
+    items = wrong + 1
+    while error_bound(wrong, items, level) > 1 - precision:
+        items += max(1, items // 20)
+    return items
 
-    Starts where the bound could hold with an error or two, goes on in steps of a hundredth.
-    """
-    if items == 0:
+
+def steps(first: int, last: int) -> list[int]:
+    """Numbers of accepted items to try: from `first` up to `last`, a hundredth a step."""
+    if not 0 < first <= last:
         return []
-    start = int(np.ceil(np.log(1 - level) / np.log(precision)))
-    while start < items and error_bound(2, start, level) > 1 - precision:
-        start += max(1, start // 20)
-    return sorted({min(items, round(n)) for n in np.linspace(min(start, items), items, 101)})
+    return sorted({round(count) for count in np.linspace(first, last, 101)})
 
 
 def fit_acceptance(

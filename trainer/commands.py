@@ -1,6 +1,7 @@
 """`tagger train`, `tagger evaluate`, `tagger data`: TensorFlow is imported by what needs it."""
 
 import json
+import os
 from pathlib import Path
 
 import click
@@ -8,6 +9,9 @@ import click
 from catalog.settings import settings
 from trainer.config import PRESETS, preset
 from trainer.download import find_dataset
+
+# TensorFlow greets with lines about CPU instructions; an error would still be shown.
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 data_dir_option = click.option(
     "--data-dir",
@@ -32,6 +36,11 @@ unverified_option = click.option(
     type=click.Path(path_type=Path, exists=True),
     help="Finished run to learn from; may be repeated.",
 )
+@click.option(
+    "--start-from",
+    type=click.Path(path_type=Path, exists=True),
+    help="Finished run whose weights are the first.",
+)
 @click.option("--no-bundle", is_flag=True, help="Train only; a teacher needs no bundle.")
 @data_dir_option
 @unverified_option
@@ -42,6 +51,7 @@ def train(
     run_folder: Path | None,
     bundle_folder: Path | None,
     teachers: tuple[Path, ...],
+    start_from: Path | None,
     no_bundle: bool,
     data_dir: Path | None,
     unverified_data: bool,
@@ -63,6 +73,7 @@ def train(
         run_folder,
         verify=not unverified_data,
         teachers=teachers,
+        start_from=start_from,
     )
     click.echo(f"Validation accuracy {run.summary['validation_accuracy']:.2%}, run in {run_folder}")
     if no_bundle:
@@ -128,3 +139,22 @@ def evaluate(
 @click.group()
 def data() -> None:
     """Look at the training data."""
+
+
+@data.command()
+@click.option(
+    "--out", type=click.Path(path_type=Path), default=Path("runs/data"), show_default=True
+)
+@click.option("--bundle", "bundle_folder", type=click.Path(path_type=Path), help="Bundle folder.")
+@data_dir_option
+@unverified_option
+def show(
+    out: Path, bundle_folder: Path | None, data_dir: Path | None, unverified_data: bool
+) -> None:
+    """Write sample sheets, and what looks doubled or wrongly labelled."""
+    from trainer.data_show import as_text
+    from trainer.data_show import show as look
+    from trainer.dataset import load_train
+
+    split = load_train(find_dataset(data_dir), verify=not unverified_data)
+    click.echo(as_text(look(split, bundle_folder or settings().bundle, out), out))

@@ -1,5 +1,6 @@
 """Learn from a teacher as well as from the labels (Hinton et al. 2015, arXiv 1503.02531)."""
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -23,12 +24,12 @@ class Student(keras.Model):  # type: ignore[misc]
     ) -> None:
         super().__init__(name="student")
         self.network = network
-        # Kept out of Keras's tracking: a teacher is neither trained nor saved with the student.
-        self._hidden = (teachers,)
+        # In a closure, out of Keras's sight: a teacher is neither trained nor saved with it.
+        self._listen: Callable[[Any], list[Any]] = lambda x: [
+            teacher(x, training=False) for teacher in teachers
+        ]
         self._share = share
         self._temperature = temperature
-        for teacher in teachers:
-            teacher.trainable = False
 
     def build(self, input_shape: Any) -> None:
         # The network was built when it was made.
@@ -53,8 +54,7 @@ class Student(keras.Model):  # type: ignore[misc]
 
     def _teachers_loss(self, x: Any, logits: Any) -> Any:
         heat = self._temperature
-        (teachers,) = self._hidden
-        words = [ops.softmax(teacher(x, training=False) / heat) for teacher in teachers]
+        words = [ops.softmax(word / heat) for word in self._listen(x)]
         target = ops.stop_gradient(sum(words) / len(words))
         loss = -ops.sum(target * ops.log_softmax(logits / heat), axis=-1)
         # Gradients shrink with the square of the temperature: scaled back.

@@ -27,9 +27,10 @@ from trainer.faithfulness import (
     insertion_auc,
     to_pixels,
 )
+from trainer.network import predict
 from trainer.photos import photo_table
 from trainer.selection import RiskCoverage, risk_coverage
-from trainer.serving import Outputs, ServingModel, predict
+from trainer.serving import Outputs, ServingModel
 from trainer.strangeness import read_parameters, separation
 from trainer.strangers import strangers
 

@@ -36,9 +36,9 @@ from trainer.calibration import fit_temperature, softmax
 from trainer.dataset import CHECKSUMS
 from trainer.evaluate import Measured
 from trainer.export import export_serving_model
-from trainer.network import INPUT_SHAPE, build_explainer
+from trainer.network import INPUT_SHAPE, build_explainer, predict
 from trainer.report import write_report
-from trainer.serving import ServingModel, predict
+from trainer.serving import ServingModel
 from trainer.strangeness import PARAMETERS, choose_score
 from trainer.train import LOG, Run
 

@@ -9,6 +9,7 @@ import matplotlib
 
 from trainer import figures
 from trainer.evaluate import Measured
+from trainer.plotting import STYLE, save
 from trainer.tables import Row, headline, sections
 
 PAGE = "index.html"
@@ -32,7 +33,7 @@ TITLES: Mapping[str, tuple[str, str]] = {
     ),
     "confident_errors": ("The most confident errors", "Many labels here a person would dispute."),
 }
-STYLE = """
+PAGE_STYLE = """
 :root { color-scheme: light; --ink: #1f2430; --soft: #64748b; --line: #e2e8f0; --accent: #2563eb }
 * { box-sizing: border-box }
 body { margin: 0; font: 16px/1.55 system-ui, 'DejaVu Sans', sans-serif; color: var(--ink);
@@ -61,7 +62,7 @@ td:last-child { text-align: right; font-variant-numeric: tabular-nums; white-spa
 def write_report(measured: Measured, log: Path | None, folder: Path) -> None:
     """Write every figure and index.html into `folder`; `log` is the run's CSV, if it is known."""
     folder.mkdir(parents=True, exist_ok=True)
-    with matplotlib.rc_context(figures.STYLE):
+    with matplotlib.rc_context(STYLE):
         drawn = {
             "confusion_matrix": figures.confusion_matrix(measured),
             "worst_pairs": figures.worst_pairs(measured),
@@ -74,7 +75,7 @@ def write_report(measured: Measured, log: Path | None, folder: Path) -> None:
         if log is not None and log.is_file():
             drawn = {"learning_curves": figures.learning_curves(log), **drawn}
         for name, figure in drawn.items():
-            figures.save(figure, folder / f"{name}.png")
+            save(figure, folder / f"{name}.png")
     (folder / PAGE).write_text(page(measured, folder, list(drawn)), encoding="utf-8")
 
 
@@ -90,7 +91,8 @@ def page(measured: Measured, folder: Path, names: list[str]) -> str:
     return (
         "<!doctype html><html lang=en><meta charset=utf-8>"
         "<meta name=viewport content='width=device-width'>"
-        f"<title>{version}</title><style>{STYLE}</style><main><h1>Catalog tagger: the model</h1>"
+        f"<title>{version}</title><style>{PAGE_STYLE}</style><main>"
+        "<h1>Catalog tagger: the model</h1>"
         f"<p>{version}, measured on {measured.figures['images']:,} test images from the int8 "
         "serving model. Printed by <code>tagger evaluate</code>.</p>"
         f"<div class=tiles>{tiles}</div>{''.join(parts)}<div class=pair>{tables}</div></main>\n"

@@ -1,10 +1,9 @@
-"""Both models of a bundle behind one kind of output: LiteRT as the worker runs it, and Keras."""
+"""The serving model as the worker runs it: LiteRT on int8."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from numpy.typing import NDArray
@@ -55,8 +54,3 @@ def joined(parts: list[Mapping[str, NDArray[np.float32]]]) -> Outputs:
             for name in ("logits", "class_maps", "embedding")
         }
     )
-
-
-def predict(explainer: keras.Model, images: NDArray[np.uint8]) -> Outputs:
-    """The Keras model's word on uint8 (N, 28, 28, 1)."""
-    return joined([explainer.predict(images.astype(np.float32), batch_size=250, verbose=0)])

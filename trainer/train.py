@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import keras
+import numpy as np
 
+from catalog.errors import OperatorError
 from trainer.batches import StartEpoch, TrainingBatches, one_hot
+from trainer.checkpoints import Checkpoint, cut_log, resume
 from trainer.config import ConfigError, TrainConfig, from_dict
 from trainer.dataset import Split, load_train, split_validation
 from trainer.distillation import Student
@@ -18,9 +21,12 @@ from trainer.network import build_network
 
 CONFIG = "config.json"
 LOG = "log.csv"
-CHECKPOINTS = "checkpoints"
 WEIGHTS = "model.weights.h5"
 SUMMARY = "summary.json"
+
+
+class TrainingStoppedError(OperatorError):
+    """Training ended before its last epoch; says how to go on."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,44 +48,65 @@ def train(
     *,
     verify: bool = True,
     teachers: Sequence[Path] = (),
+    start_from: Path | None = None,
     verbose: int = 1,
 ) -> Run:
     """Train by `config`, or go on where a killed run in `run_folder` stood.
 
+    `teachers` are finished runs to learn from; `start_from` one whose weights are the first.
+
     Raises:
-        ConfigError: `run_folder` holds a run of another config.
+        ConfigError: `run_folder` holds a run of another config, or a run named is not finished.
         DatasetError: the data is missing or not as published.
+        CheckpointError: a checkpoint cannot be written or read.
+        TrainingStoppedError: Ctrl-C, or the loss is no number any more.
     """
     claim_folder(run_folder, config)
     keras.utils.set_random_seed(config.seed)
     train_data, validation = load_parts(config, data_folder, verify=verify)
     batches = TrainingBatches(train_data, config)
-    network = build_network(config)
-    learner = learner_of(network, config, [load_teacher(folder) for folder in teachers])
+    network = build_network(config) if start_from is None else load_network(start_from)[1]
+    learner = learner_of(network, config, [load_network(folder)[1] for folder in teachers])
     learner.compile(
         optimizer=optimizer(config, len(batches)),
         loss=keras.losses.CategoricalCrossentropy(
             from_logits=True, label_smoothing=config.label_smoothing
         ),
         metrics=["accuracy"],
-        # bf16 and XLA were slower on CPUs; on a GPU the defaults of each backend are right.
-        jit_compile="auto" if keras.backend.backend() == "jax" else False,
+        # XLA was slower on CPUs with TensorFlow, torch.compile with PyTorch.
+        jit_compile=keras.backend.backend() == "jax",
     )
+    first_epoch = resume(learner, run_folder, len(batches))
+    cut_log(run_folder / LOG, first_epoch)
     started = time.monotonic()
-    history = learner.fit(
-        batches,
-        epochs=config.epochs,
-        validation_data=(validation.images, one_hot(validation.labels)),
-        validation_batch_size=500,
-        callbacks=callbacks(config, batches, run_folder),
-        verbose=verbose,
-    )
+    try:
+        learner.fit(
+            batches,
+            epochs=config.epochs,
+            initial_epoch=first_epoch,
+            validation_data=(validation.images, one_hot(validation.labels)),
+            validation_batch_size=500,
+            callbacks=callbacks(config, batches, run_folder),
+            verbose=verbose,
+        )
+    except KeyboardInterrupt:
+        raise TrainingStoppedError(
+            f"Stopped in an epoch. The epochs before it are kept in {run_folder}; the same command "
+            "goes on from there."
+        ) from None
+    if not np.isfinite(network.get_layer("class_maps").kernel).all():
+        raise TrainingStoppedError(
+            "Expected a loss that falls, found one that is no number. Lower the learning rate, and "
+            f"delete {run_folder}."
+        )
     network.save_weights(run_folder / WEIGHTS)
     summary = {
         "backend": keras.backend.backend(),
         "parameters": network.count_params(),
-        "seconds_of_last_start": round(time.monotonic() - started, 1),
-        "validation_accuracy": history.history.get("val_accuracy", [None])[-1],
+        "seconds_since_last_start": round(time.monotonic() - started),
+        "validation_accuracy": accuracy(network, validation),
+        "teachers": [str(folder) for folder in teachers],
+        "start_from": None if start_from is None else str(start_from),
     }
     (run_folder / SUMMARY).write_text(json.dumps(summary, indent=2) + "\n", encoding="utf-8")
     return Run(
@@ -90,6 +117,12 @@ def train(
         validation=validation,
         summary=summary,
     )
+
+
+def accuracy(network: keras.Model, data: Split) -> float:
+    """Share of labels that the network gets right, 0-1."""
+    logits = network.predict(data.images, batch_size=500, verbose=0)
+    return float((logits.argmax(axis=1) == data.labels).mean())
 
 
 def load_run(run_folder: Path, data_folder: Path, *, verify: bool = True) -> Run:
@@ -125,11 +158,6 @@ def load_network(run_folder: Path) -> tuple[TrainConfig, keras.Model]:
     network = build_network(config)
     network.load_weights(run_folder / WEIGHTS)
     return config, network
-
-
-def load_teacher(run_folder: Path) -> keras.Model:
-    """The network of a finished run, to learn from."""
-    return load_network(run_folder)[1]
 
 
 def learner_of(
@@ -212,9 +240,7 @@ def callbacks(
         keras.callbacks.SwapEMAWeights(),
         keras.callbacks.TerminateOnNaN(),
         keras.callbacks.CSVLogger(run_folder / LOG, append=True),
-        keras.callbacks.BackupAndRestore(
-            run_folder / CHECKPOINTS, double_checkpoint=True, delete_checkpoint=False
-        ),
+        Checkpoint(run_folder),
     ]
     if config.patience is not None:
         chosen.append(keras.callbacks.EarlyStopping("val_accuracy", patience=config.patience))

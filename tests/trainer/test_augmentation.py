@@ -1,0 +1,59 @@
+from dataclasses import fields, replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from trainer.augmentation import augment
+from trainer.config import AugmentationConfig
+from trainer.corruptions import CORRUPTIONS, corrupt
+
+Garments = tuple[NDArray[np.uint8], NDArray[np.uint8]]
+SHARES = [field.name for field in fields(AugmentationConfig) if field.name.endswith("_share")]
+NOTHING = replace(AugmentationConfig(), **dict.fromkeys(SHARES, 0.0))
+
+
+@pytest.fixture
+def images(garments: Garments) -> NDArray[np.uint8]:
+    return garments[0][:64, :, :, None]
+
+
+def test_shape_and_type_are_kept(images: NDArray[np.uint8]) -> None:
+    varied = augment(images, AugmentationConfig(), np.random.default_rng(0))
+    assert varied.shape == images.shape
+    assert varied.dtype == np.uint8
+
+
+def test_the_same_seed_gives_the_same_images(images: NDArray[np.uint8]) -> None:
+    one = augment(images, AugmentationConfig(), np.random.default_rng(3))
+    two = augment(images, AugmentationConfig(), np.random.default_rng(3))
+    other = augment(images, AugmentationConfig(), np.random.default_rng(4))
+    assert np.array_equal(one, two)
+    assert not np.array_equal(one, other)
+
+
+def test_nothing_changes_where_every_share_is_zero(images: NDArray[np.uint8]) -> None:
+    assert np.array_equal(augment(images, NOTHING, np.random.default_rng(0)), images)
+
+
+@pytest.mark.parametrize("share", SHARES)
+def test_each_share_changes_pictures_on_its_own(images: NDArray[np.uint8], share: str) -> None:
+    config = replace(NOTHING, **{share: 1.0})
+    varied = augment(images, config, np.random.default_rng(0))
+    changed = (varied != images).any(axis=(1, 2, 3)).mean()
+    assert changed > 0.9
+
+
+@pytest.mark.parametrize("kind", CORRUPTIONS)
+def test_each_corruption_spoils_the_same_way_for_the_same_seed(
+    images: NDArray[np.uint8], kind: str
+) -> None:
+    spoiled = corrupt(images, kind, seed=1)
+    assert spoiled.shape == images.shape
+    assert spoiled.dtype == np.uint8
+    assert np.array_equal(spoiled, corrupt(images, kind, seed=1))
+    assert (spoiled != images).any(axis=(1, 2, 3)).all()
+
+
+def test_there_are_fifteen_kinds_of_corruption() -> None:
+    assert len(CORRUPTIONS) == 15
