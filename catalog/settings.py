@@ -83,6 +83,11 @@ class Settings(BaseSettings):
     audit_share: float = Field(
         0.01, ge=0, le=1, description="share of accepted items that a person reviews anyway"
     )
+    second_opinion_share: float = Field(
+        0.05, ge=0, le=1, description="share of reviewed items that a second person judges blindly"
+    )
+    review_host: str = Field("127.0.0.1", description="address that the review desk listens on")
+    review_port: int = Field(8008, ge=0, le=65535, description="its port; 0 takes any free one")
 
     @field_validator("allowed_roots", mode="before")
     @classmethod

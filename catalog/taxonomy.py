@@ -15,3 +15,6 @@ LABELS: tuple[str, ...] = (
 
 # What a person (never the model) calls a product that belongs to none of the classes.
 NOT_IN_TAXONOMY = "not_in_taxonomy"
+
+# What a person says when the picture shows too little to tell.
+BAD_IMAGE = "bad_image"

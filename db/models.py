@@ -72,9 +72,23 @@ class Product(Base):
     id: Mapped[str] = mapped_column(String(128), primary_key=True)
     image_uri: Mapped[str] = mapped_column(String(2048))
     declared_label: Mapped[str | None] = mapped_column(String(64))
+    # What a person said of the picture; in force while the status is reviewed.
+    reviewed_label: Mapped[str | None] = mapped_column(String(32))
     status: Mapped[str] = mapped_column(String(16))
-    attempts: Mapped[int] = mapped_column(default=0)
-    next_attempt_at: Mapped[datetime | None]
+    # Which acceptance the row speaks of: the id of its message. An outcome is owed as long as it
+    # differs from settled_publication.
+    publication: Mapped[str | None] = mapped_column(String(64))
+    settled_publication: Mapped[str | None] = mapped_column(String(64))
+    queue: Mapped[str] = mapped_column(String(16), default="ingest")
+    # When a message was last published for what is owed; none: nothing is in the queue.
+    published_at: Mapped[datetime | None] = mapped_column(index=True)
+    attempts: Mapped[int] = mapped_column(default=0)  # begun since the product was accepted
+    # The open attempt: the child at work on it, and since when.
+    attempt_by: Mapped[str | None] = mapped_column(String(64))
+    attempt_started_at: Mapped[datetime | None]
+    deaths: Mapped[int] = mapped_column(default=0)  # attempts that ended with their process
+    last_trouble: Mapped[str | None] = mapped_column(String(32))  # a reason code
+    next_attempt_at: Mapped[datetime | None] = mapped_column(index=True)
     # No foreign key: taggings point to products, and a ring of two would need deferred checks.
     current_tagging_id: Mapped[int | None] = mapped_column(BigId)
     created_at: Mapped[datetime]
@@ -90,6 +104,7 @@ class Model(Base):
     version: Mapped[str] = mapped_column(String(64), primary_key=True)
     labels: Mapped[list[str]] = mapped_column(JSON)  # the order of every confidences column
     manifest: Mapped[dict[str, Any]] = mapped_column(JSON)
+    created_at: Mapped[str | None] = mapped_column(String(40))  # ISO 8601 UTC: newer is greater
     first_used_at: Mapped[datetime]
 
 
@@ -101,6 +116,7 @@ class Tagging(Base):
         UniqueConstraint("product_id", "image_sha256", "model_version"),
         CheckConstraint("confidence >= 0 AND confidence <= 1", name="confidence"),
         Index("ix_taggings_flagged_confidence", "flagged", "confidence", "id"),
+        Index("ix_taggings_tagged_at", "tagged_at"),
     )
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)
@@ -144,3 +160,14 @@ class FailureRow(Base):
     payload: Mapped[str | None] = mapped_column(String(4000))
     attempts: Mapped[int]
     failed_at: Mapped[datetime]
+
+
+class Heartbeat(Base):
+    """Signs of life that outlive their process: when each part last did its work."""
+
+    __tablename__ = "heartbeats"
+
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)  # such as ingest@host
+    kind: Mapped[str] = mapped_column(String(16), index=True)  # ingest, bulk or reconciler
+    beat_at: Mapped[datetime]
+    detail: Mapped[dict[str, Any]] = mapped_column(JSON)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import Session
 from catalog.bundle import Manifest
 from catalog.outcomes import Failure, Outcome, Tagging
 from catalog.status import ProductStatus
-from db import ledger
+from db import ledger, review_queue
 from db.models import FailureRow, Model, Product, Thumbnail
 from db.models import Tagging as TaggingRow
 from db.upsert import insert
@@ -41,6 +41,7 @@ def record_outcomes(session: Session, outcomes: Sequence[Outcome], now: datetime
     current = _record_taggings(session, outcomes, now)
     _settle_products(session, outcomes, current, now)
     _record_failures(session, outcomes, now)
+    review_queue.refresh(session, [outcome.subject for outcome in outcomes if outcome.job])
 
 
 def _record_taggings(

@@ -5,11 +5,11 @@ from sqlalchemy import Connection
 
 from catalog.settings import settings
 from db.engine import make_engine
-from db.models import Base
+from db.review_models import Review
 
 
 def run(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+    context.configure(connection=connection, target_metadata=Review.metadata, render_as_batch=True)
     with context.begin_transaction():
         context.run_migrations()
 
