@@ -2,26 +2,50 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import uuid4
 
 from sqlalchemy import case, or_
 from sqlalchemy.orm import Session
 
-from catalog.jobs import Job
+from catalog.jobs import INGEST_QUEUE, Job
 from catalog.status import ProductStatus
 from db.models import Product
 from db.upsert import insert
 
+# Message ids that begin so were written to the ledger before they were published: one that the
+# ledger no longer names was superseded by a later acceptance.
+ACCEPTED = "accepted-"
 
-def accept(session: Session, jobs: Sequence[Job], now: datetime) -> None:
-    """Write every job's product as queued, creating or updating its row.
 
-    To be called before the jobs are published, so that a lost message is seen to be missing. A
-    product that a person reviewed stays reviewed as long as its picture's address is the same.
+def new_publication() -> str:
+    """An id for one acceptance and for its message."""
+    return ACCEPTED + uuid4().hex
+
+
+def accept(
+    session: Session,
+    jobs: Sequence[Job],
+    now: datetime,
+    *,
+    queue: str = INGEST_QUEUE,
+    publication: str | None = None,
+) -> dict[str, str]:
+    """Write every job's product as queued; return the publication of each product id.
+
+    To be called before the jobs are published, each under the id of its publication, so that a
+    lost message is seen to be missing. With `publication`, all travel in one message. A product
+    that a person reviewed stays reviewed as long as its picture's address is the same.
     """
     if not jobs:
-        return
+        return {}
     latest = {job.product_id: job for job in jobs}
-    statement = insert(session, Product).values([_row(job, now) for job in latest.values()])
+    publications = {each: publication or new_publication() for each in latest}
+    rows = [
+        _row(job, now)
+        | {"publication": publications[product_id], "queue": queue, "published_at": now}
+        for product_id, job in sorted(latest.items())
+    ]
+    statement = insert(session, Product).values(rows)
     new = statement.excluded
     keeps_review = (Product.status == ProductStatus.REVIEWED) & (Product.image_uri == new.image_uri)
     session.execute(
@@ -31,13 +55,21 @@ def accept(session: Session, jobs: Sequence[Job], now: datetime) -> None:
                 "image_uri": new.image_uri,
                 "declared_label": new.declared_label,
                 "status": case((keeps_review, Product.status), else_=new.status),
+                "publication": new.publication,
+                "queue": new.queue,
+                "published_at": new.published_at,
                 "attempts": 0,
+                "attempt_by": None,
+                "attempt_started_at": None,
+                "deaths": 0,
+                "last_trouble": None,
                 "next_attempt_at": None,
                 "queued_at": new.queued_at,
                 "updated_at": new.updated_at,
             },
         )
     )
+    return publications
 
 
 def arrive(session: Session, jobs: Sequence[Job], now: datetime) -> None:
@@ -48,7 +80,8 @@ def arrive(session: Session, jobs: Sequence[Job], now: datetime) -> None:
     if not jobs:
         return
     latest = {job.product_id: job for job in jobs}
-    statement = insert(session, Product).values([_row(job, now) for job in latest.values()])
+    rows = [_row(job, now) for _, job in sorted(latest.items())]
+    statement = insert(session, Product).values(rows)
     new = statement.excluded
     session.execute(
         statement.on_conflict_do_update(

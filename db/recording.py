@@ -1,18 +1,23 @@
 """Writing what became of a batch: every statement is an upsert on a natural key.
 
-A message delivered again finds its rows and changes none.
+A message delivered again finds its rows and changes none. Which tagging of a product is current
+does not hang on the order of deliveries: the latest acceptance wins, and among outcomes of one
+acceptance a tagging beats a failure and a newer model an older one.
 """
 
-from collections.abc import Sequence
-from datetime import datetime
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any
 
-from sqlalchemy import delete, func, or_, select
+from sqlalchemy import ColumnElement, case, delete, func, literal_column, or_, select
 from sqlalchemy.orm import Session
 
 from catalog.bundle import Manifest
+from catalog.jobs import Job
 from catalog.outcomes import Failure, Outcome, Tagging
 from catalog.status import ProductStatus
 from db import ledger, review_queue
+from db.attempts import Attempt
 from db.models import FailureRow, Model, Product, Thumbnail
 from db.models import Tagging as TaggingRow
 from db.upsert import insert
@@ -26,22 +31,37 @@ def record_model(session: Session, manifest: Manifest, now: datetime) -> None:
         "version": manifest.model_version,
         "labels": list(manifest.labels),
         "manifest": {"metrics": manifest.metrics, "files": manifest.files},
+        "created_at": _sortable(manifest.created_at),
         "first_used_at": now,
     }
     session.execute(insert(session, Model).values(fields).on_conflict_do_nothing())
 
 
-def record_outcomes(session: Session, outcomes: Sequence[Outcome], now: datetime) -> None:
+def record_outcomes(
+    session: Session,
+    outcomes: Sequence[Outcome],
+    now: datetime,
+    *,
+    attempts: Mapping[str, Attempt] | None = None,
+    retries: Mapping[str, datetime] | None = None,
+) -> None:
     """Write taggings, thumbnails, failures and the products' new status.
 
-    The caller commits, and acknowledges only then. Where a batch holds a product twice, the later
-    outcome decides its status.
+    attempts: what db.attempts.begin counted, by product id; without it, rows are created where
+    they are missing and every outcome counts as the latest. retries: when to try failed products
+    again; they stay queued and get no dead letter. The caller commits, and acknowledges only then.
+    Where a batch holds a product twice, the later outcome decides its status.
     """
-    ledger.arrive(session, [outcome.job for outcome in outcomes if outcome.job], now)
+    attempts, retries = attempts or {}, retries or {}
+    ledger.arrive(session, _jobs_without_row(outcomes, attempts), now)
     current = _record_taggings(session, outcomes, now)
-    _settle_products(session, outcomes, current, now)
-    _record_failures(session, outcomes, now)
+    _settle_products(session, outcomes, current, attempts, retries, now)
+    _record_failures(session, outcomes, attempts, retries, now)
     review_queue.refresh(session, [outcome.subject for outcome in outcomes if outcome.job])
+
+
+def _jobs_without_row(outcomes: Sequence[Outcome], attempts: Mapping[str, Attempt]) -> list[Job]:
+    return [each.job for each in outcomes if each.job and each.subject not in attempts]
 
 
 def _record_taggings(
@@ -69,43 +89,96 @@ def _record_taggings(
 
 
 def _settle_products(
-    session: Session, outcomes: Sequence[Outcome], tagging_ids: dict[Key, int], now: datetime
+    session: Session,
+    outcomes: Sequence[Outcome],
+    tagging_ids: dict[Key, int],
+    attempts: Mapping[str, Attempt],
+    retries: Mapping[str, datetime],
+    now: datetime,
 ) -> None:
     """Move each product to its new status; what a person reviewed stays as it is."""
     latest = {outcome.subject: outcome for outcome in outcomes if outcome.job}
     if not latest:
         return
-    rows = [_settled_row(outcome, tagging_ids, now) for outcome in latest.values()]
+    rows = [
+        _settled_row(outcome, tagging_ids, attempts.get(subject), retries.get(subject), now)
+        for subject, outcome in sorted(latest.items())
+    ]
     statement = insert(session, Product).values(rows)
     new = statement.excluded
+    reviewed = Product.status == ProductStatus.REVIEWED
     tagging_id = func.coalesce(new.current_tagging_id, Product.current_tagging_id)
+    status = case((reviewed, Product.status), else_=new.status)
+    current = case((reviewed, Product.current_tagging_id), else_=tagging_id)
+    retried = new.next_attempt_at.is_not(None)
+    settled = case((retried, Product.settled_publication), else_=new.settled_publication)
     session.execute(
         statement.on_conflict_do_update(
             index_elements=[Product.id],
             set_={
-                "status": new.status,
-                "current_tagging_id": tagging_id,
+                "status": status,
+                "current_tagging_id": current,
+                "settled_publication": func.coalesce(settled, Product.settled_publication),
+                "published_at": None,
+                "attempt_by": None,
+                "attempt_started_at": None,
+                "deaths": case((new.current_tagging_id.is_not(None), 0), else_=Product.deaths),
+                "last_trouble": new.last_trouble,
+                "next_attempt_at": new.next_attempt_at,
                 "updated_at": new.updated_at,
             },
-            where=(Product.status != ProductStatus.REVIEWED)
-            & or_(
-                Product.status != new.status,
-                Product.current_tagging_id.is_distinct_from(tagging_id),
-            ),
+            where=_is_newer(new, status, current),
         )
     )
 
 
-def _record_failures(session: Session, outcomes: Sequence[Outcome], now: datetime) -> None:
+def _is_newer(
+    new: Any, status: ColumnElement[str], current: ColumnElement[int]
+) -> ColumnElement[bool]:
+    """Whether an outcome may change its product's row, and would."""
+    unnamed = new.publication.is_(None)
+    changes = or_(Product.status != status, Product.current_tagging_id.is_distinct_from(current))
+    first = Product.settled_publication.is_distinct_from(new.publication)
+    open_states = (ProductStatus.FAILED, ProductStatus.QUEUED, ProductStatus.PROCESSING)
+    better = new.current_tagging_id.is_not(None) & or_(
+        Product.status.in_(open_states),
+        _model_age("excluded.current_tagging_id") > _model_age("products.current_tagging_id"),
+    )
+    same = Product.publication == new.publication
+    return or_(unnamed & changes, same & or_(first, better & changes))
+
+
+def _model_age(tagging_id: str) -> ColumnElement[str]:
+    """When the model of a tagging was made, as sortable text; a newer one is greater.
+
+    As text, because ON CONFLICT has no enclosing SELECT that a subquery could be correlated with.
+    """
+    return literal_column(
+        "(SELECT coalesce(models.created_at, '') || models.version FROM models "  # noqa: S608
+        "JOIN taggings ON taggings.model_version = models.version "
+        f"WHERE taggings.id = {tagging_id})"
+    )
+
+
+def _record_failures(
+    session: Session,
+    outcomes: Sequence[Outcome],
+    attempts: Mapping[str, Attempt],
+    retries: Mapping[str, datetime],
+    now: datetime,
+) -> None:
     """Keep one dead letter for what failed, and none for what succeeded after all."""
     latest = {outcome.subject: outcome for outcome in outcomes}
-    failed = [outcome for outcome in latest.values() if isinstance(outcome.result, Failure)]
-    tagged = [subject for subject, outcome in latest.items() if outcome not in failed]
+    failed = [each for each in latest.values() if isinstance(each.result, Failure)]
+    final = [each for each in failed if each.subject not in retries]
+    tagged = [subject for subject, each in latest.items() if isinstance(each.result, Tagging)]
     if tagged:
         session.execute(delete(FailureRow).where(FailureRow.subject.in_(tagged)))
-    if not failed:
+    final = _without_those_that_others_tagged(session, final, attempts)
+    if not final:
         return
-    statement = insert(session, FailureRow).values([_failure_row(each, now) for each in failed])
+    rows = [_failure_row(each, attempts.get(each.subject), now) for each in final]
+    statement = insert(session, FailureRow).values(rows)
     new = statement.excluded
     session.execute(
         statement.on_conflict_do_update(
@@ -113,11 +186,25 @@ def _record_failures(session: Session, outcomes: Sequence[Outcome], now: datetim
             set_={
                 "reason_code": new.reason_code,
                 "detail": new.detail,
+                "attempts": new.attempts,
                 "failed_at": new.failed_at,
             },
             where=or_(FailureRow.reason_code != new.reason_code, FailureRow.detail != new.detail),
         )
     )
+
+
+def _without_those_that_others_tagged(
+    session: Session, failed: list[Outcome], attempts: Mapping[str, Attempt]
+) -> list[Outcome]:
+    """Without failures that lost against another worker's tagging, or a newer acceptance."""
+    ids = [each.subject for each in failed if each.subject in attempts]
+    if not ids:
+        return failed
+    kept = (ProductStatus.FAILED, ProductStatus.REVIEWED)
+    left = select(Product.id).where(Product.id.in_(ids), Product.status.in_(kept))
+    standing = set(session.scalars(left))
+    return [each for each in failed if each.subject not in ids or each.subject in standing]
 
 
 def _key(product_id: str, tagging: Tagging) -> Key:
@@ -152,19 +239,32 @@ def _thumbnail_row(tagging_id: int, tagging: Tagging) -> dict[str, object]:
     }
 
 
-def _settled_row(outcome: Outcome, tagging_ids: dict[Key, int], now: datetime) -> dict[str, object]:
+def _settled_row(
+    outcome: Outcome,
+    tagging_ids: dict[Key, int],
+    attempt: Attempt | None,
+    retry_at: datetime | None,
+    now: datetime,
+) -> dict[str, object]:
     assert outcome.job is not None
     result = outcome.result
+    tagging_id, trouble = None, None
     if isinstance(result, Failure):
-        status, tagging_id = ProductStatus.FAILED, None
+        status = ProductStatus.QUEUED if retry_at else ProductStatus.FAILED
+        trouble = result.code.value
     else:
         status = ProductStatus.NEEDS_REVIEW if result.flagged else ProductStatus.TAGGED
         tagging_id = tagging_ids[_key(outcome.subject, result)]
+    publication = attempt.publication if attempt else None
     return {
         "id": outcome.subject,
         "image_uri": outcome.job.image_uri,
         "status": status,
+        "publication": publication,
+        "settled_publication": None if retry_at else publication,
         "attempts": 0,
+        "last_trouble": trouble,
+        "next_attempt_at": retry_at,
         "current_tagging_id": tagging_id,
         "created_at": now,
         "queued_at": now,
@@ -172,7 +272,7 @@ def _settled_row(outcome: Outcome, tagging_ids: dict[Key, int], now: datetime) -
     }
 
 
-def _failure_row(outcome: Outcome, now: datetime) -> dict[str, object]:
+def _failure_row(outcome: Outcome, attempt: Attempt | None, now: datetime) -> dict[str, object]:
     assert isinstance(outcome.result, Failure)
     return {
         "subject": outcome.subject,
@@ -180,9 +280,16 @@ def _failure_row(outcome: Outcome, now: datetime) -> dict[str, object]:
         "reason_code": outcome.result.code.value,
         "detail": _storable(outcome.result.detail)[:2000],
         "payload": _storable(outcome.payload)[:4000] if outcome.payload else None,
-        "attempts": 1,
+        "attempts": attempt.number if attempt else 1,
         "failed_at": now,
     }
+
+
+def _sortable(created_at: str) -> str:
+    """A manifest's time in UTC, so that texts compare as times do."""
+    made = datetime.fromisoformat(created_at)
+    made = made if made.tzinfo else made.replace(tzinfo=UTC)
+    return made.astimezone(UTC).isoformat(timespec="microseconds")
 
 
 def _storable(text: str) -> str:
