@@ -17,6 +17,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "enqueue": ("worker.commands.enqueue", "enqueue", "Hand products to the workers."),
     "status": ("worker.commands.status", "status", "Show the ledger and the queues."),
     "classify": ("worker.commands.classify", "classify", "Classify files, no queue or database."),
+    "explain": (
+        "worker.commands.explain",
+        "explain_command",
+        "Show why an image got its label.",
+    ),
     "db": ("db.commands", "db", "Look after the database's schema."),
     "data": ("trainer.commands", "data", "Look at the training data."),
     "train": ("trainer.commands", "train", "Train a network and write its bundle."),

@@ -35,7 +35,9 @@ def class_gaussian(
     Lee et al. 2018 (arXiv 1807.03888). Parameters: means (10, d) of the whitened embedding and
     whitening (d, d), which makes the covariance shared by all classes the identity.
     """
-    whitened = embedding @ parameters["whitening"]
+    # In float64, so that the order in which BLAS adds up, which depends on the size of the batch,
+    # does not show in the float32 result: the same image gets the same score in any batch.
+    whitened = embedding.astype(np.float64) @ parameters["whitening"].astype(np.float64)
     return _nearest_squared_distance(whitened, parameters["means"], 1)
 
 
@@ -64,9 +66,10 @@ SCORES: Mapping[str, Score] = {
 
 
 def _nearest_squared_distance(
-    points: NDArray[np.float32], places: NDArray[np.float32], k: int
+    points: NDArray[np.floating], places: NDArray[np.floating], k: int
 ) -> NDArray[np.float32]:
     """The squared distance of each of N points to the k-th nearest of M places, float32 (N,)."""
+    points, places = points.astype(np.float64), places.astype(np.float64)
     squares = (points**2).sum(axis=1)[:, None] + (places**2).sum(axis=1) - 2 * points @ places.T
     # Rounding may take a distance of zero below it.
     nearest = np.partition(squares, k - 1, axis=1)[:, k - 1]

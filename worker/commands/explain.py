@@ -1,0 +1,38 @@
+"""`tagger explain`."""
+
+from pathlib import Path
+
+import click
+
+from catalog.bundle import load_bundle
+from catalog.errors import OperatorError
+from catalog.failures import ImageFailure
+from catalog.settings import settings
+from worker.classifier import Classifier
+from worker.explanation import draw, explain
+from worker.preprocessing import require_same_preprocessing
+
+
+@click.command(name="explain")
+@click.argument("image", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Where to write the PNG; default: NAME-explained.png in the current folder.",
+)
+def explain_command(image: Path, out: Path | None) -> None:
+    """Write a picture of why IMAGE got its label.
+
+    It shows the photo, the model input, the Grad-CAM overlays of the three best classes and the
+    confidences of all ten.
+    """
+    bundle = load_bundle(settings().bundle)
+    require_same_preprocessing(bundle.manifest)
+    out = out or Path(f"{image.stem}-explained.png")
+    try:
+        explanation = explain(image.read_bytes(), Classifier(bundle))
+    except ImageFailure as failure:
+        raise OperatorError(f"{image}: {failure.code}: {failure.detail}") from failure
+    out.write_bytes(draw(explanation))
+    label, confidence = explanation.confidences[0]
+    click.echo(f"{label} {100 * confidence:.1f} %, {out}")
