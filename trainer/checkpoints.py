@@ -59,12 +59,31 @@ def resume(learner: keras.Model, run_folder: Path, steps_per_epoch: int) -> int:
     return int(learner.optimizer.iterations) // steps_per_epoch
 
 
-def cut_log(log: Path, epochs: int) -> None:
-    """Drop the lines of epochs that were logged but not kept, so that none stands there twice."""
+class EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
+    """Appends a line of CSV after each epoch.
+
+    Not Keras's CSVLogger, which keeps the file open when training ends by an exception and knows
+    nothing of epochs that are trained again after a kill.
+    """
+
+    def __init__(self, log: Path, first_epoch: int) -> None:
+        super().__init__()
+        self._log = log
+        self._rows = [row for row in read_log(log) if int(row["epoch"]) < first_epoch]
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        rate = float(self.model.optimizer.learning_rate)
+        row = {"epoch": epoch, "learning_rate": rate, **(logs or {})}
+        self._rows.append({name: str(value) for name, value in row.items()})
+        with self._log.open("w", newline="", encoding="utf-8") as stream:
+            table = csv.DictWriter(stream, list(self._rows[-1]))
+            table.writeheader()
+            table.writerows(self._rows)
+
+
+def read_log(log: Path) -> list[dict[str, str]]:
+    """The lines of a log that was written so far."""
     if not log.is_file():
-        return
+        return []
     with log.open(newline="", encoding="utf-8") as stream:
-        header, *rows = list(csv.reader(stream)) or [[]]
-    kept = [row for row in rows if row and row[0].isdigit() and int(row[0]) < epochs]
-    with log.open("w", newline="", encoding="utf-8") as stream:
-        csv.writer(stream).writerows([header, *kept])
+        return list(csv.DictReader(stream))

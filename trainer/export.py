@@ -1,6 +1,7 @@
 """Keras network → LiteRT: int8 weights and activations, float32 outputs, free batch size."""
 
 import tempfile
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -32,12 +33,17 @@ def export_serving_model(explainer: keras.Model, images: NDArray[np.uint8]) -> b
         converter.representative_dataset = lambda: representative_batches(images)
         # Averages stay in float: int8 logits would come in steps of 0.1 and would not equal the
         # mean of the class maps. Only this tool of the converter can leave an operation out.
-        quantizer = tf.lite.experimental.QuantizationDebugger(
-            converter=converter,
-            debug_dataset=lambda: representative_batches(images),
-            debug_options=tf.lite.experimental.QuantizationDebugOptions(denylisted_ops=["MEAN"]),
-        )
-        return bytes(quantizer.get_nondebug_quantized_model())
+        with warnings.catch_warnings():
+            # TensorFlow's converter calibrates with the interpreter that it has deprecated.
+            warnings.filterwarnings("ignore", message=r"(?s).*tf\.lite\.Interpreter is deprecated")
+            quantizer = tf.lite.experimental.QuantizationDebugger(
+                converter=converter,
+                debug_dataset=lambda: representative_batches(images),
+                debug_options=tf.lite.experimental.QuantizationDebugOptions(
+                    denylisted_ops=["MEAN"]
+                ),
+            )
+            return bytes(quantizer.get_nondebug_quantized_model())
 
 
 def save_signature(explainer: keras.Model, folder: Path) -> None:

@@ -1,6 +1,5 @@
 """The report's pictures: one function a figure, each from measured values alone."""
 
-import csv
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 
 from catalog.taxonomy import LABELS
 from trainer.calibration import BINS, reliability
+from trainer.checkpoints import read_log
 from trainer.evaluate import Measured
 from trainer.faithfulness import grad_cam, to_pixels
 from trainer.plotting import ACCENT, INK, SOFT
@@ -19,8 +19,7 @@ from trainer.plotting import ACCENT, INK, SOFT
 
 def learning_curves(log: Path) -> Figure:
     """Accuracy and loss of every epoch, training and validation, from the run's CSV log."""
-    with log.open(newline="", encoding="utf-8") as stream:
-        rows = list(csv.DictReader(stream))
+    rows = read_log(log)
     epochs = [int(row["epoch"]) + 1 for row in rows]
     figure = Figure(figsize=(9, 3.2))
     panels = figure.subplots(1, 2)

@@ -13,7 +13,7 @@ import numpy as np
 
 from catalog.errors import OperatorError
 from trainer.batches import StartEpoch, TrainingBatches, one_hot
-from trainer.checkpoints import Checkpoint, cut_log, resume
+from trainer.checkpoints import Checkpoint, EpochLog, resume
 from trainer.config import ConfigError, TrainConfig, from_dict
 from trainer.dataset import Split, load_train, split_validation
 from trainer.distillation import Student
@@ -77,7 +77,6 @@ def train(
         jit_compile=keras.backend.backend() == "jax",
     )
     first_epoch = resume(learner, run_folder, len(batches))
-    cut_log(run_folder / LOG, first_epoch)
     started = time.monotonic()
     try:
         learner.fit(
@@ -86,7 +85,9 @@ def train(
             initial_epoch=first_epoch,
             validation_data=(validation.images, one_hot(validation.labels)),
             validation_batch_size=500,
-            callbacks=callbacks(config, batches, run_folder),
+            callbacks=callbacks(config, batches, run_folder, first_epoch),
+            # The batches are shuffled already; Keras would draw from a state that no resume has.
+            shuffle=False,
             verbose=verbose,
         )
     except KeyboardInterrupt:
@@ -232,14 +233,14 @@ def optimizer(config: TrainConfig, steps_per_epoch: int) -> keras.optimizers.Opt
 
 
 def callbacks(
-    config: TrainConfig, batches: TrainingBatches, run_folder: Path
+    config: TrainConfig, batches: TrainingBatches, run_folder: Path, first_epoch: int
 ) -> list[keras.callbacks.Callback]:
     """Validate the averaged weights, log, keep a checkpoint of each epoch, stop on NaN."""
     chosen: list[keras.callbacks.Callback] = [
         StartEpoch(batches),
         keras.callbacks.SwapEMAWeights(),
         keras.callbacks.TerminateOnNaN(),
-        keras.callbacks.CSVLogger(run_folder / LOG, append=True),
+        EpochLog(run_folder / LOG, first_epoch),
         Checkpoint(run_folder),
     ]
     if config.patience is not None:

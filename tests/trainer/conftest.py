@@ -3,12 +3,17 @@
 import gzip
 import struct
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
 from catalog.sample import SAMPLE
+from trainer.config import TrainConfig, preset
+
+if TYPE_CHECKING:
+    from trainer.train import Run
 
 
 def write_idx(path: Path, values: NDArray[np.uint8], magic: int) -> None:
@@ -42,4 +47,41 @@ def data_folder(
     images, labels = garments
     write_part(folder, "train", images[:450], labels[:450])
     write_part(folder, "t10k", images[450:], labels[450:])
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_config() -> TrainConfig:
+    """A network that trains in seconds; the recipe is the real one."""
+    return preset(
+        "quick",
+        epochs=6,
+        batch_size=32,
+        stem_channels=8,
+        widths=(8, 16),
+        blocks=1,
+        learning_rate=0.05,
+        ema_momentum=0.8,
+        validation_share=0.25,
+    )
+
+
+@pytest.fixture(scope="session")
+def run(
+    tmp_path_factory: pytest.TempPathFactory, data_folder: Path, small_config: TrainConfig
+) -> "Run":
+    """A finished training, on the backend that the environment names."""
+    from trainer.train import train
+
+    folder = tmp_path_factory.mktemp("run") / "small"
+    return train(small_config, data_folder, folder, verify=False, verbose=0)
+
+
+@pytest.fixture(scope="session")
+def bundle_folder(tmp_path_factory: pytest.TempPathFactory, run: "Run") -> Path:
+    """The bundle published from it."""
+    from trainer.publish import publish
+
+    folder = tmp_path_factory.mktemp("bundles") / "small"
+    publish(run, folder)
     return folder
