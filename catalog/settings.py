@@ -69,6 +69,20 @@ class Settings(BaseSettings):
     visibility_timeout_s: int = Field(
         3600, ge=60, description="the broker re-queues what was not acknowledged for this long"
     )
+    batch_time_limit_s: float = Field(
+        90.0, ge=2, description="a child that is at one batch for longer is killed"
+    )
+    attempts_max: int = Field(5, ge=1, description="attempts before a passing failure is final")
+    retry_backoff_s: float = Field(
+        10.0, gt=0, description="wait before the second attempt; doubles with each, jittered"
+    )
+    retry_backoff_max_s: float = Field(3600.0, gt=0, description="and grows no longer than this")
+    reconcile_interval_s: float = Field(
+        15.0, gt=0, description="the reconciler looks for lost and due products this often"
+    )
+    lost_after_s: float = Field(
+        300.0, gt=0, description="published longer ago and not in the queue: published again"
+    )
     grace_period_s: int = Field(30, ge=1, description="a stopping worker finishes within this")
 
     image_bytes_max: int = Field(25_000_000, ge=1, description="larger files are refused")

@@ -98,9 +98,10 @@ def begin(
     tag = [each for each, verdict in verdicts.items() if verdict is _Verdict.TAG]
     if alone:
         tag, suspects = [*tag, *suspects], []
+    bad = [each for each, verdict in verdicts.items() if verdict is _Verdict.QUARANTINE]
     attempts = {
         deliveries[position].job.product_id: _attempt(deliveries[position], buried, owner)
-        for position in tag
+        for position in (*tag, *bad)
     }
     _count(session, [deliveries[position] for position in tag], now, owner, queue)
     return Begun(
@@ -108,8 +109,7 @@ def begin(
         alone=suspects,
         quarantined=[
             _quarantine(deliveries[position].job, buried[deliveries[position].job.product_id])
-            for position, verdict in verdicts.items()
-            if verdict is _Verdict.QUARANTINE
+            for position in bad
         ],
         attempts=attempts,
     )

@@ -7,6 +7,16 @@ from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session, sessionmaker
 
 SQLITE_BUSY_TIMEOUT_S = 30
+# A database that has gone silent, or a lock that is never given back, must end in an error well
+# before a batch's time limit: otherwise its pictures would be blamed for the death of the process.
+POSTGRESQL_CONNECT = {
+    "connect_timeout": 5,
+    "tcp_user_timeout": 20_000,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 2,
+}
+POSTGRESQL_LOCK_TIMEOUT_S = 20
 
 
 def make_engine(url: str) -> Engine:
@@ -18,7 +28,9 @@ def make_engine(url: str) -> Engine:
     """
     if make_url(url).get_backend_name() != "sqlite":
         # The broker may idle for hours between jobs; a dead connection is replaced, not used.
-        return create_engine(url, pool_pre_ping=True)
+        engine = create_engine(url, pool_pre_ping=True, connect_args=POSTGRESQL_CONNECT)
+        event.listen(engine, "connect", _prepare_postgresql)
+        return engine
     database = make_url(url).database
     if database and database != ":memory:":
         Path(database).parent.mkdir(parents=True, exist_ok=True)
@@ -36,6 +48,12 @@ def sessions(engine: Engine) -> sessionmaker[Session]:
 def reading(engine: Engine) -> sessionmaker[Session]:
     """Sessions that only read, and so never wait for a writer."""
     return sessionmaker(engine.execution_options(read_only=True), expire_on_commit=False)
+
+
+def _prepare_postgresql(connection: Any, record: object) -> None:
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET lock_timeout = '{POSTGRESQL_LOCK_TIMEOUT_S}s'")
+    connection.commit()
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:

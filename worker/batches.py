@@ -1,43 +1,53 @@
 """celery-batches, hardened: no message is acknowledged before its outcome is stored.
 
 celery-batches 0.11 acknowledges a batch whose function raised, forgets a batch whose child died,
-and may never flush again after a reconnect. This subclass closes the three.
+holds messages with an ETA until a clock that has nothing to do with theirs says so, and may never
+flush again after a reconnect. This subclass closes the four, and gives suspects a batch of their
+own.
 """
 
-import time
-from collections.abc import Callable, Collection, Iterator
-from itertools import islice
+from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import count, islice
 from typing import Any
 
+from billiard.exceptions import TimeLimitExceeded
 from celery.utils.log import get_logger
-from celery_batches import Batches, SimpleRequest
+from celery.worker import state
+from celery_batches import Batches, SimpleRequest, consume_queue
 from celery_batches.trace import apply_batches_task
 
+from catalog.failures import FailureCode
 from catalog.settings import settings
+from worker.identity import owner
 
-STORED = "stored"
-# A database that is away must not be met with thousands of redeliveries a second.
-REQUEUE_PAUSE_S = 1.0
+# What a batch's function returns when every outcome is committed: the suspects, each by the
+# position of its message and of the job within it.
+Suspects = list[tuple[int, int]]
+# After a child's exit the pool waits this long for a result it might have left in the pipe.
+LOST_WORKER_TIMEOUT_S = 0.5
 
 logger = get_logger(__name__)
 
 
 class SafeBatches(Batches):  # type: ignore[misc]
-    """A batch task whose function returns STORED once every outcome is committed.
+    """A batch task whose function returns its suspects once every other outcome is committed.
 
-    Anything else it returns, an exception, or the death of its process puts every message of the
-    batch back into the queue.
+    If it raises, or its process dies, every message of the batch goes back into the queue. It is
+    called as `run(requests, alone, burial)`; see worker/tasks.py.
     """
 
     abstract = True
     acks_late = True
+    # Messages in a batch at most; None: as the settings say.
+    messages_max: int | None = None
     _tref: Any
 
     def Strategy(  # noqa: N802 - celery's name
         self, task: Any, app: Any, consumer: Any
     ) -> Callable[..., None]:
         """Called at the start and again after every reconnect."""
-        self.flush_every = settings().batch_size
+        self.flush_every = self.messages_max or settings().batch_size
         self.flush_interval = settings().flush_interval_s
         handler: Callable[..., None] = super().Strategy(task, app, consumer)
         # After a reconnect the old timer is gone with the old connection, but _tref still stands,
@@ -51,41 +61,137 @@ class SafeBatches(Batches):  # type: ignore[misc]
             self._tref = consumer.timer.call_repeatedly(self.flush_interval, self._do_flush)
         return handler
 
+    def _do_flush(self) -> None:
+        """Flush the buffer; an ETA or an expiry in a message is ignored.
+
+        Retries are planned in the ledger: a message that was held here would keep a place of the
+        prefetch, and one that was dropped would be lost.
+        """
+        requests = list(consume_queue(self._buffer))
+        if requests:
+            self.flush(requests)
+            self._count = count(1)
+        elif self._tref is not None:
+            self._tref.cancel()
+            self._tref = None
+
     def flush(self, requests: Collection[Any]) -> None:
         """Hand the buffered messages to a child, at most flush_every at a time."""
         for batch in _slices(requests, self.flush_every):
-            self._submit(batch)
+            messages = [_Message(request=request) for request in batch]
+            parts = [SimpleRequest.from_request(request) for request in batch]
+            self._submit(messages, parts, alone=False)
 
-    def _submit(self, batch: list[Any]) -> None:
-        def on_return(result: object) -> None:
-            if result == STORED:
-                for request in batch:
-                    request.acknowledge()
-            else:
-                requeue(batch)
+    def _submit(
+        self, messages: Sequence["_Message"], parts: list[SimpleRequest], *, alone: bool
+    ) -> None:
+        """Run one batch in a child; messages[i] is acknowledged or put back for parts[i]."""
+        at_work: list[int] = []
 
-        def on_error(info: object) -> None:
-            # The child died, or ran into its time limit.
-            logger.error("Batch of %d lost, putting it back: %s", len(batch), info)
-            requeue(batch)
+        def on_accepted(process_id: int, time_accepted: float) -> None:
+            at_work.append(process_id)
+            for message in messages:
+                message.begin(process_id)
+
+        def on_return(result: Suspects | None) -> None:
+            for place, job in result or []:
+                messages[place].parts += 1
+                self._submit([messages[place]], [_single(parts[place], job)], alone=True)
+            for message in messages:
+                message.end(stored=result is not None)
+
+        def on_error(info: Any) -> None:
+            logger.error("Batch of %d lost in its process: %s", len(messages), info.exception)
+            self._bury(messages, parts, at_work, info.exception)
 
         self._pool.apply_async(
             apply_batches_task,
-            (self, ([SimpleRequest.from_request(request) for request in batch],), 0, None),
+            (self, (parts, alone), 0, None),
+            accept_callback=on_accepted,
             callback=on_return,
             error_callback=on_error,
+            timeout=settings().batch_time_limit_s,
+            lost_worker_timeout=LOST_WORKER_TIMEOUT_S,
+        )
+
+    def _bury(
+        self,
+        messages: Sequence["_Message"],
+        parts: list[SimpleRequest],
+        at_work: list[int],
+        error: BaseException,
+    ) -> None:
+        """Have a new child record the death; only then put the messages back."""
+        hung = isinstance(error, TimeLimitExceeded)
+        trouble = FailureCode.PROCESSING_TIMED_OUT if hung else FailureCode.PROCESSING_CRASHED
+        burial = Burial(dead=owner(at_work[0]) if at_work else "", trouble=trouble)
+
+        def put_back(_: object) -> None:
+            for message in messages:
+                message.end(stored=False)
+
+        self._pool.apply_async(
+            apply_batches_task,
+            (self, (parts, False, burial), 0, None),
+            callback=put_back,
+            error_callback=put_back,
+            timeout=settings().batch_time_limit_s,
+            lost_worker_timeout=LOST_WORKER_TIMEOUT_S,
         )
 
 
-def requeue(batch: list[Any]) -> None:
-    """Put messages back into the queue."""
-    for request in batch:
-        request.reject(requeue=True)
+@dataclass(frozen=True, kw_only=True)
+class Burial:
+    """What killed whom: the name of the dead child and a reason code."""
+
+    dead: str
+    trouble: FailureCode
 
 
-def pause_before_requeue() -> None:
-    """Let a database that is away come back; called in the child, where waiting is free."""
-    time.sleep(REQUEUE_PAUSE_S)
+@dataclass(kw_only=True)
+class _Message:
+    """A message and how many parts of it are still at work."""
+
+    request: Any
+    parts: int = 1
+    stored: bool = True
+    begun: bool = False
+
+    def begin(self, process_id: int) -> None:
+        """Let `inspect active` and Flower see it."""
+        if not self.begun:
+            self.begun = True
+            self.request.worker_pid = process_id
+            state.task_accepted(self.request)
+            self.request.send_event("task-started")
+
+    def end(self, *, stored: bool) -> None:
+        """Acknowledge after the last part, if every part is stored; otherwise put it back."""
+        self.parts -= 1
+        self.stored = self.stored and stored
+        if self.parts:
+            return
+        state.task_ready(self.request, successful=self.stored)
+        if self.stored:
+            self.request.acknowledge()
+            self.request.send_event("task-succeeded", result="stored", runtime=0.0)
+        else:
+            self.request.reject(requeue=True)
+
+
+def _single(part: SimpleRequest, job: int) -> SimpleRequest:
+    """The same message, holding one of its jobs only."""
+    jobs = part.kwargs.get("jobs") if part.kwargs else None
+    if jobs is None and part.args and isinstance(part.args[0], list):
+        jobs = part.args[0]
+    if isinstance(jobs, list):
+        kwargs, args = {"jobs": [jobs[job]]}, ()
+    else:
+        kwargs, args = part.kwargs, part.args
+    return SimpleRequest(
+        part.id, part.name, args, kwargs, part.delivery_info, part.hostname, part.ignore_result,
+        part.reply_to, part.correlation_id, part.request_dict,
+    )  # fmt: skip
 
 
 def _slices(requests: Collection[Any], size: int) -> Iterator[list[Any]]:

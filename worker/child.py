@@ -1,51 +1,138 @@
 """What each worker process makes for itself, after the fork, at its first batch."""
 
-from collections.abc import Sequence
+import socket
+import time
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 
 import cv2
 
 from catalog.bundle import load_bundle
-from catalog.failures import FailureCode
+from catalog.failures import FailureCode, FetchFailure
 from catalog.images.decode import DecodeLimits
 from catalog.images.memory import give_large_blocks_back
-from catalog.jobs import Job, MalformedJobError, canonical_json, parse_job, payload_subject
+from catalog.jobs import (
+    INGEST_QUEUE,
+    Job,
+    MalformedJobError,
+    canonical_json,
+    parse_job,
+    payload_subject,
+)
 from catalog.outcomes import Failure, Outcome
 from catalog.settings import Settings, settings
-from db.engine import make_engine
+from db.attempts import Delivery
+from db.engine import SQLITE_BUSY_TIMEOUT_S, make_engine
 from worker.classifier import Classifier
 from worker.fetching.fetcher import Fetcher, FetchLimits
+from worker.retries import RetryPolicy
 from worker.stages import StageClock
 from worker.storing import Store
 from worker.tagging import Tagger, TaggingRules
+
+HEARTBEAT_S = 5.0
+# Left of a batch's time limit for decoding, classifying and the commit.
+STORE_RESERVE_S = SQLITE_BUSY_TIMEOUT_S + 10.0
 
 
 class Child:
     """A tagger and a store, used by both tasks."""
 
-    def __init__(self, chosen: Settings) -> None:
+    def __init__(self, chosen: Settings, queue: str = INGEST_QUEUE) -> None:
         bundle = load_bundle(chosen.bundle)
         classifier = Classifier(bundle, threads=chosen.model_threads)
         self.clock = StageClock()
-        self._tagger = make_tagger(chosen, classifier, self.clock)
-        self._store = Store(make_engine(chosen.database), bundle.manifest)
+        self._fetch_budget_s = fetch_budget_s(chosen)
+        self._fetch_deadline = float("inf")
+        self._tagger = make_tagger(chosen, classifier, self.clock, self._while_there_is_time)
+        self._store = Store(
+            make_engine(chosen.database),
+            bundle.manifest,
+            RetryPolicy.of(chosen),
+            attempt_s_max=chosen.batch_time_limit_s,
+        )
+        self._queue = queue
+        self._heartbeat = f"{queue}@{socket.gethostname()}"[:128]
+        self._next_heartbeat = 0.0
 
-    def tag_and_store(self, payloads: Sequence[object]) -> None:
+    def tag_and_store(
+        self,
+        payloads: Sequence[object],
+        publications: Sequence[str] | None = None,
+        *,
+        alone: bool = False,
+    ) -> list[int]:
         """Tag what the payloads ask for and commit every outcome, malformed ones included.
+
+        publications: the id of each payload's message. Returns the positions of suspects, which
+        are untouched: each is to be given again, alone.
 
         Raises:
             StoreUnavailableError: nothing was stored.
         """
+        self._fetch_deadline = time.monotonic() + self._fetch_budget_s
         parsed = [_parse(payload) for payload in payloads]
-        outcomes = self._tagger.tag_batch([each for each in parsed if isinstance(each, Job)])
-        malformed = [each for each in parsed if isinstance(each, Outcome)]
-        if outcomes or malformed:
+        places = [place for place, each in enumerate(parsed) if isinstance(each, Job)]
+        jobs = [each for each in parsed if isinstance(each, Job)]
+        ids = publications or [f"direct-{time.time_ns()}"] * len(payloads)
+        deliveries = [
+            Delivery(job=job, publication=ids[place])
+            for job, place in zip(jobs, places, strict=True)
+        ]
+        with self.clock.time("begin"):
+            begun = self._store.begin(
+                deliveries, alone=alone, queue=self._queue, heartbeat=self._due_heartbeat()
+            )
+        outcomes = self._tagger.tag_batch([jobs[index] for index in begun.now])
+        outcomes += [each for each in parsed if isinstance(each, Outcome)]
+        if outcomes:
             with self.clock.time("store"):
-                self._store.store([*outcomes, *malformed])
+                self._store.store(outcomes, begun.attempts)
+        return [places[index] for index in begun.alone]
+
+    def bury(self, payloads: Sequence[object], dead: str, trouble: FailureCode) -> None:
+        """Record that the child `dead` died over these payloads.
+
+        Raises:
+            StoreUnavailableError: nothing was recorded.
+        """
+        jobs = [_parse(payload) for payload in payloads]
+        self._store.bury([job.product_id for job in jobs if isinstance(job, Job)], dead, trouble)
+
+    def _due_heartbeat(self) -> str | None:
+        now = time.monotonic()
+        if now < self._next_heartbeat:
+            return None
+        self._next_heartbeat = now + HEARTBEAT_S
+        return self._heartbeat
+
+    def _while_there_is_time(self, fetch: Callable[[str], bytes]) -> Callable[[str], bytes]:
+        """Slow hosts use up a batch's time, not its process's life: the rest is tried later."""
+
+        def checked(uri: str) -> bytes:
+            if time.monotonic() > self._fetch_deadline:
+                raise FetchFailure(
+                    FailureCode.FETCH_TIMEOUT,
+                    f"The pictures of its batch took {self._fetch_budget_s:.0f} s together; this "
+                    "one was not reached and is tried again.",
+                )
+            return fetch(uri)
+
+        return checked
 
 
-def make_tagger(chosen: Settings, classifier: Classifier, clock: StageClock) -> Tagger:
+def fetch_budget_s(chosen: Settings) -> float:
+    """How long a batch may go on starting fetches: the last one, and the commit, must still fit."""
+    return max(1.0, chosen.batch_time_limit_s - chosen.fetch_timeout_s - STORE_RESERVE_S)
+
+
+def make_tagger(
+    chosen: Settings,
+    classifier: Classifier,
+    clock: StageClock,
+    around_fetch: Callable[[Callable[[str], bytes]], Callable[[str], bytes]] = lambda fetch: fetch,
+) -> Tagger:
     """A tagger with its own fetcher and decoding threads."""
     # The pool below is the only parallelism: OpenCV's own threads would fight with it.
     cv2.setNumThreads(1)
@@ -68,13 +155,14 @@ def make_tagger(chosen: Settings, classifier: Classifier, clock: StageClock) -> 
         ),
     )
     pool = ThreadPoolExecutor(chosen.decode_threads, thread_name_prefix="decode")
-    return Tagger(classifier, Fetcher(limits, chosen.allowed_roots).fetch, pool, rules, clock)
+    fetch = around_fetch(Fetcher(limits, chosen.allowed_roots).fetch)
+    return Tagger(classifier, fetch, pool, rules, clock)
 
 
 @lru_cache(maxsize=1)
-def child() -> Child:
+def child(queue: str) -> Child:
     """This process's own; the parent of a prefork worker never calls it."""
-    return Child(settings())
+    return Child(settings(), queue)
 
 
 def _parse(payload: object) -> Job | Outcome:

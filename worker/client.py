@@ -4,7 +4,7 @@ A product is in the ledger before its message exists, so that a message the brok
 to be missing.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
@@ -44,16 +44,19 @@ class EnqueueClient:
         if session is None:
             self.enqueue_singles([job])
             return
-        ledger.accept(session, [job], datetime.now(UTC))
-        _publish_after_commit(session, partial(self.publish, [job]))
+        ids = ledger.accept(session, [job], datetime.now(UTC))
+        _publish_after_commit(session, partial(self.publish, [job], ids))
 
     def enqueue_many(self, jobs: Iterable[Job], *, chunk_size: int | None = None) -> int:
         """Accept many products and publish them in chunks on the bulk queue; return how many."""
         accepted = 0
         for chunk in _chunks(jobs, min(chunk_size or settings().chunk_size, CHUNK_SIZE_MAX)):
+            message_id = ledger.new_publication()
             with self._sessions.begin() as session:
-                ledger.accept(session, chunk, datetime.now(UTC))
-            self.publish_chunk(chunk)
+                ledger.accept(
+                    session, chunk, datetime.now(UTC), queue=BULK_QUEUE, publication=message_id
+                )
+            self.publish_chunk(chunk, message_id)
             accepted += len(chunk)
         return accepted
 
@@ -62,24 +65,33 @@ class EnqueueClient:
         accepted = 0
         for chunk in _chunks(jobs, CHUNK_SIZE_MAX):
             with self._sessions.begin() as session:
-                ledger.accept(session, chunk, datetime.now(UTC))
-            self.publish(chunk)
+                ids = ledger.accept(session, chunk, datetime.now(UTC))
+            self.publish(chunk, ids)
             accepted += len(chunk)
         return accepted
 
-    def publish(self, jobs: Sequence[Job]) -> None:
-        """Publish one message for each job; their rows must be committed."""
+    def publish(self, jobs: Sequence[Job], ids: Mapping[str, str] | None = None) -> None:
+        """Publish one message for each job; their rows must be committed.
+
+        ids: the publication of each product id, as the ledger has it; its message's id.
+        """
         with self._app.producer_pool.acquire(block=True) as producer:
             for job in jobs:
                 self._app.send_task(
-                    TAG_PRODUCT, kwargs=job.payload(), queue=INGEST_QUEUE, producer=producer
+                    TAG_PRODUCT,
+                    kwargs=job.payload(),
+                    queue=INGEST_QUEUE,
+                    producer=producer,
+                    task_id=(ids or {}).get(job.product_id),
                 )
 
-    def publish_chunk(self, jobs: Sequence[Job]) -> None:
+    def publish_chunk(self, jobs: Sequence[Job], message_id: str | None = None) -> None:
         """Publish all jobs as one message; their rows must be committed."""
         payload = {"jobs": [job.payload() for job in jobs]}
         with self._app.producer_pool.acquire(block=True) as producer:
-            self._app.send_task(TAG_CHUNK, kwargs=payload, queue=BULK_QUEUE, producer=producer)
+            self._app.send_task(
+                TAG_CHUNK, kwargs=payload, queue=BULK_QUEUE, producer=producer, task_id=message_id
+            )
 
 
 def _publish_after_commit(session: Session, publish: Callable[[], None]) -> None:

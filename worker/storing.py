@@ -1,6 +1,7 @@
-"""One batch, one transaction."""
+"""Two transactions a batch: one counts the attempts, one stores what came of them."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from sqlalchemy import Engine, exc
@@ -8,8 +9,13 @@ from sqlalchemy import Engine, exc
 from catalog.bundle import Manifest
 from catalog.failures import FailureCode
 from catalog.outcomes import Failure, Outcome
+from db import attempts as ledger
+from db.attempts import Attempt, Begun, Delivery
 from db.engine import sessions
+from db.heartbeats import beat
 from db.recording import record_model, record_outcomes
+from worker.identity import owner
+from worker.retries import RetryPolicy
 
 UNAVAILABLE = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
 
@@ -19,13 +25,49 @@ class StoreUnavailableError(Exception):
 
 
 class Store:
-    """Writes outcomes; one for each process."""
+    """Writes attempts and outcomes; one for each process."""
 
-    def __init__(self, engine: Engine, manifest: Manifest) -> None:
+    def __init__(
+        self, engine: Engine, manifest: Manifest, retries: RetryPolicy, *, attempt_s_max: float
+    ) -> None:
         self._sessions = sessions(engine)
         self._manifest = manifest
+        self._retries = retries
+        self._attempt_s_max = attempt_s_max
+        # Attempts that ended while the database was away, and are still to be taken back.
+        self._owed: dict[str, Attempt] = {}
 
-    def store(self, outcomes: Sequence[Outcome]) -> None:
+    def begin(
+        self, deliveries: Sequence[Delivery], *, alone: bool, queue: str, heartbeat: str | None
+    ) -> Begun:
+        """Count the attempts, and commit, before any picture is touched.
+
+        Raises:
+            StoreUnavailableError: nothing was counted; the messages must not be acknowledged.
+        """
+        now = datetime.now(UTC)
+        with _unavailable_if_away(), self._sessions.begin() as session:
+            if self._owed:
+                ledger.release(session, self._owed)
+            begun = ledger.begin(
+                session,
+                deliveries,
+                now,
+                owner=owner(),
+                attempt_s_max=self._attempt_s_max,
+                alone=alone,
+                queue=queue,
+            )
+            if begun.quarantined:
+                record_outcomes(session, begun.quarantined, now, attempts=begun.attempts)
+            if heartbeat is not None:
+                beat(session, heartbeat, queue, now, {"model": self._manifest.model_version})
+        self._owed.clear()
+        return begun
+
+    def store(
+        self, outcomes: Sequence[Outcome], attempts: Mapping[str, Attempt] | None = None
+    ) -> None:
         """Commit what became of a batch.
 
         A row that the database refuses for what it holds becomes a failure of its product; its
@@ -34,22 +76,59 @@ class Store:
         Raises:
             StoreUnavailableError: nothing was stored; the messages must not be acknowledged.
         """
+        attempts = attempts or {}
         try:
-            self._commit(outcomes)
-        except UNAVAILABLE as error:
-            raise StoreUnavailableError(str(error)) from error
+            with _unavailable_if_away():
+                self._store(outcomes, attempts)
+        except StoreUnavailableError:
+            self._take_back(attempts)
+            raise
+
+    def bury(self, product_ids: Sequence[str], dead: str, trouble: FailureCode) -> None:
+        """Record that the child `dead` died over these products.
+
+        Raises:
+            StoreUnavailableError: nothing was recorded.
+        """
+        with _unavailable_if_away(), self._sessions.begin() as session:
+            ledger.bury(session, product_ids, dead, trouble)
+
+    def _store(self, outcomes: Sequence[Outcome], attempts: Mapping[str, Attempt]) -> None:
+        try:
+            self._commit(outcomes, attempts)
+        except UNAVAILABLE:
+            raise
         except exc.DBAPIError as error:
             if len(outcomes) == 1:
-                self.store([_refused(outcomes[0], error)])
+                self._store([_refused(outcomes[0], error)], attempts)
                 return
             for outcome in outcomes:
-                self.store([outcome])
+                self._store([outcome], attempts)
 
-    def _commit(self, outcomes: Sequence[Outcome]) -> None:
+    def _commit(self, outcomes: Sequence[Outcome], attempts: Mapping[str, Attempt]) -> None:
         now = datetime.now(UTC)
+        retries = self._retries.plan(outcomes, attempts, now)
         with self._sessions.begin() as session:
             record_model(session, self._manifest, now)
-            record_outcomes(session, outcomes, now)
+            record_outcomes(session, outcomes, now, attempts=attempts, retries=retries)
+
+    def _take_back(self, attempts: Mapping[str, Attempt]) -> None:
+        """No picture is to blame for a database that is away: its attempt does not count."""
+        self._owed.update(attempts)
+        try:
+            with _unavailable_if_away(), self._sessions.begin() as session:
+                ledger.release(session, self._owed)
+        except StoreUnavailableError:
+            return  # the next batch of this process does it, in the transaction that begins it
+        self._owed.clear()
+
+
+@contextmanager
+def _unavailable_if_away() -> Iterator[None]:
+    try:
+        yield
+    except UNAVAILABLE as error:
+        raise StoreUnavailableError(str(error)) from error
 
 
 def _refused(outcome: Outcome, error: exc.DBAPIError) -> Outcome:

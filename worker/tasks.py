@@ -1,14 +1,15 @@
 """The two tasks of the public contract; each parses, calls one function and returns."""
 
-from collections.abc import Iterator
+import hashlib
+import time
+from collections.abc import Sequence
 from typing import Any
 
-from celery.exceptions import Reject
 from celery_batches import SimpleRequest
 
-from catalog.jobs import CHUNK_SIZE_MAX, TAG_CHUNK, TAG_PRODUCT
+from catalog.jobs import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT
 from worker.app import app
-from worker.batches import STORED, SafeBatches, pause_before_requeue
+from worker.batches import Burial, SafeBatches, Suspects
 from worker.child import child
 from worker.startup import RefuseUnsafeSettings
 from worker.storing import StoreUnavailableError
@@ -17,31 +18,51 @@ from worker.storing import StoreUnavailableError
 app.steps["worker"].add(RefuseUnsafeSettings)
 
 POSITIONS = ("product_id", "image_uri", "declared_label")
+# A database that is away must not be met with thousands of redeliveries a second.
+REQUEUE_PAUSE_S = 1.0
+MESSAGE_ID_LENGTH_MAX = 64
 
 
 @app.task(base=SafeBatches, name=TAG_PRODUCT, acks_late=True)  # type: ignore[untyped-decorator]
-def tag_product(requests: list[SimpleRequest]) -> str:
-    """Tag the products of one batch of messages."""
-    try:
-        child().tag_and_store([_payload(request) for request in requests])
-    except StoreUnavailableError:
-        pause_before_requeue()
-        raise
-    return STORED
+def tag_product(
+    requests: list[SimpleRequest], alone: bool = False, burial: Burial | None = None
+) -> Suspects:
+    """Tag the products of one batch of messages; return the suspects among them."""
+    payloads = [_payload(request) for request in requests]
+    ids = [_message_id(request) for request in requests]
+    return [(place, 0) for place in _work(INGEST_QUEUE, payloads, ids, alone, burial)]
 
 
-@app.task(name=TAG_CHUNK, acks_late=True, reject_on_worker_lost=True)  # type: ignore[untyped-decorator]
-def tag_chunk(jobs: Any) -> None:
-    """Tag the products of one message.
+@app.task(base=SafeBatches, name=TAG_CHUNK, acks_late=True, messages_max=1)  # type: ignore[untyped-decorator]
+def tag_chunk(
+    requests: list[SimpleRequest], alone: bool = False, burial: Burial | None = None
+) -> Suspects:
+    """Tag the products of one message; return the suspects among them.
 
     A chunk longer than the contract allows is tagged all the same, in pieces: nothing is lost.
     """
+    (request,) = requests
+    jobs = _jobs(request)
+    suspects: Suspects = []
+    for start in range(0, len(jobs), CHUNK_SIZE_MAX):
+        piece = jobs[start : start + CHUNK_SIZE_MAX]
+        ids = [_message_id(request)] * len(piece)
+        places = _work(BULK_QUEUE, piece, ids, alone, burial)
+        suspects += [(0, start + place) for place in places]
+    return suspects
+
+
+def _work(
+    queue: str, payloads: Sequence[object], ids: Sequence[str], alone: bool, burial: Burial | None
+) -> list[int]:
     try:
-        for piece in _pieces(jobs):
-            child().tag_and_store(piece)
-    except StoreUnavailableError as error:
-        pause_before_requeue()
-        raise Reject(error, requeue=True) from error
+        if burial is not None:
+            child(queue).bury(payloads, burial.dead, burial.trouble)
+            return []
+        return child(queue).tag_and_store(payloads, ids, alone=alone)
+    except StoreUnavailableError:
+        time.sleep(REQUEUE_PAUSE_S)  # in the child, where waiting is free
+        raise
 
 
 def _payload(request: SimpleRequest) -> object:
@@ -51,9 +72,18 @@ def _payload(request: SimpleRequest) -> object:
     return dict(zip(POSITIONS, request.args, strict=False)) | request.kwargs
 
 
-def _pieces(jobs: Any) -> Iterator[list[object]]:
-    if not isinstance(jobs, list):
-        yield [jobs]  # no list of jobs: it fails as one malformed payload, with its reason
-        return
-    for start in range(0, len(jobs), CHUNK_SIZE_MAX):
-        yield jobs[start : start + CHUNK_SIZE_MAX]
+def _jobs(request: SimpleRequest) -> list[object]:
+    """The jobs of a chunk; what is no list of jobs fails as one malformed payload."""
+    arguments: dict[str, Any] = dict(zip(("jobs",), request.args, strict=False)) | request.kwargs
+    if len(request.args) > 1 or set(arguments) != {"jobs"}:
+        return [{"args": list(request.args), **request.kwargs}]
+    jobs = arguments["jobs"]
+    return jobs if isinstance(jobs, list) else [jobs]
+
+
+def _message_id(request: SimpleRequest) -> str:
+    """The message's own id, which a redelivery keeps; a stranger's may be of any length."""
+    name = str(request.id)
+    if len(name) <= MESSAGE_ID_LENGTH_MAX:
+        return name
+    return hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest()
