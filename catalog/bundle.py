@@ -187,13 +187,16 @@ def _verify_file(folder: Path, name: str, expected: str) -> None:
 def _manifest(fields: dict[str, Any]) -> Manifest:
     known = {name: fields[name] for name in Manifest.__dataclass_fields__}
     shapes = {name: tuple(shape) for name, shape in known["output_shapes"].items()}
+    temperature = float(known["temperature"])
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"temperature {temperature}")
     return Manifest(
         **known
         | {
             "labels": tuple(known["labels"]),
             "input_shape": tuple(known["input_shape"]),
             "output_shapes": shapes,
-            "temperature": float(known["temperature"]),
+            "temperature": temperature,
             "acceptance": Acceptance(**known["acceptance"]),
             "out_of_taxonomy": OutOfTaxonomy(**known["out_of_taxonomy"]),
         }

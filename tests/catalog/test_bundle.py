@@ -1,0 +1,163 @@
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from catalog.bundle import (
+    FORMAT,
+    KERAS_MODEL,
+    MANIFEST,
+    SERVING_MODEL,
+    Acceptance,
+    BundleError,
+    Manifest,
+    OutOfTaxonomy,
+    checksums,
+    load_bundle,
+    read_manifest,
+    write_manifest,
+)
+from catalog.settings import SHIPPED_BUNDLE
+from catalog.taxonomy import LABELS
+
+
+def manifest_of(folder: Path) -> Manifest:
+    return Manifest(
+        format=FORMAT,
+        model_version="test-1",
+        created_at="2026-01-01T00:00:00+00:00",
+        labels=LABELS,
+        preprocessing="zalando-1",
+        input_shape=(28, 28, 1),
+        output_shapes={"logits": (10,), "class_maps": (7, 7, 10), "embedding": (96,)},
+        temperature=0.8,
+        acceptance=Acceptance(
+            confidence_min=dict.fromkeys(LABELS, 0.9),
+            precision=0.99,
+            guarantee_level=0.95,
+            class_precision=0.97,
+        ),
+        out_of_taxonomy=OutOfTaxonomy(score="energy", threshold=-3.0),
+        metrics={"test": {"accuracy": 0.5}},
+        training={},
+        data={},
+        libraries={},
+        files=checksums(folder),
+    )
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """A bundle whose models are any bytes: the contract does not look inside."""
+    (tmp_path / SERVING_MODEL).write_bytes(b"serving")
+    (tmp_path / KERAS_MODEL).write_bytes(b"keras")
+    (tmp_path / "report").mkdir()
+    (tmp_path / "report" / "index.html").write_text("report")
+    write_manifest(tmp_path, manifest_of(tmp_path))
+    return tmp_path
+
+
+def change(folder: Path, **fields: Any) -> None:
+    path = folder / MANIFEST
+    path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+
+
+def test_a_manifest_is_read_as_it_was_written(folder: Path) -> None:
+    bundle = load_bundle(folder)
+    assert bundle.manifest == manifest_of(folder)
+    assert bundle.serving_model.read_bytes() == b"serving"
+    assert bundle.keras_model.read_bytes() == b"keras"
+    assert set(bundle.manifest.files) == {SERVING_MODEL, KERAS_MODEL, "report/index.html"}
+
+
+def test_the_shipped_bundle_verifies_and_knows_every_label() -> None:
+    manifest = load_bundle(SHIPPED_BUNDLE).manifest
+    assert manifest.labels == LABELS
+    assert set(manifest.acceptance.confidence_min) == set(LABELS)
+
+
+@pytest.mark.parametrize("name", [SERVING_MODEL, KERAS_MODEL, "report/index.html"])
+def test_an_altered_file_is_refused_by_its_checksum(folder: Path, name: str) -> None:
+    (folder / name).write_bytes(b"other")
+    with pytest.raises(BundleError, match=f"Expected sha256 [0-9a-f]{{64}} for .*{name}"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("name", [SERVING_MODEL, KERAS_MODEL])
+def test_a_missing_model_is_refused(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    with pytest.raises(BundleError, match="found none"):
+        load_bundle(folder)
+
+
+def test_a_manifest_that_does_not_list_a_model_is_refused(folder: Path) -> None:
+    files = {SERVING_MODEL: checksums(folder)[SERVING_MODEL]}
+    write_manifest(folder, replace(manifest_of(folder), files=files))
+    with pytest.raises(BundleError, match=f"Expected {KERAS_MODEL} among the files"):
+        load_bundle(folder)
+
+
+def test_an_empty_folder_is_refused_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(BundleError, match="TAGGER_BUNDLE"):
+        load_bundle(tmp_path)
+
+
+@pytest.mark.parametrize("found", [0, 2, "1", None])
+def test_another_format_is_refused(folder: Path, found: object) -> None:
+    change(folder, format=found)
+    with pytest.raises(BundleError, match=f"Expected bundle format {FORMAT}"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '"x"', "\x00"])
+def test_a_manifest_that_is_no_json_object_is_refused(folder: Path, text: str) -> None:
+    (folder / MANIFEST).write_text(text)
+    with pytest.raises(BundleError, match="Expected"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("temperature", "warm"),
+        ("temperature", 0),
+        ("temperature", float("nan")),
+        ("labels", 3),
+        ("acceptance", {"precision": 1}),
+        ("acceptance", None),
+        ("out_of_taxonomy", {}),
+        ("output_shapes", []),
+        ("input_shape", None),
+    ],
+)
+def test_a_field_of_the_wrong_kind_is_refused(folder: Path, field: str, value: object) -> None:
+    change(folder, **{field: value})
+    with pytest.raises(BundleError, match="wrong or missing"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize("field", Manifest.__dataclass_fields__)
+def test_a_missing_field_is_refused(folder: Path, field: str) -> None:
+    path = folder / MANIFEST
+    fields = json.loads(path.read_text())
+    del fields[field]
+    path.write_text(json.dumps(fields))
+    with pytest.raises(BundleError, match="Expected"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize("name", ["../secret", "/etc/passwd"])
+def test_a_manifest_that_points_out_of_its_folder_is_refused(folder: Path, name: str) -> None:
+    files = checksums(folder) | {name: "0" * 64}
+    write_manifest(folder, replace(manifest_of(folder), files=files))
+    with pytest.raises(BundleError, match="Expected files inside"):
+        load_bundle(folder)
+
+
+def test_a_bundle_without_the_newer_class_precision_still_loads(folder: Path) -> None:
+    acceptance = json.loads((folder / MANIFEST).read_text())["acceptance"]
+    del acceptance["class_precision"]
+    change(folder, acceptance=acceptance)
+    assert load_bundle(folder).manifest.acceptance.class_precision == 0.0

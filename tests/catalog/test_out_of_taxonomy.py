@@ -1,0 +1,65 @@
+import numpy as np
+import pytest
+
+from catalog.out_of_taxonomy import SCORES, class_gaussian, energy, nearest_neighbour
+
+NOTHING = np.zeros((2, 3), np.float32)
+
+
+def test_energy_is_minus_the_log_of_the_summed_exponentials() -> None:
+    logits = np.array([[0.0, 0.0], [3.0, 1.0]], np.float32)
+    expected = -np.log(np.exp(logits).sum(axis=1))
+    np.testing.assert_allclose(energy(logits, NOTHING, {}), expected, rtol=1e-6)
+
+
+def test_energy_does_not_overflow() -> None:
+    logits = np.array([[1000.0, 999.0]], np.float32)
+    assert energy(logits, NOTHING, {})[0] == pytest.approx(-1000.3133, rel=1e-6)
+
+
+def test_the_gaussian_score_is_the_distance_to_the_nearest_class_mean() -> None:
+    rng = np.random.default_rng(0)
+    spread = rng.normal(size=(3, 3))
+    covariance = spread @ spread.T + np.eye(3)
+    values, vectors = np.linalg.eigh(covariance)
+    whitening = (vectors / np.sqrt(values)).astype(np.float32)
+    means = rng.normal(size=(10, 3)).astype(np.float32)
+    embedding = rng.normal(size=(5, 3)).astype(np.float32)
+    gaps = embedding[:, None] - means
+    expected = np.einsum("nki,ij,nkj->nk", gaps, np.linalg.inv(covariance), gaps).min(axis=1)
+    parameters = {"means": means @ whitening, "whitening": whitening}
+    found = class_gaussian(np.zeros((5, 10), np.float32), embedding, parameters)
+    np.testing.assert_allclose(found, expected, rtol=1e-3)
+
+
+def test_the_neighbour_score_is_the_distance_to_the_kth_nearest_by_direction() -> None:
+    bank = np.array([[1, 0], [0, 1], [-1, 0]], np.float16)
+    parameters = {"bank": bank, "neighbours": np.array(2)}
+    # Ten times as long and the same direction as the first: the second nearest is at √2.
+    embedding = np.array([[10.0, 0.0]], np.float32)
+    found = nearest_neighbour(np.zeros((1, 10), np.float32), embedding, parameters)
+    assert found[0] == pytest.approx(2.0)
+
+
+def test_an_embedding_of_zeros_gets_a_finite_score() -> None:
+    parameters = {"bank": np.eye(3, dtype=np.float16), "neighbours": np.array(1)}
+    found = nearest_neighbour(np.zeros((2, 10), np.float32), NOTHING, parameters)
+    assert np.isfinite(found).all()
+
+
+def test_every_score_gives_one_float32_an_image_whatever_its_batch() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(7, 10)).astype(np.float32)
+    embedding = rng.normal(size=(7, 4)).astype(np.float32)
+    parameters = {
+        "means": rng.normal(size=(10, 4)).astype(np.float32),
+        "whitening": np.eye(4, dtype=np.float32),
+        "bank": rng.normal(size=(20, 4)).astype(np.float16),
+        "neighbours": np.array(3),
+    }
+    for score in SCORES.values():
+        together = score(logits, embedding, parameters)
+        assert together.shape == (7,)
+        assert together.dtype == np.float32
+        alone = score(logits[2:3], embedding[2:3], parameters)
+        np.testing.assert_allclose(alone[0], together[2], rtol=1e-5)
