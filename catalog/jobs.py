@@ -12,6 +12,9 @@ TAG_PRODUCT = "worker.tag_product"
 TAG_CHUNK = "worker.tag_chunk"
 INGEST_QUEUE = "ingest"
 BULK_QUEUE = "bulk"
+# The tagger's own housekeeping; nobody else sends it.
+RECONCILE = "worker.reconcile"
+UPKEEP_QUEUE = "upkeep"
 CHUNK_SIZE_MAX = 256
 
 # Printable, so that ids are safe in logs, tables and URLs: no control characters.

@@ -1,40 +1,35 @@
 """Engines and sessions for SQLite (WAL) and PostgreSQL."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session, sessionmaker
 
-SQLITE_BUSY_TIMEOUT_S = 30
-# A database that has gone silent, or a lock that is never given back, must end in an error well
-# before a batch's time limit: otherwise its pictures would be blamed for the death of the process.
-POSTGRESQL_CONNECT = {
-    "connect_timeout": 5,
-    "tcp_user_timeout": 20_000,
-    "keepalives_idle": 10,
-    "keepalives_interval": 5,
-    "keepalives_count": 2,
-}
-POSTGRESQL_LOCK_TIMEOUT_S = 20
+# How long a statement waits for a lock, and for a server that has gone silent.
+PATIENCE_S = 30.0
 
 
-def make_engine(url: str) -> Engine:
+def make_engine(url: str, *, patience_s: float = PATIENCE_S) -> Engine:
     """An engine for one process; nothing connects before it is used.
 
     SQLite runs in WAL mode with full durability, and every transaction takes the write lock at
     its start: one that began by reading would fail at its first write, without waiting, if
     another had written in between. Readers ask for `reading(engine)` instead.
+
+    A worker's patience is a part of its batch's time limit: a wait without end would be taken for
+    a picture that hangs.
     """
     if make_url(url).get_backend_name() != "sqlite":
         # The broker may idle for hours between jobs; a dead connection is replaced, not used.
-        engine = create_engine(url, pool_pre_ping=True, connect_args=POSTGRESQL_CONNECT)
-        event.listen(engine, "connect", _prepare_postgresql)
+        engine = create_engine(url, pool_pre_ping=True, connect_args=_for_postgresql(patience_s))
+        event.listen(engine, "connect", partial(_prepare_postgresql, patience_s=patience_s))
         return engine
     database = make_url(url).database
     if database and database != ":memory:":
         Path(database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": SQLITE_BUSY_TIMEOUT_S})
+    engine = create_engine(url, connect_args={"timeout": patience_s})
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", _begin_sqlite)
     return engine
@@ -50,9 +45,19 @@ def reading(engine: Engine) -> sessionmaker[Session]:
     return sessionmaker(engine.execution_options(read_only=True), expire_on_commit=False)
 
 
-def _prepare_postgresql(connection: Any, record: object) -> None:
+def _for_postgresql(patience_s: float) -> dict[str, int]:
+    return {
+        "connect_timeout": max(2, round(min(patience_s, 10))),
+        "tcp_user_timeout": round(1000 * patience_s),
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 2,
+    }
+
+
+def _prepare_postgresql(connection: Any, record: object, *, patience_s: float) -> None:
     with connection.cursor() as cursor:
-        cursor.execute(f"SET lock_timeout = '{POSTGRESQL_LOCK_TIMEOUT_S}s'")
+        cursor.execute(f"SET lock_timeout = '{round(1000 * patience_s)}ms'")
     connection.commit()
 
 

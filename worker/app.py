@@ -7,7 +7,14 @@ from typing import Any
 
 from celery import Celery
 
-from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT
+from catalog.jobs import (
+    BULK_QUEUE,
+    INGEST_QUEUE,
+    RECONCILE,
+    TAG_CHUNK,
+    TAG_PRODUCT,
+    UPKEEP_QUEUE,
+)
 from catalog.settings import settings
 from worker.broker import celery_url, redis_url
 
@@ -31,7 +38,19 @@ def _configuration() -> dict[str, Any]:
         "task_acks_late": True,
         "task_acks_on_failure_or_timeout": False,
         "task_reject_on_worker_lost": True,
-        "task_routes": {TAG_PRODUCT: {"queue": INGEST_QUEUE}, TAG_CHUNK: {"queue": BULK_QUEUE}},
+        "task_routes": {
+            TAG_PRODUCT: {"queue": INGEST_QUEUE},
+            TAG_CHUNK: {"queue": BULK_QUEUE},
+            RECONCILE: {"queue": UPKEEP_QUEUE},
+        },
+        "beat_schedule": {
+            "reconcile": {
+                "task": RECONCILE,
+                "schedule": chosen.reconcile_interval_s,
+                # Ticks that nobody served are not made up for.
+                "options": {"queue": UPKEEP_QUEUE, "expires": 2 * chosen.reconcile_interval_s},
+            }
+        },
         "task_default_queue": INGEST_QUEUE,
         # What runs when the connection drops goes on: writing twice changes nothing.
         "worker_cancel_long_running_tasks_on_connection_loss": False,

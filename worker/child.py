@@ -23,7 +23,7 @@ from catalog.jobs import (
 from catalog.outcomes import Failure, Outcome
 from catalog.settings import Settings, settings
 from db.attempts import Delivery
-from db.engine import SQLITE_BUSY_TIMEOUT_S, make_engine
+from db.engine import PATIENCE_S, make_engine
 from worker.classifier import Classifier
 from worker.fetching.fetcher import Fetcher, FetchLimits
 from worker.retries import RetryPolicy
@@ -32,8 +32,6 @@ from worker.storing import Store
 from worker.tagging import Tagger, TaggingRules
 
 HEARTBEAT_S = 5.0
-# Left of a batch's time limit for decoding, classifying and the commit.
-STORE_RESERVE_S = SQLITE_BUSY_TIMEOUT_S + 10.0
 
 
 class Child:
@@ -47,7 +45,7 @@ class Child:
         self._fetch_deadline = float("inf")
         self._tagger = make_tagger(chosen, classifier, self.clock, self._while_there_is_time)
         self._store = Store(
-            make_engine(chosen.database),
+            make_engine(chosen.database, patience_s=patience_s(chosen)),
             bundle.manifest,
             RetryPolicy.of(chosen),
             attempt_s_max=chosen.batch_time_limit_s,
@@ -122,9 +120,19 @@ class Child:
         return checked
 
 
+def patience_s(chosen: Settings) -> float:
+    """How long one statement waits: begin, store and take back must fit in a batch's time."""
+    return min(PATIENCE_S, chosen.batch_time_limit_s / 4)
+
+
 def fetch_budget_s(chosen: Settings) -> float:
-    """How long a batch may go on starting fetches: the last one, and the commit, must still fit."""
-    return max(1.0, chosen.batch_time_limit_s - chosen.fetch_timeout_s - STORE_RESERVE_S)
+    """How long a batch may go on starting fetches: the last one, and the commits, must still fit.
+
+    A quarter of the time limit at least, so that a limit that is too low for the fetch timeout
+    still lets some pictures through; start-up refuses such a limit.
+    """
+    limit_s = chosen.batch_time_limit_s
+    return max(limit_s / 4, limit_s / 2 - chosen.fetch_timeout_s)
 
 
 def make_tagger(

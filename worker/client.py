@@ -70,6 +70,15 @@ class EnqueueClient:
             accepted += len(chunk)
         return accepted
 
+    def declare_queues(self) -> None:
+        """Bind both queues again, for senders that still believe in a binding that was flushed.
+
+        A message that no binding routes is dropped without an error.
+        """
+        with self._app.producer_pool.acquire(block=True) as producer:
+            for name in (INGEST_QUEUE, BULK_QUEUE):
+                self._app.amqp.queues[name](producer.channel).declare()
+
     def publish(self, jobs: Sequence[Job], ids: Mapping[str, str] | None = None) -> None:
         """Publish one message for each job; their rows must be committed.
 

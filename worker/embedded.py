@@ -34,6 +34,11 @@ class EmbeddedBroker:
         self.url = socket_url(socket)
         self.process = self._start()
 
+    def restart(self) -> None:
+        """Start the server again after it died; its queue is read back from disk."""
+        stop([self.process], grace_s=1)
+        self.process = self._start()
+
     def stop(self) -> None:
         """Shut the server down; its queue is on disk."""
         stop([self.process], grace_s=10)

@@ -4,13 +4,14 @@ import fcntl
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from catalog.bundle import load_bundle
 from catalog.errors import OperatorError
-from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
+from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, UPKEEP_QUEUE
 from catalog.settings import Settings, environment
 from db import migrate
 from db.engine import make_engine
@@ -20,6 +21,7 @@ from worker.processes import stop, tied_to_parent
 
 BULK_NICENESS = 10
 LOG_TAIL_LINES = 15
+EARLY_DEATH_S = 10.0
 
 
 class SystemFailedError(OperatorError):
@@ -29,38 +31,75 @@ class SystemFailedError(OperatorError):
 class System:
     """The running system; made by `running`."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(
+        self, settings: Settings, broker: EmbeddedBroker | None = None, *, app: str = "worker.app"
+    ) -> None:
         self.settings = settings
+        self.broker = broker
+        self._app = app
         self.logs = settings.home.absolute() / "logs"
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
+        self._commands: dict[str, list[str]] = {}
+        self._started: dict[str, float] = {}
 
     def start_workers(self) -> None:
-        """Start the ingest worker and, at a lower CPU priority, the bulk worker."""
+        """Start the ingest worker and, at a lower CPU priority, the bulk worker and the upkeep."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        self._start_worker(INGEST_QUEUE, self.settings.ingest_processes, [])
-        self._start_worker(
-            BULK_QUEUE, self.settings.bulk_processes, ["nice", "-n", str(BULK_NICENESS)]
+        nice = ["nice", "-n", str(BULK_NICENESS)]
+        self.start_worker(INGEST_QUEUE, self.settings.ingest_processes)
+        self.start_worker(BULK_QUEUE, self.settings.bulk_processes, nice)
+        self._start(UPKEEP_QUEUE, [*nice, *self._worker(UPKEEP_QUEUE), "--pool", "solo"])
+        schedule = str(self.settings.home / "beat-schedule")
+        self._start(
+            "beat", [*nice, *self._celery("beat"), "--schedule", schedule, "--loglevel", "INFO"]
         )
 
+    def start_worker(
+        self, queue: str, processes: int, prefix: Sequence[str] = (), name: str | None = None
+    ) -> None:
+        """Start a worker of a queue, under the queue's name or its own."""
+        name = name or queue
+        command = [*prefix, *self._worker(queue, name), "--concurrency", str(processes)]
+        self._start(name, command)
+
     def require_alive(self) -> None:
-        """Raise when a worker has died; the message holds the end of its log."""
+        """Raise when a process has died; the message holds the end of its log."""
         for name, process in self.workers.items():
             if process.poll() is not None:
-                lines = self._log(name).read_text(errors="replace").splitlines()
-                tail = "\n".join(lines[-LOG_TAIL_LINES:])
-                raise SystemFailedError(
-                    f"The {name} worker stopped with exit code {process.returncode}; the end of "
-                    f"{self._log(name)}:\n{tail}"
-                )
+                raise SystemFailedError(self._last_words(name))
 
-    def _start_worker(self, queue: str, processes: int, prefix: list[str]) -> None:
-        command = [
-            *prefix, sys.executable, "-m", "celery", "-A", "worker.app", "worker",
-            "--queues", queue, "--hostname", f"{queue}@%h", "--concurrency", str(processes),
-            "--without-gossip", "--without-mingle", "--loglevel", "INFO",
-        ]  # fmt: skip
-        with self._log(queue).open("ab") as log:
-            self.workers[queue] = subprocess.Popen(
+    def keep_alive(self) -> list[str]:
+        """Start again what has died; return the names.
+
+        Raises:
+            SystemFailedError: one died just after its start, so that starting it again is no help.
+        """
+        if self.broker is not None and self.broker.process.poll() is not None:
+            self.broker.restart()
+        dead = [name for name, process in self.workers.items() if process.poll() is not None]
+        for name in dead:
+            if time.monotonic() - self._started[name] < EARLY_DEATH_S:
+                raise SystemFailedError(self._last_words(name))
+            self._start(name, self._commands[name])
+        return dead
+
+    def log(self, name: str) -> Path:
+        """The file that a process writes to."""
+        return self.logs / f"{name}.log"
+
+    def _last_words(self, name: str) -> str:
+        lines = self.log(name).read_text(errors="replace").splitlines()
+        tail = "\n".join(lines[-LOG_TAIL_LINES:])
+        return (
+            f"The {name} process stopped with exit code {self.workers[name].returncode}; the end "
+            f"of {self.log(name)}:\n{tail}"
+        )
+
+    def _start(self, name: str, command: list[str]) -> None:
+        self._commands[name] = command
+        self._started[name] = time.monotonic()
+        with self.log(name).open("ab") as log:
+            self.workers[name] = subprocess.Popen(
                 command,
                 # Not the user's folder: a `worker` or `celery` there would be imported instead.
                 cwd=self.settings.home,
@@ -72,8 +111,14 @@ class System:
                 preexec_fn=tied_to_parent,
             )
 
-    def _log(self, name: str) -> Path:
-        return self.logs / f"{name}.log"
+    def _celery(self, command: str) -> list[str]:
+        return [sys.executable, "-m", "celery", "-A", self._app, command]
+
+    def _worker(self, queue: str, name: str | None = None) -> list[str]:
+        return [
+            *self._celery("worker"), "--queues", queue, "--hostname", f"{name or queue}@%h",
+            "--without-gossip", "--without-mingle", "--loglevel", "INFO",
+        ]  # fmt: skip
 
 
 @contextmanager
@@ -87,6 +132,7 @@ def running(settings: Settings) -> Iterator[System]:
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         stack.enter_context(_only_one(home))
+        broker = None
         if settings.redis_url is None:
             broker = EmbeddedBroker(settings.queue_folder)
             stack.callback(broker.stop)
@@ -95,7 +141,7 @@ def running(settings: Settings) -> Iterator[System]:
         migrate.upgrade(engine)
         engine.dispose()
         system = System(
-            settings.model_copy(update={"home": home, "database_url": settings.database})
+            settings.model_copy(update={"home": home, "database_url": settings.database}), broker
         )
         # Registered first, so that a worker that did start is stopped if the next one does not.
         stack.callback(lambda: stop(list(system.workers.values()), grace_s=settings.grace_period_s))

@@ -15,8 +15,9 @@ POLL_S = 0.5
 def up() -> None:
     """Run everything on this machine until Ctrl-C.
 
-    An embedded broker unless REDIS_URL is set, SQLite unless DATABASE_URL is set, an ingest worker
-    and a bulk worker. Local pictures must lie under TAGGER_ALLOWED_ROOTS (the current folder).
+    An embedded broker unless REDIS_URL is set, SQLite unless DATABASE_URL is set, an ingest worker,
+    a bulk worker and the reconciler; what dies is started again. Local pictures must lie under
+    TAGGER_ALLOWED_ROOTS (the current folder).
     """
     # Both stop it in order, also where a shell starts its background jobs with SIGINT ignored.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -30,7 +31,8 @@ def up() -> None:
         click.echo("Enqueue with `tagger enqueue PATH`, look with `tagger status`; Ctrl-C stops.")
         try:
             while True:
-                system.require_alive()
+                for name in system.keep_alive():
+                    click.echo(f"The {name} process died and was started again.", err=True)
                 time.sleep(POLL_S)
         except KeyboardInterrupt:
             click.echo("Stopping: the workers finish their batches …", err=True)

@@ -1,0 +1,164 @@
+"""The reconciler: what is owed and not in the queue is published again.
+
+It closes the gaps that a broker on Redis leaves open: a message that was popped and not yet
+recorded as unacknowledged, a flushed or restored broker, a publisher that died after its commit.
+"""
+
+import base64
+import binascii
+import json
+from collections import defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import redis
+from sqlalchemy import Engine
+
+from catalog.jobs import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE
+from catalog.settings import Settings
+from db.engine import reading, sessions
+from db.heartbeats import RECONCILER, beat
+from db.reconciling import Claimed, claim_due, claim_lost, published_at
+from worker.client import EnqueueClient
+from worker.retries import RETRY_AFTER_S_MAX
+
+QUEUES = (INGEST_QUEUE, BULK_QUEUE)
+# A longer queue gets nothing more from here: what is lost can wait behind what is not.
+DEPTH_MAX = 10_000
+CLAIM_SIZE = 500
+CLAIMS_MAX = 40
+# So many of the oldest messages are read for one whose product the ledger still waits for.
+OLDEST_READ = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pass:
+    """What one pass did; products."""
+
+    retried: int
+    republished: int
+
+    def detail(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Reconciler:
+    """Any number may run at once."""
+
+    def __init__(
+        self, engine: Engine, client: EnqueueClient, broker: redis.Redis, chosen: Settings
+    ) -> None:
+        self._sessions = sessions(engine)
+        self._reading = reading(engine)
+        self._client = client
+        self._broker = broker
+        self._chosen = chosen
+
+    def run(self) -> Pass:
+        """One pass over what is due and what is lost.
+
+        Raises:
+            redis.RedisError: the broker does not answer; nothing was claimed.
+            kombu.exceptions.OperationalError: it went away on the way; what was claimed then is
+                found again after TAGGER_LOST_AFTER_S.
+        """
+        self._broker.ping()
+        self._client.declare_queues()
+        retried = self._retry_due()
+        republished = sum(self._republish_lost(queue) for queue in QUEUES)
+        done = Pass(retried=retried, republished=republished)
+        with self._sessions.begin() as session:
+            beat(session, RECONCILER, RECONCILER, datetime.now(UTC), done.detail())
+        return done
+
+    def _retry_due(self) -> int:
+        longest = max(self._chosen.retry_backoff_max_s, 1.1 * RETRY_AFTER_S_MAX)
+        published = 0
+        for _ in range(CLAIMS_MAX):
+            if max(self._depths().values()) >= DEPTH_MAX:
+                break
+            with self._sessions.begin() as session:
+                claimed = claim_due(
+                    session, datetime.now(UTC), limit=CLAIM_SIZE, retry_s_max=longest
+                )
+            self._publish(claimed)
+            published += len(claimed)
+            if len(claimed) < CLAIM_SIZE:
+                break
+        return published
+
+    def _republish_lost(self, queue: str) -> int:
+        published = 0
+        for _ in range(CLAIMS_MAX):
+            before = self._lost_before(queue)
+            if before is None or self._depths()[queue] >= DEPTH_MAX:
+                break
+            with self._sessions.begin() as session:
+                claimed = claim_lost(
+                    session,
+                    datetime.now(UTC),
+                    queue,
+                    published_before=before,
+                    attempt_s_max=self._chosen.batch_time_limit_s,
+                    limit=CLAIM_SIZE,
+                )
+            self._publish(claimed)
+            published += len(claimed)
+            if len(claimed) < CLAIM_SIZE:
+                break
+        return published
+
+    def _lost_before(self, queue: str) -> datetime | None:
+        """What was published before this instant and has no outcome is not in the queue.
+
+        A queue is served in order: whatever was published before its oldest message has left it.
+        None when nothing can be said, as the ledger knows none of the oldest messages.
+        """
+        before = datetime.now(UTC) - timedelta(seconds=self._chosen.lost_after_s)
+        oldest = list(reversed(self._broker.lrange(queue, -OLDEST_READ, -1)))
+        if not oldest:
+            return before
+        named = [product_ids(message) for message in oldest]
+        with self._reading() as session:
+            stamps = published_at(session, [each for ids in named for each in ids][:CLAIM_SIZE])
+        for ids in named:
+            known = [stamps[each] for each in ids if each in stamps]
+            if known:
+                return min(before, *known)
+        return None
+
+    def _publish(self, claimed: Sequence[Claimed]) -> None:
+        singles = [each for each in claimed if each.queue == INGEST_QUEUE]
+        self._client.publish(
+            [each.job for each in singles],
+            {each.job.product_id: each.publication for each in singles},
+        )
+        for publication, chunk in _chunks(each for each in claimed if each.queue == BULK_QUEUE):
+            self._client.publish_chunk([each.job for each in chunk], publication)
+
+    def _depths(self) -> dict[str, int]:
+        return {queue: int(self._broker.llen(queue)) for queue in QUEUES}
+
+
+def product_ids(message: bytes | str) -> list[str]:
+    """The products that a message in the queue speaks of; none where it cannot be read."""
+    try:
+        body = json.loads(base64.b64decode(json.loads(message)["body"]))
+        args, kwargs = (body["args"], body["kwargs"]) if isinstance(body, dict) else body[:2]
+        jobs = kwargs.get("jobs") or next(iter(args), None) or [kwargs]
+        jobs = jobs if isinstance(jobs, list) else [{"product_id": jobs}]
+        return [each["product_id"] for each in jobs if isinstance(each["product_id"], str)]
+    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
+        return []
+
+
+def _chunks(claimed: Iterator[Claimed]) -> Iterator[tuple[str, list[Claimed]]]:
+    """What travelled in one message travels in one again."""
+    together: dict[str, list[Claimed]] = defaultdict(list)
+    for each in claimed:
+        together[each.publication].append(each)
+    for publication, chunk in together.items():
+        for start in range(0, len(chunk), CHUNK_SIZE_MAX):
+            yield publication, chunk[start : start + CHUNK_SIZE_MAX]
