@@ -26,6 +26,7 @@ unverified_option = click.option(
 @click.command()
 @click.option("--preset", "preset_name", type=click.Choice(sorted(PRESETS)), default="quick")
 @click.option("--epochs", type=click.IntRange(min=1), help="Instead of the preset's.")
+@click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="The peak.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--run", "run_folder", type=click.Path(path_type=Path), help="Checkpoints and log.")
 @click.option("--bundle", "bundle_folder", type=click.Path(path_type=Path), help="Where it goes.")
@@ -47,6 +48,7 @@ unverified_option = click.option(
 def train(
     preset_name: str,
     epochs: int | None,
+    learning_rate: float | None,
     seed: int,
     run_folder: Path | None,
     bundle_folder: Path | None,
@@ -65,7 +67,12 @@ def train(
 
     from trainer.train import train as train_network
 
-    config = preset(preset_name, seed=seed, **({} if epochs is None else {"epochs": epochs}))
+    changes = {"epochs": epochs, "learning_rate": learning_rate}
+    config = preset(
+        preset_name,
+        seed=seed,
+        **{name: value for name, value in changes.items() if value is not None},
+    )
     run_folder = run_folder or Path("runs") / f"{preset_name}-{seed}"
     run = train_network(
         config,
@@ -80,8 +87,8 @@ def train(
         return
     if keras.backend.backend() != "tensorflow":
         click.echo(
-            "The bundle is written with TensorFlow. Now run: KERAS_BACKEND=tensorflow tagger train "
-            f"--preset {preset_name} --seed {seed} --run {run_folder}"
+            "The bundle is written with TensorFlow: run the same command again with "
+            "KERAS_BACKEND=tensorflow; it takes the finished run."
         )
         return
     from trainer.publish import publish

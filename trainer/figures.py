@@ -124,8 +124,8 @@ def grad_cam_sheet(measured: Measured, columns: int = 10) -> Figure:
     for wanted in (measured.right, ~measured.right):
         found = [np.flatnonzero(wanted & (measured.predicted == k)) for k in range(len(LABELS))]
         rows.append([int(places[0]) if len(places) else None for places in found])
-    figure = Figure(figsize=(1.15 * columns, 5.2))
-    grid = figure.subplots(4, columns)
+    figure = Figure(figsize=(1.15 * columns, 6))
+    grid = figure.subplots(4, columns, gridspec_kw={"hspace": 0.45})
     for line, places in enumerate(rows):
         for column, place in enumerate(places):
             _explained(grid[2 * line, column], grid[2 * line + 1, column], measured, place)

@@ -51,7 +51,7 @@ def train(
     start_from: Path | None = None,
     verbose: int = 1,
 ) -> Run:
-    """Train by `config`, or go on where a killed run in `run_folder` stood.
+    """Train by `config`, or go on where a killed run in `run_folder` stood; a finished one is read.
 
     `teachers` are finished runs to learn from; `start_from` one whose weights are the first.
 
@@ -62,6 +62,8 @@ def train(
         TrainingStoppedError: Ctrl-C, or the loss is no number any more.
     """
     claim_folder(run_folder, config)
+    if (run_folder / SUMMARY).is_file():
+        return load_run(run_folder, data_folder, verify=verify)
     keras.utils.set_random_seed(config.seed)
     train_data, validation = load_parts(config, data_folder, verify=verify)
     batches = TrainingBatches(train_data, config)

@@ -6,7 +6,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+from catalog.bundle import load_bundle
 from catalog.cli import main
+from trainer.config import PRESETS, TrainConfig
 
 pytestmark = pytest.mark.training
 
@@ -24,6 +26,19 @@ def test_evaluate_prints_a_table_or_json(bundle_folder: Path, data_folder: Path)
     code, text = invoke("evaluate", *common, "--json")
     assert code == 0
     assert 0 < json.loads(text)["accuracy"] <= 1
+
+
+def test_train_writes_a_bundle_that_evaluate_can_measure(
+    data_folder: Path, small_config: TrainConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(PRESETS, "quick", small_config)
+    common = ("--data-dir", data_folder, "--unverified-data")
+    code, text = invoke("train", *common, "--epochs", 4, "--run", tmp_path / "run")
+    assert code == 0, text
+    assert "Validation accuracy" in text
+    bundle = load_bundle(tmp_path / "run" / "bundle")
+    assert bundle.manifest.training["config"]["epochs"] == 4
+    assert (bundle.folder / "report" / "log.csv").is_file()
 
 
 def test_data_show_writes_pictures_and_suspects(

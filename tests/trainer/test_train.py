@@ -11,7 +11,7 @@ from trainer.batches import TrainingBatches
 from trainer.checkpoints import CHECKPOINT, CheckpointError
 from trainer.config import ConfigError, TrainConfig, from_dict, preset
 from trainer.dataset import load_train
-from trainer.train import LOG, Run, TrainingStoppedError, load_run, read_config, train
+from trainer.train import LOG, SUMMARY, Run, TrainingStoppedError, load_run, read_config, train
 
 pytestmark = pytest.mark.training
 
@@ -70,6 +70,15 @@ def test_a_finished_run_is_read_back_with_its_weights(run: Run, data_folder: Pat
         assert np.array_equal(one, other)
 
 
+def test_a_finished_run_is_not_trained_again(
+    run: Run, small_config: TrainConfig, data_folder: Path
+) -> None:
+    again = train(small_config, data_folder, run.folder, verify=False, verbose=0)
+    for one, other in zip(weights(run), weights(again), strict=True):
+        assert np.array_equal(one, other)
+    assert epochs_logged(run.folder) == list(range(small_config.epochs))
+
+
 def test_a_run_folder_of_another_config_is_refused(
     run: Run, small_config: TrainConfig, data_folder: Path
 ) -> None:
@@ -122,6 +131,7 @@ def test_a_damaged_checkpoint_is_named(
 ) -> None:
     folder = tmp_path / "damaged"
     shutil.copytree(run.folder, folder)
+    (folder / SUMMARY).unlink()
     (folder / CHECKPOINT).write_bytes(b"no weights")
     with pytest.raises(CheckpointError, match=CHECKPOINT):
         train(small_config, data_folder, folder, verify=False, verbose=0)
