@@ -1,0 +1,159 @@
+"""The pages: signing in and out, the desk, the grid, the dashboard."""
+
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qs
+
+from fastapi import APIRouter, Depends, Request
+from fastapi.responses import HTMLResponse, RedirectResponse, Response
+from fastapi.templating import Jinja2Templates
+from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from starlette.concurrency import run_in_threadpool
+
+from catalog.outcomes import FlagReason
+from catalog.taxonomy import LABELS
+from db import review_statistics, reviewers
+from db.review_filters import Order
+from db.review_models import CredentialKind
+from review import dashboard
+from review.access import (
+    COOKIE,
+    Principal,
+    Signed,
+    limit_sign_in,
+    limited,
+    refuse_other_sites,
+)
+from review.desk import Desk, desk_of
+from review.sentences import readable
+
+HERE = Path(__file__).parent
+
+public = APIRouter(include_in_schema=False)
+private = APIRouter(
+    include_in_schema=False, dependencies=[Depends(limited(lambda desk: desk.api_limit))]
+)
+
+
+def make_templates() -> Jinja2Templates:
+    """Jinja with everything escaped, and unknown names an error."""
+    environment = Environment(
+        loader=FileSystemLoader(HERE / "templates"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters["readable"] = readable
+    return Jinja2Templates(env=environment)
+
+
+@public.get("/login")
+def sign_in_page(request: Request, ended: str = "") -> Response:
+    """The sign-in form."""
+    message = "Sign in to go on. Nothing is lost." if ended else ""
+    return _sign_in_form(request, message, 200)
+
+
+@public.post("/login", dependencies=[Depends(refuse_other_sites), Depends(limit_sign_in)])
+async def sign_in(request: Request) -> Response:
+    """Let in whoever has a valid token."""
+    form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=10)
+    token = form.get("token", [""])[0].strip()
+    return await run_in_threadpool(_sign_in, request, token)
+
+
+@public.get("/welcome/{link}", dependencies=[Depends(limit_sign_in)])
+def welcome(request: Request, link: str) -> Response:
+    """Let in whoever has a one-time link, once."""
+    desk = desk_of(request)
+    now = desk.now()
+    with desk.verifying, desk.write() as session:
+        reviewer = reviewers.redeem_link(session, link, now)
+        cookie = reviewers.sign_in(session, reviewer, now) if reviewer else None
+    if cookie is None:
+        message = "This link has been used or is too old. Make one: tagger reviewer link NAME"
+        return _sign_in_form(request, message, 403)
+    return _with_cookie(request, cookie)
+
+
+@private.post("/logout")
+def sign_out(request: Request, person: Signed) -> Response:
+    """End the session, in the database too."""
+    desk = desk_of(request)
+    with desk.write() as session:
+        reviewers.sign_out(session, request.cookies.get(COOKIE, ""), desk.now())
+    response = RedirectResponse("/login", 303)
+    response.delete_cookie(COOKIE, httponly=True, samesite="lax")
+    return response
+
+
+@private.get("/")
+def desk_page(request: Request, person: Signed) -> Response:
+    """One item at a time."""
+    return _page(request, person, "desk.html", **_choices(desk_of(request)))
+
+
+@private.get("/grid")
+def grid_page(request: Request, person: Signed) -> Response:
+    """Look-alikes, accepted together."""
+    return _page(request, person, "grid.html", **_choices(desk_of(request)))
+
+
+@private.get("/dashboard")
+def dashboard_page(request: Request, person: Signed) -> Response:
+    """How the desk, the machine and the people are doing."""
+    desk = desk_of(request)
+    with desk.read() as session:
+        statistics = review_statistics.statistics(session, desk.now())
+    return _page(request, person, "dashboard.html", view=dashboard.view(statistics))
+
+
+def _choices(desk: Desk) -> dict[str, Any]:
+    """What the filters offer."""
+    with desk.read() as session:
+        models, declared = review_statistics.choices(session)
+    return {
+        "labels": LABELS,
+        "keys": [*"1234567890"],
+        "reasons": list(FlagReason),
+        "orders": list(Order),
+        "models": models,
+        "declared": declared,
+    }
+
+
+def _page(request: Request, person: Principal, name: str, **context: Any) -> Response:
+    templates: Jinja2Templates = request.app.state.templates
+    return templates.TemplateResponse(request, name, {"person": person, **context})
+
+
+def _sign_in_form(request: Request, message: str, status: int) -> HTMLResponse:
+    templates: Jinja2Templates = request.app.state.templates
+    return templates.TemplateResponse(request, "login.html", {"message": message}, status)
+
+
+def _sign_in(request: Request, token: str) -> Response:
+    desk = desk_of(request)
+    now = desk.now()
+    with desk.verifying, desk.read() as session:
+        reviewer = reviewers.owner(session, token, CredentialKind.TOKEN, now)
+    if reviewer is None:
+        message = "This token is not valid. Ask for a new one: tagger reviewer token NAME"
+        return _sign_in_form(request, message, 403)
+    with desk.write() as session:
+        cookie = reviewers.sign_in(session, reviewer, now)
+    return _with_cookie(request, cookie)
+
+
+def _with_cookie(request: Request, cookie: str) -> Response:
+    response = RedirectResponse("/", 303)
+    response.set_cookie(
+        COOKIE,
+        cookie,
+        max_age=int(reviewers.SESSION_LONGEST.total_seconds()),
+        httponly=True,
+        samesite="lax",
+        secure=request.url.scheme == "https",
+    )
+    return response

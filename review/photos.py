@@ -1,0 +1,124 @@
+"""The photo as a page shows it, and the heat of one class laid over it."""
+
+import threading
+from collections import OrderedDict
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from catalog.images.decode import DecodeLimits, decode
+from catalog.images.model_input import Square, model_input
+from catalog.images.overlay import encode_jpeg
+
+EDGE_PX = 1100
+HEAT_EDGE_PX = 256
+HEAT_OPACITY = 0.72
+SMALL_PX = 200  # smaller pictures are sent without loss
+KEPT = 64
+
+
+@dataclass(frozen=True, kw_only=True)
+class Photo:
+    """A photo ready to be sent; the square is what the network saw, in pixels of width_px."""
+
+    data: bytes
+    media_type: str
+    width_px: int
+    height_px: int
+    square: Square
+
+
+class Photos:
+    """Fetches, decodes and keeps the photos seen last; may be used from many threads."""
+
+    def __init__(self, fetch: Callable[[str], bytes], limits: DecodeLimits) -> None:
+        self._fetch = fetch
+        self._limits = limits
+        self._kept: OrderedDict[str, Future[Photo]] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: str, image_uri: str) -> Photo:
+        """The photo behind a URI, decoded once for all who ask at the same time.
+
+        Raises:
+            ImageFailure: it cannot be had, or is no picture.
+        """
+        with self._lock:
+            waiting = self._kept.get(key)
+            if waiting is not None:
+                self._kept.move_to_end(key)
+            else:
+                mine: Future[Photo] = Future()
+                self._kept[key] = mine
+                if len(self._kept) > KEPT:
+                    self._kept.popitem(last=False)
+        if waiting is not None:
+            return waiting.result()
+        try:
+            photo = self._load(image_uri)
+        except BaseException as error:
+            with self._lock:
+                self._kept.pop(key, None)
+            mine.set_exception(error)
+            raise
+        mine.set_result(photo)
+        return photo
+
+    def _load(self, image_uri: str) -> Photo:
+        data = self._fetch(image_uri)
+        pixels = decode(data, size_px_min=EDGE_PX, limits=self._limits).pixels
+        square = model_input(pixels).square
+        height, width = pixels.shape[:2]
+        scale = min(1.0, EDGE_PX / max(height, width))
+        if scale < 1:
+            size = (max(1, round(width * scale)), max(1, round(height * scale)))
+            pixels = np.asarray(cv2.resize(pixels, size, interpolation=cv2.INTER_AREA), np.uint8)
+        small = max(pixels.shape[:2]) <= SMALL_PX
+        return Photo(
+            data=_png(pixels) if small else encode_jpeg(pixels),
+            media_type="image/png" if small else "image/jpeg",
+            width_px=pixels.shape[1],
+            height_px=pixels.shape[0],
+            square=Square(
+                left=square.left * scale, top=square.top * scale, side=square.side * scale
+            ),
+        )
+
+
+def heat_layer(photo: Photo, heat: NDArray[np.float32]) -> bytes:
+    """A heat map (h, w), 0-1, as a transparent PNG of the photo's shape: more heat, less glass."""
+    scale = HEAT_EDGE_PX / max(photo.width_px, photo.height_px)
+    size = (max(1, round(photo.width_px * scale)), max(1, round(photo.height_px * scale)))
+    cell = photo.square.side * scale / heat.shape[0]
+    left, top = photo.square.left * scale, photo.square.top * scale
+    # Pixel centres: layer x + 0.5 = left + (heat x + 0.5) * cell.
+    to_layer = np.array([
+        [cell, 0, left + 0.5 * cell - 0.5],
+        [0, cell, top + 0.5 * cell - 0.5],
+    ])  # fmt: skip
+    spread = cv2.warpAffine(
+        heat, to_layer, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REPLICATE
+    )
+    spread = np.clip(spread, 0, 1)
+    rows, columns = np.ogrid[: size[1], : size[0]]
+    side = photo.square.side * scale
+    inside = (columns + 0.5 >= left) & (columns + 0.5 <= left + side)
+    inside = inside & (rows + 0.5 >= top) & (rows + 0.5 <= top + side)
+    colours = cv2.applyColorMap((spread * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    alpha = (np.where(inside, spread, 0) * HEAT_OPACITY * 255).astype(np.uint8)
+    return _encoded_png(np.dstack([colours, alpha]))
+
+
+def _png(pixels: NDArray[np.uint8]) -> bytes:
+    return _encoded_png(cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR))
+
+
+def _encoded_png(pixels: NDArray[np.uint8] | cv2.typing.MatLike) -> bytes:
+    done, data = cv2.imencode(".png", pixels)
+    if not done:
+        raise RuntimeError(f"expected OpenCV to encode a picture of shape {pixels.shape}")
+    return data.tobytes()

@@ -1,0 +1,126 @@
+"""Pictures for the browser: always from here, never from where the shop keeps them."""
+
+import hashlib
+from typing import Annotated, Any
+
+import numpy as np
+from fastapi import APIRouter, Depends, Header, Path, Request, Response
+from numpy.typing import NDArray
+from sqlalchemy.orm import Session
+
+from catalog.images.overlay import grad_cam
+from catalog.taxonomy import LABELS
+from db.models import Model, Product, Tagging, Thumbnail
+from review import schemas
+from review.access import Signed, limited
+from review.desk import desk_of
+from review.photos import Photo, heat_layer
+from review.problems import ProblemError, responses
+
+# A tagging's own pictures never change; a photo may, behind the same address.
+FOREVER = "private, max-age=31536000, immutable"
+A_WHILE = "private, max-age=600"
+HEAT_EDITION = "1"  # goes up with every change of heat_layer
+
+router = APIRouter(
+    prefix="/pictures",
+    tags=["pictures"],
+    dependencies=[Depends(limited(lambda desk: desk.picture_limit))],
+    responses=responses(404),
+)
+ItemPath = Annotated[int, Path(ge=1, le=schemas.ID_MAX)]
+IfNoneMatch = Annotated[str | None, Header(max_length=1000)]
+IMAGE: dict[int | str, dict[str, Any]] = {
+    200: {"content": {"image/jpeg": {}, "image/png": {}}, "description": "The picture"},
+    304: {"description": "Not Modified"},
+}
+
+
+@router.get("/{item}/thumbnail", response_class=Response, responses={**IMAGE})
+def thumbnail(
+    request: Request, person: Signed, item: ItemPath, if_none_match: IfNoneMatch = None
+) -> Response:
+    """The stored Grad-CAM overlay of the machine's label."""
+    with desk_of(request).read() as session:
+        found = session.get(Thumbnail, item)
+        jpeg = found.overlay_jpeg if found else b""
+    if not jpeg:
+        raise ProblemError(404, f"There is no thumbnail of item {item}.")
+    return _picture(jpeg, "image/jpeg", _digest(jpeg), FOREVER, if_none_match)
+
+
+@router.get("/{item}/photo", response_class=Response, responses={**IMAGE, **responses(404, 502)})
+def photo(
+    request: Request, person: Signed, item: ItemPath, if_none_match: IfNoneMatch = None
+) -> Response:
+    """The product's photo, decoded within bounds and made small enough for a page."""
+    with desk_of(request).read() as session:
+        uri = _image_uri(session, item)
+    found = _load(request, item, uri)
+    return _picture(found.data, found.media_type, _digest(found.data), A_WHILE, if_none_match)
+
+
+@router.get(
+    "/{item}/heat/{label}", response_class=Response, responses={**IMAGE, **responses(404, 502)}
+)
+def heat(
+    request: Request,
+    person: Signed,
+    item: ItemPath,
+    label: Annotated[int, Path(ge=0, le=len(LABELS) - 1)],
+    if_none_match: IfNoneMatch = None,
+) -> Response:
+    """Where the network saw this label of the taxonomy, as a layer for the photo."""
+    with desk_of(request).read() as session:
+        class_map = _class_map(session, item, LABELS[label])
+        uri = _image_uri(session, item)
+    found = _load(request, item, uri)
+    tag = _digest(HEAT_EDITION.encode() + class_map.tobytes() + found.data)
+    if _has(tag, if_none_match):
+        return _unchanged(tag, A_WHILE)
+    return _picture(heat_layer(found, grad_cam(class_map)), "image/png", tag, A_WHILE, None)
+
+
+def _load(request: Request, item: int, uri: str) -> Photo:
+    return desk_of(request).photos.get(f"{item} {uri}", uri)
+
+
+def _image_uri(session: Session, item: int) -> str:
+    tagging = session.get(Tagging, item)
+    if tagging is None:
+        raise ProblemError(404, f"There is no item {item}.")
+    return session.get_one(Product, tagging.product_id).image_uri
+
+
+def _class_map(session: Session, item: int, label: str) -> NDArray[np.float16]:
+    tagging, stored = session.get(Tagging, item), session.get(Thumbnail, item)
+    if tagging is None or stored is None:
+        raise ProblemError(404, f"There are no class maps of item {item}.")
+    labels = session.get_one(Model, tagging.model_version).labels
+    maps = np.frombuffer(stored.class_map, np.float16)
+    shape = (stored.class_map_height, stored.class_map_width, len(labels))
+    if label not in labels or maps.size != np.prod(shape):
+        raise ProblemError(404, f"The model of item {item} has no map of {label}.")
+    return maps.reshape(shape)[:, :, labels.index(label)]
+
+
+def _picture(
+    data: bytes, media_type: str, tag: str, caching: str, if_none_match: str | None
+) -> Response:
+    if _has(tag, if_none_match):
+        return _unchanged(tag, caching)
+    return Response(data, 200, {"ETag": tag, "Cache-Control": caching}, media_type)
+
+
+def _unchanged(tag: str, caching: str) -> Response:
+    return Response(status_code=304, headers={"ETag": tag, "Cache-Control": caching})
+
+
+def _has(tag: str, if_none_match: str | None) -> bool:
+    """Whether the browser has this very picture (RFC 9110, 13.1.2: weak comparison)."""
+    tags = [each.strip().removeprefix("W/") for each in (if_none_match or "").split(",")]
+    return tag in tags or tags == ["*"]
+
+
+def _digest(data: bytes) -> str:
+    return f'"{hashlib.sha256(data).hexdigest()[:32]}"'

@@ -1,0 +1,62 @@
+"""Why an item was flagged, as a person would say it."""
+
+from collections.abc import Sequence
+
+from catalog.outcomes import FlagReason
+from db.review_listing import Entry
+from db.review_models import Action, Review
+
+
+def why(entry: Entry) -> str:
+    """The flag reasons in one sentence or two."""
+    return " ".join(_sentence(reason, entry) for reason in entry.reasons)
+
+
+def dispute(reviews: Sequence[tuple[Review, str]]) -> str:
+    """What two people said of an item that a lead should settle."""
+    said = [
+        f"{name} said {readable(review.label)}"
+        for review, name in reviews
+        if review.label is not None and review.action != Action.UNDO
+    ]
+    return f"{', '.join(said)}. Settle it." if said else ""
+
+
+def readable(label: str | None) -> str:
+    """A label as people read it."""
+    return {"not_in_taxonomy": "not in the taxonomy", "bad_image": "bad image"}.get(
+        label or "", label or "nothing"
+    )
+
+
+def percent(share: float) -> str:
+    """0.4312 as `43 %`; never 100 % for what is not."""
+    return f"{min(99, round(100 * share)) if share < 1 else 100} %"
+
+
+def _sentence(reason: str, entry: Entry) -> str:
+    tagging = entry.tagging
+    sure = percent(tagging.confidence)
+    if reason == FlagReason.LOW_CONFIDENCE:
+        second = f"{tagging.runner_up} follows with {percent(tagging.runner_up_confidence)}"
+        return f"The model is only {sure} sure that this is {_a(tagging.label)}; {second}."
+    if reason == FlagReason.OUT_OF_TAXONOMY:
+        return "It looks unlike anything in the ten classes."
+    if reason == FlagReason.DECLARED_LABEL_CONFLICT:
+        declared = entry.item.declared_label or "something else"
+        return f"The shop declared “{declared}”, the model sees {_a(tagging.label)}."
+    if reason == FlagReason.LABEL_CHANGED_ON_RETAG:
+        return f"A newer model has changed its label to {tagging.label}."
+    if reason == FlagReason.POOR_IMAGE:
+        return "The picture shows too little to be trusted."
+    if reason == FlagReason.AUDIT_SAMPLE:
+        return (
+            f"The model was {sure} sure and accepted it; drawn as a sample to check how often "
+            "that is right."
+        )
+    return f"{reason.replace('_', ' ').capitalize()}."
+
+
+def _a(label: str) -> str:
+    article = "an" if label[:1] in "AEIOU" else "a"
+    return f"{article} {label}"
