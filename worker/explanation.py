@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from catalog.images.decode import decode
-from catalog.images.model_input import model_input
+from catalog.images.model_input import ModelInput, model_input
 from catalog.images.overlay import crop, grad_cam, overlay
 from worker.classifier import Classifier
 
@@ -19,6 +19,7 @@ CAPTION_PX = 26
 BAR_ROW_PX = 22
 LABEL_PX = 110
 CLASSES_SHOWN = 3
+LEFT_OUT = (214, 51, 132)
 PAPER, INK, BAR = "white", "black", "#3b6ea5"
 
 
@@ -27,6 +28,7 @@ class Explanation:
     """The stages of one photo, each uint8 (256, 256, 3) RGB, and all calibrated confidences."""
 
     photo: NDArray[np.uint8]
+    cut_out: NDArray[np.uint8]
     reduced: NDArray[np.uint8]
     overlays: Sequence[tuple[str, NDArray[np.uint8]]]
     confidences: Sequence[tuple[str, float]]
@@ -50,6 +52,7 @@ def explain(data: bytes, classifier: Classifier) -> Explanation:
     ]
     return Explanation(
         photo=_fitted(photo),
+        cut_out=_fitted(_marked(photo, reduced)),
         reduced=_enlarged(reduced.pixels),
         overlays=overlays,
         confidences=[(labels[place], float(confidences[place])) for place in order],
@@ -60,6 +63,7 @@ def draw(explanation: Explanation) -> bytes:
     """PNG bytes: photo, model input and overlays side by side, confidences as bars below."""
     panels = [
         ("photo", explanation.photo),
+        ("cut out", explanation.cut_out),
         ("model input, 28 by 28", explanation.reduced),
         *((f"Grad-CAM: {label}", picture) for label, picture in explanation.overlays),
     ]
@@ -98,6 +102,13 @@ def _fitted(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
         picture = picture.resize(size, Image.Resampling.NEAREST)
     panel.paste(picture, ((PANEL_PX - picture.width) // 2, (PANEL_PX - picture.height) // 2))
     return np.asarray(panel)
+
+
+def _marked(photo: NDArray[np.uint8], reduced: ModelInput) -> NDArray[np.uint8]:
+    """The small photo that was cut out, with all but the garment in magenta."""
+    if reduced.working is None or reduced.mask is None:
+        return photo
+    return np.where(reduced.mask[:, :, None], reduced.working, np.uint8(LEFT_OUT)).astype(np.uint8)
 
 
 def _enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -1,7 +1,8 @@
-"""Photo → model input, the way Zalando made Fashion-MNIST (arXiv 1708.07747, section 2).
+"""Photo → model input: cut out, then reduce as Zalando made Fashion-MNIST.
 
-Trim the border of the background's tone, shrink the longest edge to 28 pixels, sharpen what was
-shrunk, negate a light background, pad the short edge and centre.
+Zalando's steps (arXiv 1708.07747, section 2): trim the border, shrink the longest edge to 28
+pixels, sharpen what was shrunk, negate a light background, pad the short edge and centre. Before
+them the garment is cut out of its background and, on a person, from its wearer.
 """
 
 from dataclasses import dataclass
@@ -10,15 +11,20 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# The name of these steps and their constants: a bundle trained for others must not serve.
-PREPROCESSING = "zalando-1"
+from catalog.images.cutout import CutOut, cut_out
+from catalog.images.wearer import without_wearer
+
+# The name of these steps and their constants: a bundle made for others must not serve.
+PREPROCESSING = "cutout-1"
 
 SIZE_PX = 28
-# Grey levels by which a pixel differs from the background before it counts as garment: above the
-# noise that JPEG leaves around edges.
-TRIM_TOLERANCE = 12
+# The garment is cut out at this size: the mask is reduced to a quarter of it anyway.
+WORKING_PX = 112
+# A white garment on white is dark once negated; this keeps it apart from the black around it.
+GARMENT_FLOOR = 40
 NEARLY_WHITE, NEARLY_BLACK = 225, 30
 SHARPEN_SIGMA_PX = 1.0
+SHARPEN_AMOUNT = 0.5
 # Below this many grey levels between garment and background there is nothing to see.
 CONTRAST_MIN = 16
 TINY_PX = 20
@@ -41,32 +47,77 @@ class ModelInput:
     """One image ready for the network.
 
     pixels: uint8 (28, 28, 1), 0-255, light garment on black. poor: why a person should look at
-    the photo whatever the network says, or None.
+    the photo whatever the network says, or None. working: uint8 (H, W, 3), the photo as it was
+    cut out, and mask: bool (H, W), what was taken for the garment; both None for a picture that
+    was no larger than the model input and so was not cut out.
     """
 
     pixels: NDArray[np.uint8]
     square: Square
     poor: str | None
+    working: NDArray[np.uint8] | None = None
+    mask: NDArray[np.bool_] | None = None
 
 
 def model_input(photo: NDArray[np.uint8]) -> ModelInput:
     """Reduce a photo, uint8 (H, W, 3) RGB, to what the network was trained on."""
+    height, width = photo.shape[:2]
+    if max(height, width) <= SIZE_PX:
+        return _taken_as_reduced(photo)
+    working = _shrunk(photo)
+    found = cut_out(working)
+    mask = without_wearer(working, found.mask) if found.plain and not found.failed else found.mask
+    left, top, right, bottom = _bounding_box(mask)
+    garment = _garment(working, mask, found)
+    zoom = max(height, width) / max(working.shape[:2])
+    side = max(right - left, bottom - top)
+    return ModelInput(
+        pixels=_centre(_reduce(garment[top:bottom, left:right]))[:, :, None],
+        square=Square(
+            left=zoom * (left + right - side) / 2,
+            top=zoom * (top + bottom - side) / 2,
+            side=zoom * side,
+        ),
+        poor=_poor(working, found),
+        working=working,
+        mask=mask,
+    )
+
+
+def _taken_as_reduced(photo: NDArray[np.uint8]) -> ModelInput:
+    """A picture of the model's own size has been cut out and reduced already."""
     grey = cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY)
     garment = _on_black(grey)
-    height, width = garment.shape
-    contrast = int(garment.max())
-    if max(height, width) <= SIZE_PX:
-        # A picture of the model's own size has been reduced already: resampling would blur it.
-        left, top, right, bottom = 0, 0, width, height
-        small = garment
-    else:
-        left, top, right, bottom = _bounding_box(garment)
-        small = _reduce(garment[top:bottom, left:right])
-    side = max(right - left, bottom - top)
-    square = Square(left=(left + right - side) / 2, top=(top + bottom - side) / 2, side=float(side))
+    height, width = grey.shape
+    side = max(height, width)
+    poor = None
+    if side < TINY_PX:
+        poor = f"the picture is only {width}×{height} pixels"
+    elif int(garment.max()) < CONTRAST_MIN:
+        poor = "nothing stands out from the background"
     return ModelInput(
-        pixels=_centre(small)[:, :, None], square=square, poor=_poor(height, width, contrast)
+        pixels=_centre(garment)[:, :, None],
+        square=Square(left=(width - side) / 2, top=(height - side) / 2, side=float(side)),
+        poor=poor,
     )
+
+
+def _shrunk(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    height, width = photo.shape[:2]
+    scale = WORKING_PX / max(height, width)
+    if scale >= 1:
+        return photo
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+
+
+def _garment(photo: NDArray[np.uint8], mask: NDArray[np.bool_], found: CutOut) -> NDArray[np.uint8]:
+    """The garment in grey on black, uint8 (H, W), negated unless its background was dark."""
+    grey = np.asarray(cv2.cvtColor(photo, cv2.COLOR_RGB2GRAY), np.uint8)
+    if found.failed:
+        return _on_black(grey)
+    tones = grey if found.plain and found.background_lightness < 128 else 255 - grey
+    return np.where(mask, np.maximum(tones, GARMENT_FLOOR), 0).astype(np.uint8)
 
 
 def _on_black(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -78,19 +129,12 @@ def _on_black(grey: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _background_tone(grey: NDArray[np.uint8]) -> int:
-    """The tone of the corners, 0-255.
+    """The tone of the four corner pixels, 0-255.
 
     A garment may reach into some of them: corners that are nearly white, or nearly black, speak
     for the others.
     """
-    height, width = (max(1, edge // 50) for edge in grey.shape)
-    patches = (
-        grey[:height, :width],
-        grey[:height, -width:],
-        grey[-height:, :width],
-        grey[-height:, -width:],
-    )
-    corners = sorted(int(np.median(patch)) for patch in patches)
+    corners = sorted(int(grey[row, column]) for row in (0, -1) for column in (0, -1))
     light = [tone for tone in corners if tone >= NEARLY_WHITE]
     dark = [tone for tone in corners if tone <= NEARLY_BLACK]
     if light and len(light) >= len(dark):
@@ -98,13 +142,10 @@ def _background_tone(grey: NDArray[np.uint8]) -> int:
     return dark[0] if dark else round((corners[1] + corners[2]) / 2)
 
 
-def _bounding_box(garment: NDArray[np.uint8]) -> tuple[int, int, int, int]:
-    """Left, top, right, bottom of all that stands out from the background, or the whole."""
-    seen = garment > TRIM_TOLERANCE
-    columns = np.flatnonzero(seen.any(axis=0))
-    rows = np.flatnonzero(seen.any(axis=1))
-    if columns.size == 0:
-        return 0, 0, garment.shape[1], garment.shape[0]
+def _bounding_box(mask: NDArray[np.bool_]) -> tuple[int, int, int, int]:
+    """Left, top, right, bottom of the mask."""
+    columns = np.flatnonzero(mask.any(axis=0))
+    rows = np.flatnonzero(mask.any(axis=1))
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
@@ -117,7 +158,8 @@ def _reduce(garment: NDArray[np.uint8]) -> NDArray[np.uint8]:
         return np.asarray(cv2.resize(garment, size, interpolation=cv2.INTER_CUBIC), np.uint8)
     small = cv2.resize(garment, size, interpolation=cv2.INTER_AREA)
     blurred = cv2.GaussianBlur(small, (0, 0), SHARPEN_SIGMA_PX)
-    return np.asarray(cv2.addWeighted(small, 1.5, blurred, -0.5, 0), np.uint8)
+    sharp = cv2.addWeighted(small, 1 + SHARPEN_AMOUNT, blurred, -SHARPEN_AMOUNT, 0)
+    return np.asarray(sharp, np.uint8)
 
 
 def _centre(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
@@ -128,9 +170,9 @@ def _centre(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return canvas
 
 
-def _poor(height: int, width: int, contrast: int) -> str | None:
-    if max(height, width) < TINY_PX:
-        return f"the picture is only {width}×{height} pixels"
-    if contrast < CONTRAST_MIN:
+def _poor(working: NDArray[np.uint8], found: CutOut) -> str | None:
+    if float(np.ptp(cv2.cvtColor(working, cv2.COLOR_RGB2GRAY))) < CONTRAST_MIN:
         return "nothing stands out from the background"
+    if found.failed:
+        return "no garment could be told apart from its background"
     return None

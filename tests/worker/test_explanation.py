@@ -34,7 +34,7 @@ def test_explanation_names_the_three_best_classes_and_all_confidences(
 def test_any_picture_can_be_drawn(classifier: Classifier, size: tuple[int, int]) -> None:
     data = encode(Image.new("RGB", size, "navy"), "PNG")
     with Image.open(io.BytesIO(draw(explain(data, classifier)))) as sheet:
-        assert sheet.width == 5 * 272 + 16
+        assert sheet.width == 6 * 272 + 16
 
 
 def test_what_is_no_picture_fails_with_its_reason(classifier: Classifier) -> None:

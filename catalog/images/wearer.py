@@ -1,0 +1,119 @@
+"""A garment on a person: head, bare skin and the other garments should not decide.
+
+On a plain background only, where the outline of the wearer is known.
+"""
+
+import cv2
+import numpy as np
+from numpy.typing import NDArray
+
+from catalog.images.cutout import large_parts
+
+Mask = NDArray[np.bool_]
+
+# A head: the top of the outline is clearly narrower than the shoulders, and has skin in it.
+HEAD_SHARE = 0.16
+HEAD_WIDTH_MAX = 0.72
+HEAD_SKIN_MIN = 0.12
+FACE_PIXELS_MIN = 8
+# Two garments: splitting the rows in two explains this much of the variance of their colour, and
+# the halves differ by this much in 8-bit CIELAB.
+SPLIT_GAIN_MIN = 0.3
+SPLIT_DIFFERENCE_MIN = 24
+BAND_SHARE_MIN = 0.12
+# What would leave less than these shares of the mask was no head, no skin, no other garment.
+AFTER_HEAD_MIN = 0.2
+AFTER_SKIN_MIN = 0.35
+
+
+def without_wearer(photo: NDArray[np.uint8], mask: Mask) -> Mask:
+    """The part of the mask that is most likely for sale; photo is uint8 (H, W, 3) RGB."""
+    skin = _skin(photo)
+    lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB).astype(np.float32)
+    shoulders = _shoulder_row(mask, skin)
+    if shoulders is not None:
+        mask = _without_head_and_skin(lab, mask, skin, shoulders)
+    return large_parts(_largest_band(lab, mask))
+
+
+def _skin(photo: NDArray[np.uint8]) -> Mask:
+    """Pixels of a skin tone, whatever they belong to (range of Chai and Ngan 1999, widened)."""
+    luma_chroma = cv2.cvtColor(photo, cv2.COLOR_RGB2YCrCb)
+    return np.asarray(cv2.inRange(luma_chroma, (50, 136, 77), (240, 180, 130)) > 0, np.bool_)
+
+
+def _shoulder_row(mask: Mask, skin: Mask) -> int | None:
+    """The row where shoulders begin below a head; None if the outline begins with no head."""
+    rows = np.flatnonzero(mask.any(axis=1))
+    top, height = int(rows[0]), int(rows[-1] - rows[0] + 1)
+    widths = np.convolve(mask.sum(axis=1), np.full(3, 1 / 3), "same")
+    widest = widths[top : top + max(3, int(0.6 * height))].max()
+    head = slice(top, top + max(3, int(HEAD_SHARE * height)))
+    if widths[head].max() > HEAD_WIDTH_MAX * widest:
+        return None
+    if skin[head][mask[head]].mean() < HEAD_SKIN_MIN:
+        return None
+    below = np.arange(top + int(0.08 * height), top + int(0.5 * height))
+    wide = below[widths[below] >= HEAD_WIDTH_MAX * widest]
+    return int(wide[0]) if wide.size else None
+
+
+def _without_head_and_skin(
+    lab: NDArray[np.float32], mask: Mask, skin: Mask, shoulders: int
+) -> Mask:
+    below = mask.copy()
+    below[:shoulders] = False
+    if below.sum() < AFTER_HEAD_MIN * mask.sum():
+        return mask
+    face = skin & mask
+    face[shoulders:] = False
+    if face.sum() < FACE_PIXELS_MIN:
+        return below
+    # The wearer's own tone, so that a beige garment is not taken for skin.
+    tone = np.median(lab[face], axis=0)
+    bare = skin & (np.abs(lab - tone) < (60, 12, 12)).all(axis=2)
+    covered = (below & ~bare).astype(np.uint8)
+    covered = cv2.morphologyEx(covered, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
+    dressed = _filled(covered) & below
+    return dressed if dressed.sum() >= AFTER_SKIN_MIN * below.sum() else below
+
+
+def _filled(mask: NDArray[np.uint8]) -> Mask:
+    """The mask with its holes: a skin-coloured print is part of the garment around it."""
+    outlines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    filled = np.zeros_like(mask)
+    cv2.drawContours(filled, outlines, -1, (1,), cv2.FILLED)
+    return np.asarray(filled > 0, np.bool_)
+
+
+def _largest_band(lab: NDArray[np.float32], mask: Mask) -> Mask:
+    """Where an upper and a lower garment differ in colour, the larger of the two.
+
+    The split is the row that leaves the least variance of colour above and below it.
+    """
+    rows = np.flatnonzero(mask.any(axis=1))
+    inside = mask[:, :, None]
+    counts = np.cumsum(mask.sum(axis=1))
+    sums = np.cumsum((lab * inside).sum(axis=1), axis=0)
+    squares = np.cumsum((lab**2 * inside).sum(axis=(1, 2)))
+    count, total = counts[-1], sums[-1]
+    rest_counts, rest_sums = count - counts, total - sums
+    least = BAND_SHARE_MIN * count
+    possible = (counts > least) & (rest_counts > least)
+    if not possible.any():
+        return mask
+    # Sum of squares about the means = sum of squares - |sum|² / count, above and below.
+    explained = (sums**2).sum(axis=1) / np.maximum(counts, 1)
+    explained += (rest_sums**2).sum(axis=1) / np.maximum(rest_counts, 1)
+    row = int(np.argmax(np.where(possible, explained, -np.inf)))
+    variation = squares[-1] - (total**2).sum() / count
+    gain = (explained[row] - (total**2).sum() / count) / max(float(variation), 1e-6)
+    difference = np.abs(sums[row] / counts[row] - rest_sums[row] / rest_counts[row]).max()
+    if gain < SPLIT_GAIN_MIN or difference < SPLIT_DIFFERENCE_MIN:
+        return mask
+    band = np.zeros_like(mask)
+    if counts[row] >= rest_counts[row]:
+        band[rows[0] : row + 1] = True
+    else:
+        band[row + 1 :] = True
+    return mask & band
