@@ -16,7 +16,8 @@ from catalog.images.overlay import encode_jpeg
 
 EDGE_PX = 1100
 HEAT_EDGE_PX = 256
-HEAT_OPACITY = 0.72
+HEAT_OPACITY = 0.68
+HEAT_FALL_OFF = 1.5  # above 1: little heat leaves the photo clear
 SMALL_PX = 200  # smaller pictures are sent without loss
 KEPT = 64
 
@@ -109,8 +110,9 @@ def heat_layer(photo: Photo, heat: NDArray[np.float32]) -> bytes:
     inside = (columns + 0.5 >= left) & (columns + 0.5 <= left + side)
     inside = inside & (rows + 0.5 >= top) & (rows + 0.5 <= top + side)
     colours = cv2.applyColorMap((spread * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
-    alpha = (np.where(inside, spread, 0) * HEAT_OPACITY * 255).astype(np.uint8)
-    return _encoded_png(np.dstack([colours, alpha]))
+    alpha = np.where(inside, spread, 0) ** HEAT_FALL_OFF * HEAT_OPACITY * 255
+    colours = np.dstack([colours, alpha.astype(np.uint8)])
+    return _encoded_png(colours)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

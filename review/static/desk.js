@@ -1,0 +1,308 @@
+// One item at a time: what comes next is claimed, loaded and decoded before it is needed.
+
+import { ask, newKey } from "./api.js";
+import { Outbox } from "./outbox.js";
+import {
+  $, KEYS, announce, banner, labelOfKey, listen, percent, readFilters, showOutbox, showWaiting, toast,
+} from "./page.js";
+
+const HELD = 10;
+const REFILL_BELOW = 6;
+const AHEAD = 4; // pictures decoded in advance
+const RENEW_EVERY_MS = 120_000;
+const LOOK_AGAIN_MS = 15_000;
+
+const { filter, order } = readFilters();
+const items = []; // what is held, the one on the screen first
+const slides = new Map(); // item -> its loaded pictures
+let heatOn = false;
+let heatLabel = null; // index of the label whose heat is shown; null: the machine's
+let shownAt = 0;
+let decided = 0;
+let secondsInAll = 0;
+let waiting = 0;
+let activeAt = Date.now();
+let refilling = null;
+
+const outbox = new Outbox({ onRefused: (detail) => toast(`Not saved: ${detail}`), onState: showOutbox });
+const labels = [...document.querySelectorAll("#labels .label")];
+
+function slideOf(item) {
+  let slide = slides.get(item.item);
+  if (!slide) {
+    slide = document.createElement("figure");
+    slide.className = "slide";
+    const photo = new Image();
+    photo.className = "photo";
+    photo.alt = `Photo of product ${item.product_id}`;
+    photo.decoding = "sync";
+    photo.src = item.photo_url;
+    slide.append(photo);
+    slide.ready = photo.decode().catch(() => useThumbnail(item, slide, photo));
+    slides.set(item.item, slide);
+  }
+  return slide;
+}
+
+// Without the photo, the machine's own thumbnail is better than nothing.
+async function useThumbnail(item, slide, photo) {
+  slide.note = await ask("GET", item.photo_url).then(
+    () => "The photo cannot be shown.",
+    (problem) => `The photo cannot be shown: ${problem.message}`,
+  );
+  photo.src = item.thumbnail_url;
+  photo.alt = `Thumbnail of product ${item.product_id}`;
+  await photo.decode().catch(() => {
+    photo.remove();
+    slide.note += " There is no thumbnail either.";
+  });
+  if (items[0]?.item === item.item) showNote(slide);
+}
+
+function showNote(slide) {
+  $("photo-note").hidden = !slide.note;
+  $("photo-note").textContent = slide.note ?? "";
+}
+
+function loadAhead() {
+  for (const item of items.slice(0, AHEAD)) slideOf(item);
+  if (heatOn) for (const item of items.slice(1, 3)) heatOf(item, indexOf(item.label));
+  const wanted = new Set(items.map((item) => item.item));
+  for (const key of slides.keys()) if (!wanted.has(key)) slides.delete(key);
+}
+
+const indexOf = (label) => labels.findIndex((each) => each.dataset.label === label);
+
+function heatOf(item, index) {
+  const slide = slideOf(item);
+  slide.heats ??= new Map();
+  if (!slide.heats.has(index)) {
+    const layer = new Image();
+    layer.className = "heat";
+    layer.alt = "";
+    layer.src = item.heat_urls[index];
+    slide.heats.set(index, layer);
+  }
+  return slide.heats.get(index);
+}
+
+function showHeat() {
+  const item = items[0];
+  if (!item) return;
+  const slide = slideOf(item);
+  slide.querySelector(".heat")?.remove();
+  const index = heatLabel ?? indexOf(item.label);
+  if (heatOn && !slide.note) slide.append(heatOf(item, index));
+  $("heat").setAttribute("aria-pressed", heatOn);
+  $("heat-label").textContent = heatOn ? ` · ${labels[index].dataset.label}` : "";
+  for (const eye of document.querySelectorAll(".eye")) {
+    eye.setAttribute("aria-pressed", heatOn && Number(eye.dataset.heat) === index);
+  }
+}
+
+function show(startedAt) {
+  const item = items[0];
+  $("desk").hidden = !item;
+  $("empty").hidden = Boolean(item);
+  if (!item) return;
+  heatLabel = null;
+  const slide = slideOf(item);
+  $("slides").replaceChildren(slide);
+  showNote(slide);
+  $("label").textContent = item.label;
+  $("confidence").textContent = percent(item.confidence);
+  $("why").textContent = item.why;
+  $("product").textContent = item.product_id;
+  $("declared").textContent = item.declared_label ?? "nothing";
+  $("model").textContent = item.model_version;
+  const shares = new Map(item.confidences.map((each) => [each.label, each.confidence]));
+  const top = item.confidences.slice(0, 3).map((each) => each.label);
+  for (const button of labels) {
+    const share = shares.get(button.dataset.label) ?? 0;
+    button.style.setProperty("--share", share);
+    button.classList.toggle("machine", button.dataset.label === item.label);
+    button.classList.toggle("top", top.includes(button.dataset.label));
+    button.querySelector(".percent").textContent = share < 0.005 ? "" : percent(share);
+  }
+  showSimilar(item);
+  showHeat();
+  showWaiting(waiting);
+  shownAt = performance.now();
+  announce(`${item.product_id}: ${item.label}, ${percent(item.confidence)}. ${item.why}`);
+  if (startedAt !== undefined) measure(slide, startedAt);
+  loadAhead();
+}
+
+function showSimilar(item) {
+  const entries = item.similar.map((each) => {
+    const entry = document.createElement("li");
+    const picture = new Image();
+    picture.src = each.thumbnail_url;
+    picture.alt = "";
+    picture.loading = "lazy";
+    entry.append(picture, each.label.replaceAll("_", " "));
+    return entry;
+  });
+  if (!entries.length) {
+    const none = document.createElement("li");
+    none.className = "none";
+    none.textContent = "none yet";
+    entries.push(none);
+  }
+  $("similar").replaceChildren(...entries);
+}
+
+// From the key going down to the next picture on the screen, for `tagger bench review`.
+async function measure(slide, startedAt) {
+  await slide.ready;
+  requestAnimationFrame(() => {
+    const afterPaint = new MessageChannel();
+    afterPaint.port1.onmessage = () =>
+      performance.measure("decision-to-next", { start: startedAt, end: performance.now() });
+    afterPaint.port2.postMessage(null);
+  });
+}
+
+function decide(action, label, startedAt = performance.now()) {
+  const item = items.shift();
+  if (!item) return;
+  const seconds = Math.min(86_400, (performance.now() - shownAt) / 1000);
+  if (action === "correct" && label === item.label) action = "accept";
+  const body = { action, key: newKey(), seconds: Math.round(seconds * 100) / 100, channel: "page" };
+  if (action === "correct") body.label = label;
+  if (action !== "skip") {
+    waiting = Math.max(0, waiting - 1);
+    decided += 1;
+    secondsInAll += seconds;
+  }
+  show(startedAt);
+  showStatus();
+  outbox.push({
+    path: `/api/v1/items/${item.item}/decision`, items: [item.item], body, headers: { "If-Match": item.etag },
+  });
+  if (items.length < REFILL_BELOW) refill();
+}
+
+function showStatus() {
+  const each = decided ? ` · ${(secondsInAll / decided).toFixed(1)} s each` : "";
+  $("status").textContent = decided > 0 ? `${decided} decided${each}` : "";
+}
+
+async function undo() {
+  await outbox.flush();
+  try {
+    const { items: back } = await ask("POST", "/api/v1/undo", { key: newKey() });
+    const ids = new Set(back.map((item) => item.item));
+    for (let index = items.length - 1; index >= 0; index -= 1) {
+      if (ids.has(items[index].item)) items.splice(index, 1);
+    }
+    items.unshift(...back);
+    decided = Math.max(0, decided - back.length);
+    waiting += back.length;
+    show();
+    showStatus();
+    announce(`Taken back. ${$("announce").textContent}`);
+  } catch (problem) {
+    if (problem.signedOut) showOutbox("signed-out", 0);
+    else toast(problem.message);
+  }
+}
+
+function refill() {
+  refilling ??= claim().finally(() => (refilling = null));
+  return refilling;
+}
+
+async function claim() {
+  await outbox.flush();
+  try {
+    const found = await ask("POST", "/api/v1/claims", { filter, order, limit: HELD });
+    const known = new Set(items.map((item) => item.item));
+    const fresh = found.items.filter((item) => !known.has(item.item) && !outbox.has(item.item));
+    const wasEmpty = items.length === 0;
+    items.push(...fresh);
+    waiting = found.waiting - outbox.size;
+    if (wasEmpty) show();
+    else loadAhead();
+    showWaiting(waiting);
+    if (!outbox.size) banner(null);
+  } catch (problem) {
+    if (problem.signedOut) showOutbox("signed-out", outbox.size);
+    else banner(problem.message);
+    setTimeout(refill, (problem.retryAfterS ?? 5) * 1000);
+  }
+}
+
+async function renew() {
+  if (!items.length || Date.now() - activeAt > RENEW_EVERY_MS * 4) return;
+  const { held } = await ask("POST", "/api/v1/leases/renew", { items: items.map((each) => each.item) });
+  const current = items[0]?.item;
+  const kept = items.filter((item) => held.includes(item.item));
+  if (kept.length === items.length) return;
+  items.splice(0, items.length, ...kept);
+  if (current !== items[0]?.item) {
+    toast("Your lease had ended and the item went to somebody else. Here is the next one.");
+    show();
+  }
+  refill();
+}
+
+function moveHeat(step) {
+  const item = items[0];
+  if (!item) return;
+  const at = heatLabel ?? indexOf(item.label);
+  heatLabel = heatOn ? (at + step + labels.length) % labels.length : at;
+  heatOn = true;
+  showHeat();
+}
+
+function toggleHeat() {
+  heatOn = !heatOn;
+  heatLabel = null;
+  showHeat();
+}
+
+listen((key, event) => {
+  if (key === "u") {
+    undo();
+    return true;
+  }
+  if (!items.length) return false;
+  const label = labelOfKey(key);
+  if (KEYS[key] && !event.repeat) decide(KEYS[key], undefined, event.timeStamp);
+  else if (label && !event.repeat) decide("correct", label, event.timeStamp);
+  else if (key === "h") toggleHeat();
+  else if (key === "ArrowDown") moveHeat(1);
+  else if (key === "ArrowUp") moveHeat(-1);
+  else return false;
+  return true;
+});
+
+for (const button of labels) button.addEventListener("click", () => decide("correct", button.dataset.label));
+for (const button of document.querySelectorAll("[data-action]")) {
+  button.addEventListener("click", () => decide(button.dataset.action));
+}
+for (const eye of document.querySelectorAll(".eye")) {
+  eye.addEventListener("click", () => {
+    const index = Number(eye.dataset.heat);
+    heatOn = eye.getAttribute("aria-pressed") !== "true";
+    heatLabel = index;
+    showHeat();
+  });
+}
+$("heat").addEventListener("click", toggleHeat);
+$("undo").addEventListener("click", undo);
+$("undo-empty").addEventListener("click", undo);
+for (const kind of ["keydown", "pointerdown"]) {
+  addEventListener(kind, () => (activeAt = Date.now()), { passive: true });
+}
+addEventListener("pagehide", () => {
+  const keep = outbox.entries.flatMap((entry) => entry.items);
+  ask("POST", "/api/v1/leases/release", { items: keep }).catch(() => {});
+});
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});
+setInterval(() => renew().catch(() => {}), RENEW_EVERY_MS);
+setInterval(() => items.length || refill(), LOOK_AGAIN_MS);
+refill();

@@ -1,0 +1,152 @@
+// Look-alikes: one key gives all that are selected one label; what was taken out is left for later.
+
+import { ask, newKey } from "./api.js";
+import { Outbox } from "./outbox.js";
+import {
+  $, KEYS, announce, banner, labelOfKey, listen, percent, readFilters, showOutbox, showWaiting, toast,
+} from "./page.js";
+
+const TILES = 24;
+const RENEW_EVERY_MS = 120_000;
+const LOOK_AGAIN_MS = 15_000;
+
+const { filter, order } = readFilters();
+let group = [];
+let out = new Set();
+let shownAt = 0;
+let busy = false;
+const outbox = new Outbox({ onRefused: (detail) => toast(`Not saved: ${detail}`), onState: showOutbox });
+
+function tileOf(item) {
+  const entry = document.createElement("li");
+  const tile = document.createElement("button");
+  tile.className = "tile";
+  tile.dataset.item = item.item;
+  tile.setAttribute("aria-pressed", "true");
+  const picture = new Image();
+  picture.src = item.thumbnail_url;
+  picture.alt = "";
+  picture.width = picture.height = 128;
+  const caption = document.createElement("span");
+  caption.textContent = percent(item.confidence);
+  tile.setAttribute("aria-label", `${item.product_id}, ${item.label} ${percent(item.confidence)}`);
+  tile.title = item.product_id;
+  tile.append(picture, caption);
+  tile.addEventListener("click", () => toggle(tile));
+  entry.append(tile);
+  return entry;
+}
+
+function toggle(tile) {
+  const item = Number(tile.dataset.item);
+  if (!out.delete(item)) out.add(item);
+  tile.setAttribute("aria-pressed", !out.has(item));
+  showCount();
+}
+
+function showCount() {
+  const count = group.length - out.size;
+  $("accept-text").textContent = `Accept ${count} as ${group[0].label}`;
+}
+
+function show() {
+  const had = group.length > 0;
+  $("desk").hidden = !had;
+  $("empty").hidden = had;
+  if (!had) return;
+  out = new Set();
+  $("group-title").textContent =
+    group.length === 1 ? `One ${group[0].label}` : `${group.length} that look alike: ${group[0].label}`;
+  $("tiles").replaceChildren(...group.map(tileOf));
+  showCount();
+  shownAt = performance.now();
+  announce($("group-title").textContent);
+}
+
+async function claim() {
+  try {
+    const found = await ask("POST", "/api/v1/claims", { filter, order, limit: TILES, alike: true });
+    group = found.items;
+    showWaiting(found.waiting);
+    show();
+    if (!outbox.size) banner(null);
+  } catch (problem) {
+    if (problem.signedOut) showOutbox("signed-out", outbox.size);
+    else banner(problem.message);
+    setTimeout(claim, (problem.retryAfterS ?? 5) * 1000);
+  }
+}
+
+async function decide(action, label) {
+  if (busy || !group.length) return;
+  busy = true;
+  const said = (item) => {
+    if (action === "skip" || out.has(item.item)) return { action: "skip" };
+    if (action === "correct" && label === item.label) return { action: "accept" };
+    return action === "correct" ? { action, label } : { action };
+  };
+  const seconds = Math.min(86_400, Math.round(performance.now() - shownAt) / 1000);
+  const decisions = group.map((item) => ({ item: item.item, etag: item.etag, ...said(item) }));
+  const items = group.map((item) => item.item);
+  group = [];
+  await outbox.push({
+    path: "/api/v1/decisions/bulk", items, headers: {}, body: { decisions, key: newKey(), seconds, channel: "grid" },
+  });
+  await claim();
+  busy = false;
+}
+
+async function undo() {
+  if (busy) return;
+  await outbox.flush();
+  try {
+    const { items: back } = await ask("POST", "/api/v1/undo", { key: newKey() });
+    group = back.reverse();
+    show();
+    announce(`Taken back: ${back.length}.`);
+  } catch (problem) {
+    if (problem.signedOut) showOutbox("signed-out", 0);
+    else toast(problem.message);
+  }
+}
+
+function move(key) {
+  const tiles = [...document.querySelectorAll(".tile")];
+  const at = tiles.indexOf(document.activeElement);
+  const columns = tiles.filter((tile) => tile.offsetTop === tiles[0].offsetTop).length;
+  const step = { ArrowRight: 1, ArrowLeft: -1, ArrowDown: columns, ArrowUp: -columns }[key];
+  tiles[at < 0 ? 0 : Math.min(tiles.length - 1, Math.max(0, at + step))]?.focus();
+}
+
+listen((key, event) => {
+  if (event.repeat && !key.startsWith("Arrow")) return false;
+  const label = labelOfKey(key);
+  if (key === "u") undo();
+  else if (KEYS[key]) decide(KEYS[key]);
+  else if (label) decide("correct", label);
+  else if (key.startsWith("Arrow")) move(key);
+  else return false;
+  return true;
+});
+
+for (const button of document.querySelectorAll("[data-action]")) {
+  button.addEventListener("click", () => decide(button.dataset.action));
+}
+for (const button of document.querySelectorAll("[data-label]")) {
+  button.addEventListener("click", () => decide("correct", button.dataset.label));
+}
+$("undo").addEventListener("click", undo);
+$("undo-empty").addEventListener("click", undo);
+addEventListener("pagehide", () => {
+  ask("POST", "/api/v1/leases/release", { items: outbox.entries.flatMap((each) => each.items) }).catch(() => {});
+});
+addEventListener("pageshow", (event) => {
+  if (event.persisted) location.reload();
+});
+setInterval(() => {
+  if (group.length) {
+    ask("POST", "/api/v1/leases/renew", { items: group.map((each) => each.item) }).catch(() => {});
+  }
+}, RENEW_EVERY_MS);
+setInterval(() => group.length || busy || claim(), LOOK_AGAIN_MS);
+outbox.flush().then(claim);
