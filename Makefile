@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test check format train-env test-env clean
+.PHONY: demo test faults check format train-env test-env clean
 
 demo: $(VENV)/.serving ## the main job from end to end, on real pictures
 	@$(BIN)/tagger demo $(ARGS)
 
 test: $(VENV)/.test ## unit and integration tests; real broker, databases and workers
 	$(BIN)/python -m pytest $(ARGS)
+
+faults: $(VENV)/.test ## break everything that can break; fails if anything is lost or doubled
+	@$(BIN)/tagger bench faults $(ARGS)
 
 check: $(VENV)/.test ## formatting, lint, types, import rules
 	$(BIN)/ruff format --check .

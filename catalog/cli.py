@@ -16,6 +16,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "demo": ("worker.commands.demo", "demo", "Tag 600 real test pictures and show the result."),
     "enqueue": ("worker.commands.enqueue", "enqueue", "Hand products to the workers."),
     "status": ("worker.commands.status", "status", "Show the ledger and the queues."),
+    "health": ("worker.commands.health", "health", "Check that work gets done; for containers."),
+    "failures": ("worker.commands.failures", "failures", "Look after what could not be tagged."),
+    "metrics": ("worker.commands.metrics", "metrics", "Serve Prometheus metrics."),
     "classify": ("worker.commands.classify", "classify", "Classify files, no queue or database."),
     "explain": (
         "worker.commands.explain",

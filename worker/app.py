@@ -5,23 +5,22 @@ One place for everything that decides whether a message can be lost.
 
 from typing import Any
 
-from celery import Celery
+from celery import Celery, signals
 
 from catalog.jobs import (
     BULK_QUEUE,
     INGEST_QUEUE,
-    RECONCILE,
     TAG_CHUNK,
     TAG_PRODUCT,
-    UPKEEP_QUEUE,
 )
 from catalog.settings import settings
 from worker.broker import celery_url, redis_url
+from worker.logs import log_as_json
 
 app = Celery("worker", include=["worker.tasks"])
 
 
-def _configuration() -> dict[str, Any]:
+def configuration() -> dict[str, Any]:
     chosen = settings()
     return {
         "broker_url": celery_url(redis_url(chosen)),
@@ -41,15 +40,6 @@ def _configuration() -> dict[str, Any]:
         "task_routes": {
             TAG_PRODUCT: {"queue": INGEST_QUEUE},
             TAG_CHUNK: {"queue": BULK_QUEUE},
-            RECONCILE: {"queue": UPKEEP_QUEUE},
-        },
-        "beat_schedule": {
-            "reconcile": {
-                "task": RECONCILE,
-                "schedule": chosen.reconcile_interval_s,
-                # Ticks that nobody served are not made up for.
-                "options": {"queue": UPKEEP_QUEUE, "expires": 2 * chosen.reconcile_interval_s},
-            }
         },
         "task_default_queue": INGEST_QUEUE,
         # What runs when the connection drops goes on: writing twice changes nothing.
@@ -62,4 +52,5 @@ def _configuration() -> dict[str, Any]:
 
 
 # Evaluated when the configuration is first needed: importing this module reads nothing.
-app.add_defaults(_configuration)
+app.add_defaults(configuration)
+signals.after_setup_logger.connect(log_as_json)

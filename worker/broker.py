@@ -8,6 +8,7 @@ from catalog.errors import OperatorError
 from catalog.settings import Settings
 
 ADDRESS_FILE = "address"
+SAFE_EVICTION = "noeviction"
 
 
 class BrokerError(OperatorError):
@@ -53,3 +54,12 @@ def depths(client: redis.Redis, queues: tuple[str, ...]) -> dict[str, int]:
     for queue in queues:
         pipeline.llen(queue)
     return dict(zip(queues, map(int, pipeline.execute()), strict=True))
+
+
+def eviction_policy(client: redis.Redis) -> str | None:
+    """What the broker does when its memory is full; None where it does not say.
+
+    From INFO, as managed brokers forbid CONFIG.
+    """
+    found = client.info("memory").get("maxmemory_policy")
+    return None if found is None else str(found)

@@ -2,8 +2,9 @@
 
 import socket
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from functools import lru_cache
 
 import cv2
@@ -26,6 +27,8 @@ from db.attempts import Delivery
 from db.engine import PATIENCE_S, make_engine
 from worker.classifier import Classifier
 from worker.fetching.fetcher import Fetcher, FetchLimits
+from worker.logs import log_outcomes
+from worker.metrics import WorkerMetrics
 from worker.retries import RetryPolicy
 from worker.stages import StageClock
 from worker.storing import Store
@@ -41,6 +44,7 @@ class Child:
         bundle = load_bundle(chosen.bundle)
         classifier = Classifier(bundle, threads=chosen.model_threads)
         self.clock = StageClock()
+        self._metrics = WorkerMetrics(chosen, queue)
         self._fetch_budget_s = fetch_budget_s(chosen)
         self._fetch_deadline = float("inf")
         self._tagger = make_tagger(chosen, classifier, self.clock, self._while_there_is_time)
@@ -78,15 +82,21 @@ class Child:
             Delivery(job=job, publication=ids[place])
             for job, place in zip(jobs, places, strict=True)
         ]
+        before = dict(self.clock.seconds)
         with self.clock.time("begin"):
             begun = self._store.begin(
                 deliveries, alone=alone, queue=self._queue, heartbeat=self._due_heartbeat()
             )
         outcomes = self._tagger.tag_batch([jobs[index] for index in begun.now])
         outcomes += [each for each in parsed if isinstance(each, Outcome)]
+        retries: dict[str, datetime] = {}
         if outcomes:
             with self.clock.time("store"):
-                self._store.store(outcomes, begun.attempts)
+                retries = self._store.store(outcomes, begun.attempts)
+        told = [*begun.quarantined, *outcomes]
+        if told:
+            self._metrics.batch(told, tuple(retries), _spent(before, self.clock.seconds))
+            log_outcomes(told, begun.attempts, retries)
         return [places[index] for index in begun.alone]
 
     def bury(self, payloads: Sequence[object], dead: str, trouble: FailureCode) -> None:
@@ -97,6 +107,7 @@ class Child:
         """
         jobs = [_parse(payload) for payload in payloads]
         self._store.bury([job.product_id for job in jobs if isinstance(job, Job)], dead, trouble)
+        self._metrics.death(trouble.value)
 
     def _due_heartbeat(self) -> str | None:
         now = time.monotonic()
@@ -118,6 +129,10 @@ class Child:
             return fetch(uri)
 
         return checked
+
+
+def _spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
+    return {stage: seconds - before.get(stage, 0.0) for stage, seconds in after.items()}
 
 
 def patience_s(chosen: Settings) -> float:

@@ -3,6 +3,7 @@
 import math
 from typing import Any
 
+import redis
 from celery import bootsteps
 from sqlalchemy.exc import DBAPIError
 
@@ -12,6 +13,8 @@ from catalog.jobs import INGEST_QUEUE
 from catalog.settings import Settings, SettingsError, settings, variable
 from db.engine import make_engine
 from db.migrate import require_newest
+from worker import metrics
+from worker.broker import SAFE_EVICTION, connect, eviction_policy, redis_url
 from worker.preprocessing import require_same_preprocessing
 
 BULK_PREFETCH_MULTIPLIER = 2
@@ -29,7 +32,11 @@ class RefuseUnsafeSettings(bootsteps.Step):  # type: ignore[misc]
             parent.prefetch_multiplier = prefetch_multiplier(
                 chosen, queues, int(parent.concurrency)
             )
+            require_time_limits(chosen, queues, parent.prefetch_multiplier)
             _require_bundle_and_schema(chosen)
+            _require_faithful_broker(chosen)
+            for queue in queues:
+                metrics.clear(chosen, queue)
         except (OperatorError, DBAPIError) as error:
             raise SystemExit(f"Refusing to start: {error}") from error
         super().__init__(parent, **options)
@@ -42,6 +49,44 @@ def _require_bundle_and_schema(chosen: Settings) -> None:
         require_newest(engine)
     finally:
         engine.dispose()  # nothing that was opened here may be shared with a forked child
+
+
+def require_time_limits(chosen: Settings, queues: set[str], prefetch: int) -> None:
+    """Raise SettingsError unless a batch's time limit fits its fetches and the broker's patience.
+
+    A message waits at most for the batches that were reserved before it, and then for its own: if
+    the broker gave it to another worker meanwhile, everything would be done twice.
+    """
+    least = 2 * chosen.fetch_timeout_s
+    if chosen.batch_time_limit_s < least:
+        raise SettingsError(
+            f"{variable('batch_time_limit_s')}={chosen.batch_time_limit_s:g}: with "
+            f"{variable('fetch_timeout_s')}={chosen.fetch_timeout_s:g}, one slow host would look "
+            f"like a picture that hangs. Raise it to {least:g}, or lower the fetch timeout."
+        )
+    messages = chosen.batch_size if INGEST_QUEUE in queues else 1
+    batches = math.ceil(prefetch / messages) + 1
+    worst_s = math.ceil(batches * chosen.batch_time_limit_s)
+    if chosen.visibility_timeout_s < worst_s:
+        raise SettingsError(
+            f"{variable('visibility_timeout_s')}={chosen.visibility_timeout_s}: the worst batch "
+            f"takes {worst_s} s ({batches} times {variable('batch_time_limit_s')}="
+            f"{chosen.batch_time_limit_s:g}), and the broker would deliver it again meanwhile. "
+            f"Raise it to {worst_s} at least."
+        )
+
+
+def _require_faithful_broker(chosen: Settings) -> None:
+    """A broker that is away is waited for, later; one that evicts is refused."""
+    try:
+        policy = eviction_policy(connect(redis_url(chosen)))
+    except redis.RedisError:
+        return
+    if policy not in (None, SAFE_EVICTION):
+        raise SettingsError(
+            f"maxmemory-policy={policy}: the broker would forget messages when its memory is "
+            f"full. Set it to {SAFE_EVICTION} (CONFIG SET maxmemory-policy {SAFE_EVICTION})."
+        )
 
 
 def prefetch_multiplier(chosen: Settings, queues: set[str], processes: int) -> int:

@@ -67,8 +67,8 @@ class Store:
 
     def store(
         self, outcomes: Sequence[Outcome], attempts: Mapping[str, Attempt] | None = None
-    ) -> None:
-        """Commit what became of a batch.
+    ) -> dict[str, datetime]:
+        """Commit what became of a batch; return when failed products are tried again.
 
         A row that the database refuses for what it holds becomes a failure of its product; its
         batch-mates are stored.
@@ -79,7 +79,7 @@ class Store:
         attempts = attempts or {}
         try:
             with _unavailable_if_away():
-                self._store(outcomes, attempts)
+                return self._store(outcomes, attempts)
         except StoreUnavailableError:
             self._take_back(attempts)
             raise
@@ -93,24 +93,30 @@ class Store:
         with _unavailable_if_away(), self._sessions.begin() as session:
             ledger.bury(session, product_ids, dead, trouble)
 
-    def _store(self, outcomes: Sequence[Outcome], attempts: Mapping[str, Attempt]) -> None:
+    def _store(
+        self, outcomes: Sequence[Outcome], attempts: Mapping[str, Attempt]
+    ) -> dict[str, datetime]:
         try:
-            self._commit(outcomes, attempts)
+            return self._commit(outcomes, attempts)
         except UNAVAILABLE:
             raise
         except exc.DBAPIError as error:
             if len(outcomes) == 1:
-                self._store([_refused(outcomes[0], error)], attempts)
-                return
+                return self._store([_refused(outcomes[0], error)], attempts)
+            retries: dict[str, datetime] = {}
             for outcome in outcomes:
-                self._store([outcome], attempts)
+                retries |= self._store([outcome], attempts)
+            return retries
 
-    def _commit(self, outcomes: Sequence[Outcome], attempts: Mapping[str, Attempt]) -> None:
+    def _commit(
+        self, outcomes: Sequence[Outcome], attempts: Mapping[str, Attempt]
+    ) -> dict[str, datetime]:
         now = datetime.now(UTC)
         retries = self._retries.plan(outcomes, attempts, now)
         with self._sessions.begin() as session:
             record_model(session, self._manifest, now)
             record_outcomes(session, outcomes, now, attempts=attempts, retries=retries)
+        return retries
 
     def _take_back(self, attempts: Mapping[str, Attempt]) -> None:
         """No picture is to blame for a database that is away: its attempt does not count."""

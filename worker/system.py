@@ -5,7 +5,7 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
@@ -22,6 +22,7 @@ from worker.processes import stop, tied_to_parent
 BULK_NICENESS = 10
 LOG_TAIL_LINES = 15
 EARLY_DEATH_S = 10.0
+UPKEEP_APP = "worker.upkeep"
 
 
 class SystemFailedError(OperatorError):
@@ -39,28 +40,37 @@ class System:
         self._app = app
         self.logs = settings.home.absolute() / "logs"
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
-        self._commands: dict[str, list[str]] = {}
+        self._commands: dict[str, tuple[list[str], Mapping[str, str] | None]] = {}
         self._started: dict[str, float] = {}
 
-    def start_workers(self) -> None:
+    def start_workers(self, queues: Sequence[str] = (INGEST_QUEUE, BULK_QUEUE)) -> None:
         """Start the ingest worker and, at a lower CPU priority, the bulk worker and the upkeep."""
         self.logs.mkdir(parents=True, exist_ok=True)
         nice = ["nice", "-n", str(BULK_NICENESS)]
-        self.start_worker(INGEST_QUEUE, self.settings.ingest_processes)
-        self.start_worker(BULK_QUEUE, self.settings.bulk_processes, nice)
-        self._start(UPKEEP_QUEUE, [*nice, *self._worker(UPKEEP_QUEUE), "--pool", "solo"])
+        if INGEST_QUEUE in queues:
+            self.start_worker(INGEST_QUEUE, self.settings.ingest_processes)
+        if BULK_QUEUE in queues:
+            self.start_worker(BULK_QUEUE, self.settings.bulk_processes, nice)
+        self._start(UPKEEP_QUEUE, [*nice, *_worker(UPKEEP_APP, UPKEEP_QUEUE), "--pool", "solo"])
         schedule = str(self.settings.home / "beat-schedule")
         self._start(
-            "beat", [*nice, *self._celery("beat"), "--schedule", schedule, "--loglevel", "INFO"]
+            "beat",
+            [*nice, *_celery(UPKEEP_APP, "beat"), "--schedule", schedule, "--loglevel", "INFO"],
         )
 
     def start_worker(
-        self, queue: str, processes: int, prefix: Sequence[str] = (), name: str | None = None
+        self,
+        queue: str,
+        processes: int,
+        prefix: Sequence[str] = (),
+        *,
+        name: str | None = None,
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         """Start a worker of a queue, under the queue's name or its own."""
         name = name or queue
-        command = [*prefix, *self._worker(queue, name), "--concurrency", str(processes)]
-        self._start(name, command)
+        command = [*prefix, *_worker(self._app, queue, name), "--concurrency", str(processes)]
+        self._start(name, command, environment)
 
     def require_alive(self) -> None:
         """Raise when a process has died; the message holds the end of its log."""
@@ -76,11 +86,17 @@ class System:
         """
         if self.broker is not None and self.broker.process.poll() is not None:
             self.broker.restart()
+        for name, process in self.workers.items():
+            early = time.monotonic() - self._started[name] < EARLY_DEATH_S
+            if early and process.poll() is not None:
+                raise SystemFailedError(self._last_words(name))
+        return self.restart_dead()
+
+    def restart_dead(self) -> list[str]:
+        """Start again what has died, however soon after its start; return the names."""
         dead = [name for name, process in self.workers.items() if process.poll() is not None]
         for name in dead:
-            if time.monotonic() - self._started[name] < EARLY_DEATH_S:
-                raise SystemFailedError(self._last_words(name))
-            self._start(name, self._commands[name])
+            self._start(name, *self._commands[name])
         return dead
 
     def log(self, name: str) -> Path:
@@ -95,15 +111,15 @@ class System:
             f"of {self.log(name)}:\n{tail}"
         )
 
-    def _start(self, name: str, command: list[str]) -> None:
-        self._commands[name] = command
+    def _start(self, name: str, command: list[str], extra: Mapping[str, str] | None = None) -> None:
+        self._commands[name] = command, extra
         self._started[name] = time.monotonic()
         with self.log(name).open("ab") as log:
             self.workers[name] = subprocess.Popen(
                 command,
                 # Not the user's folder: a `worker` or `celery` there would be imported instead.
                 cwd=self.settings.home,
-                env=os.environ | environment(self.settings),
+                env=os.environ | environment(self.settings) | dict(extra or {}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -111,14 +127,16 @@ class System:
                 preexec_fn=tied_to_parent,
             )
 
-    def _celery(self, command: str) -> list[str]:
-        return [sys.executable, "-m", "celery", "-A", self._app, command]
 
-    def _worker(self, queue: str, name: str | None = None) -> list[str]:
-        return [
-            *self._celery("worker"), "--queues", queue, "--hostname", f"{name or queue}@%h",
-            "--without-gossip", "--without-mingle", "--loglevel", "INFO",
-        ]  # fmt: skip
+def _celery(app: str, command: str) -> list[str]:
+    return [sys.executable, "-m", "celery", "-A", app, command]
+
+
+def _worker(app: str, queue: str, name: str | None = None) -> list[str]:
+    return [
+        *_celery(app, "worker"), "--queues", queue, "--hostname", f"{name or queue}@%h",
+        "--without-gossip", "--without-mingle", "--loglevel", "INFO",
+    ]  # fmt: skip
 
 
 @contextmanager

@@ -7,13 +7,12 @@ from typing import Any
 
 from celery_batches import SimpleRequest
 
-from catalog.jobs import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE, RECONCILE, TAG_CHUNK, TAG_PRODUCT
+from catalog.jobs import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT
 from worker.app import app
 from worker.batches import Burial, SafeBatches, Suspects
 from worker.child import child
 from worker.startup import RefuseUnsafeSettings
 from worker.storing import StoreUnavailableError
-from worker.upkeep import reconciler
 
 # Here, not in worker.app: only workers load this module, senders do not.
 app.steps["worker"].add(RefuseUnsafeSettings)
@@ -51,12 +50,6 @@ def tag_chunk(
         places = _work(BULK_QUEUE, piece, ids, alone, burial)
         suspects += [(0, start + place) for place in places]
     return suspects
-
-
-@app.task(name=RECONCILE, acks_late=False)  # type: ignore[untyped-decorator]
-def reconcile() -> None:
-    """Publish again what is due or lost; the next tick makes up for one that fails."""
-    reconciler().run()
 
 
 def _work(

@@ -1,12 +1,72 @@
-"""The upkeep process's own parts, made at its first task."""
+"""The upkeep: a Celery application of its own, as it needs none of what tagging imports.
+
+`celery -A worker.upkeep beat` sends a tick, `celery -A worker.upkeep worker -Q upkeep --pool solo`
+runs the reconciler at each.
+"""
 
 from functools import lru_cache
+from typing import Any
 
+from celery import Celery, bootsteps, signals
+from sqlalchemy.exc import DBAPIError
+
+from catalog.errors import OperatorError
+from catalog.jobs import RECONCILE, UPKEEP_QUEUE
 from catalog.settings import settings
 from db.engine import make_engine
+from db.migrate import require_newest
+from worker.app import configuration
 from worker.broker import connect, redis_url
 from worker.client import EnqueueClient
+from worker.logs import log_as_json
 from worker.reconciler import Reconciler
+
+app = Celery("upkeep", set_as_current=False)
+
+
+def _configuration() -> dict[str, Any]:
+    interval_s = settings().reconcile_interval_s
+    return configuration() | {
+        "task_default_queue": UPKEEP_QUEUE,
+        "task_routes": {RECONCILE: {"queue": UPKEEP_QUEUE}},
+        "beat_schedule": {
+            "reconcile": {
+                "task": RECONCILE,
+                "schedule": interval_s,
+                # Ticks that nobody served are not made up for.
+                "options": {"queue": UPKEEP_QUEUE, "expires": 2 * interval_s},
+            }
+        },
+    }
+
+
+app.add_defaults(_configuration)
+signals.after_setup_logger.connect(log_as_json)
+
+
+class RefuseOldSchema(bootsteps.Step):  # type: ignore[misc]
+    """Refuses to start on a database that is behind on migrations."""
+
+    label = "Refuse an old schema"
+
+    def __init__(self, parent: Any, **options: Any) -> None:
+        engine = make_engine(settings().database)
+        try:
+            require_newest(engine)
+        except (OperatorError, DBAPIError) as error:
+            raise SystemExit(f"Refusing to start: {error}") from error
+        finally:
+            engine.dispose()
+        super().__init__(parent, **options)
+
+
+app.steps["worker"].add(RefuseOldSchema)
+
+
+@app.task(name=RECONCILE, acks_late=False)  # type: ignore[untyped-decorator]
+def reconcile() -> None:
+    """Publish again what is due or lost; the next tick makes up for one that fails."""
+    reconciler().run()
 
 
 @lru_cache(maxsize=1)

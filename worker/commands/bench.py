@@ -22,3 +22,24 @@ def serve(count: int, as_json: bool) -> None:
 
     result = measure(count)
     click.echo(result.as_json() if as_json else render(result))
+
+
+@bench.command()
+@click.option("--short", is_flag=True, help="Fewer items and shorter outages.")
+@click.option("--only", default="", metavar="TEXT", help="Only the cases whose name holds TEXT.")
+@click.option("--items", type=click.IntRange(min=20), help="Items of each case.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def faults(short: bool, only: str, items: int | None, as_json: bool) -> None:
+    """Break the system in every known way, and count what was lost or doubled.
+
+    Real broker, SQLite and PostgreSQL (the test extra), real processes. Exit code 1 if anything
+    was lost or doubled, or failed that should not have.
+    """
+    from worker.faults.cases import Scale  # numpy, PostgreSQL: not for --help
+    from worker.faults.report import print_table
+    from worker.faults.suite import FULL, SHORT, run
+
+    scale = SHORT if short else FULL
+    if items is not None:
+        scale = Scale(items=items, outage_s=scale.outage_s)
+    raise SystemExit(0 if print_table(run(scale, only=only), as_json=as_json) else 1)

@@ -15,8 +15,10 @@ from catalog.settings import Settings, settings
 from db.engine import make_engine, reading
 from db.migrate import require_newest
 from db.summary import Summary, summarise
+from db.vitals import Vitals, vitals
 from worker.broker import BrokerError, connect, depths, redis_url
 from worker.commands.tables import echo_counts
+from worker.health import all_queues, check_health
 
 
 @click.command()
@@ -27,21 +29,22 @@ def status(as_json: bool) -> None:
     Exit code 1 when the database or the broker cannot be reached.
     """
     chosen = settings()
-    summary = _summary(chosen)
+    summary, signs = _ledger(chosen)
     waiting, trouble = _queues(chosen)
     if as_json:
-        click.echo(json.dumps(_as_json(summary, waiting, trouble)))
+        click.echo(json.dumps(_as_json(chosen, summary, signs, waiting, trouble)))
     else:
         _print(summary, waiting, trouble)
+        _print_vitals(signs)
     raise SystemExit(1 if trouble else 0)
 
 
-def _summary(chosen: Settings) -> Summary:
+def _ledger(chosen: Settings) -> tuple[Summary, Vitals]:
     engine = make_engine(chosen.database)
     try:
         require_newest(engine)
         with reading(engine)() as session:
-            return summarise(session)
+            return summarise(session), vitals(session, datetime.now(UTC))
     except DBAPIError as error:
         shown = engine.url.render_as_string()
         raise OperatorError(f"Expected the database {shown} to answer: {error.orig}") from error
@@ -56,14 +59,46 @@ def _queues(chosen: Settings) -> tuple[dict[str, int], str | None]:
         return {}, f"Expected the broker to answer: {error}. Is `tagger up` running?"
 
 
-def _as_json(summary: Summary, waiting: dict[str, int], trouble: str | None) -> dict[str, Any]:
-    oldest = summary.oldest_queued_at
+def _as_json(
+    chosen: Settings,
+    summary: Summary,
+    signs: Vitals,
+    waiting: dict[str, int],
+    trouble: str | None,
+) -> dict[str, Any]:
+    oldest, reconciled = summary.oldest_queued_at, signs.reconciled_at
+    engine = make_engine(chosen.database, patience_s=5)
+    checks = check_health(chosen, engine, all_queues())
+    engine.dispose()
     return asdict(summary) | {
         "oldest_queued_at": oldest.isoformat() if oldest else None,
         "products": summary.products,
         "queues": waiting,
         "broker_error": trouble,
+        "oldest_unfinished_s": signs.oldest_unfinished_s,
+        "tagged_per_s": signs.tagged_per_s,
+        "flag_rate": signs.flag_rate,
+        "retries_planned": signs.retries_planned,
+        "retries_due": signs.retries_due,
+        "reconciled_at": reconciled.isoformat() if reconciled else None,
+        "consumed_at": {queue: at.isoformat() for queue, at in signs.consumed_at.items()},
+        "healthy": all(check.healthy for check in checks),
+        "checks": {
+            check.name: {"healthy": check.healthy, "detail": check.detail} for check in checks
+        },
     }
+
+
+def _print_vitals(signs: Vitals) -> None:
+    flagged = "-" if signs.flag_rate is None else f"{100 * signs.flag_rate:.1f} %"
+    click.echo(f"\nPace           {signs.tagged_per_s:.1f} tagged per second in the last minute")
+    click.echo(f"Flagged        {flagged} in the last hour")
+    click.echo(f"Retries        {signs.retries_planned} planned, {signs.retries_due} due")
+    if signs.reconciled_at is None:
+        click.echo("Reconciler     never ran")
+    else:
+        age_s = (datetime.now(UTC) - signs.reconciled_at).total_seconds()
+        click.echo(f"Reconciler     ran {age_s:.0f} s ago")
 
 
 def _print(summary: Summary, waiting: dict[str, int], trouble: str | None) -> None:

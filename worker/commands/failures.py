@@ -1,0 +1,153 @@
+"""`tagger failures`: the dead letters."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import UTC, datetime
+
+import click
+from kombu.exceptions import OperationalError
+from sqlalchemy import Engine
+
+from catalog.errors import OperatorError
+from catalog.failures import FailureCode
+from catalog.settings import settings
+from db import failures as dead_letters
+from db.engine import make_engine, reading, sessions
+from db.failures import DeadLetter
+from db.ledger import accept
+from db.migrate import require_newest
+from worker.client import EnqueueClient
+from worker.commands.tables import table
+
+REASONS = click.Choice([code.value for code in FailureCode])
+REPLAY_SIZE = 256
+
+
+@click.group()
+def failures() -> None:
+    """Look after what could not be tagged: the dead letters."""
+
+
+@failures.command("list")
+@click.option("--reason", type=REASONS, help="Only those with this reason code.")
+@click.option("--limit", default=50, show_default=True, type=click.IntRange(min=1))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def list_(reason: str | None, limit: int, as_json: bool) -> None:
+    """List dead letters, the newest first."""
+    with reading(_engine())() as session:
+        found = list(dead_letters.letters(session, reason=reason, limit=limit))
+        whole = dead_letters.count(session, reason=reason)
+    if as_json:
+        for letter in found:
+            click.echo(_json(letter))
+        return
+    rows = [("subject", "reason", "attempts", "when", "detail")] + [
+        (each.subject, each.reason_code, str(each.attempts), _when(each), _short(each.detail))
+        for each in found
+    ]
+    click.echo(table(rows, right=frozenset({2})))
+    click.echo(f"{len(found)} of {whole}; `tagger failures show SUBJECT` says more", err=True)
+
+
+@failures.command()
+@click.argument("subject")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def show(subject: str, as_json: bool) -> None:
+    """Show one dead letter and what its reason means."""
+    with reading(_engine())() as session:
+        (letter,) = _named(list(dead_letters.letters(session, subjects=[subject])), [subject])
+    if as_json:
+        click.echo(_json(letter))
+        return
+    code = FailureCode(letter.reason_code)  # type: ignore[call-arg]
+    passing = "passing, retried before it became final" if code.transient else "permanent"
+    for name, value in (
+        ("Subject", letter.subject),
+        ("Image", letter.image_uri or "-"),
+        ("Reason", f"{code.value}: {code.meaning} ({passing})"),
+        ("Detail", letter.detail),
+        ("Attempts", str(letter.attempts)),
+        ("Failed at", _when(letter)),
+        ("Payload", letter.payload or "-"),
+    ):
+        click.echo(f"{name:<10} {value}")
+
+
+@failures.command()
+@click.argument("subjects", nargs=-1)
+@click.option("--reason", type=REASONS, help="All with this reason code.")
+def replay(subjects: tuple[str, ...], reason: str | None) -> None:
+    """Accept failed products again, with all their attempts.
+
+    Name SUBJECTS, or a reason for all that have it. What was quarantined runs alone again. A
+    message that was no job cannot be replayed.
+    """
+    engine = _engine()
+    client = EnqueueClient(engine)
+    found = _chosen(engine, subjects, reason)
+    accepted = 0
+    for start in range(0, len(found), REPLAY_SIZE):
+        some = found[start : start + REPLAY_SIZE]
+        with sessions(engine).begin() as session:
+            jobs = dead_letters.jobs_to_replay(session, some)
+            ids = accept(session, jobs, datetime.now(UTC))
+            dead_letters.suspect_quarantined(session, some)
+        accepted += len(jobs)
+        try:
+            client.publish(jobs, ids)
+        except OperationalError as error:
+            raise OperatorError(
+                f"The products are queued in the ledger, but the broker does not answer: {error}. "
+                "The reconciler publishes them when it does."
+            ) from error
+    click.echo(f"{accepted} accepted again, {len(found) - accepted} were no products")
+
+
+@failures.command()
+@click.argument("subjects", nargs=-1)
+@click.option("--reason", type=REASONS, help="All with this reason code.")
+def forget(subjects: tuple[str, ...], reason: str | None) -> None:
+    """Delete dead letters; their products stay failed until they are enqueued again."""
+    engine = _engine()
+    found = _chosen(engine, subjects, reason)
+    with sessions(engine).begin() as session:
+        for start in range(0, len(found), REPLAY_SIZE):
+            dead_letters.forget(session, found[start : start + REPLAY_SIZE])
+    click.echo(f"{len(found)} forgotten")
+
+
+def _engine() -> Engine:
+    engine = make_engine(settings().database)
+    require_newest(engine)
+    return engine
+
+
+def _chosen(engine: Engine, subjects: Sequence[str], reason: str | None) -> list[DeadLetter]:
+    if bool(subjects) == bool(reason):
+        raise click.UsageError("Name subjects, or give --reason.")
+    with reading(engine)() as session:
+        found = list(dead_letters.letters(session, reason=reason, subjects=subjects))
+    return _named(found, subjects)
+
+
+def _named(found: list[DeadLetter], subjects: Sequence[str]) -> list[DeadLetter]:
+    missing = set(subjects) - {letter.subject for letter in found}
+    if missing:
+        raise OperatorError(
+            f"Expected dead letters, found none of {', '.join(sorted(missing))}. "
+            "`tagger failures list` shows what there is."
+        )
+    return found
+
+
+def _json(letter: DeadLetter) -> str:
+    return json.dumps(asdict(letter) | {"failed_at": letter.failed_at.isoformat()})
+
+
+def _when(letter: DeadLetter) -> str:
+    return letter.failed_at.isoformat(timespec="seconds")
+
+
+def _short(text: str) -> str:
+    return text if len(text) <= 60 else text[:59] + "…"

@@ -1,0 +1,93 @@
+"""Prometheus metrics of the workers: each child counts in a file of its own.
+
+prometheus_client reads where to count from the environment when it is first imported, which is
+why only this module imports it, and why this module is imported in a child, after the fork.
+"""
+
+import os
+import socket
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from catalog.outcomes import Failure, Outcome
+from catalog.settings import Settings
+
+DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
+BATCH_SIZES = (1, 2, 4, 8, 16, 32, 64, 128, 256)
+STAGE_SECONDS = (0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60)
+
+
+def directory(chosen: Settings) -> Path:
+    """Where the children of all workers that share the home folder count."""
+    return chosen.home.absolute() / "metrics"
+
+
+def clear(chosen: Settings, queue: str) -> None:
+    """Forget what earlier workers of this host and queue counted; Prometheus sees a restart."""
+    for path in directory(chosen).glob(f"*_{_identity(queue, '*')}.db"):
+        path.unlink(missing_ok=True)
+
+
+class WorkerMetrics:
+    """The counters of one child."""
+
+    def __init__(self, chosen: Settings, queue: str) -> None:
+        folder = directory(chosen)
+        folder.mkdir(parents=True, exist_ok=True)
+        os.environ[DIRECTORY_VARIABLE] = str(folder)
+        import prometheus_client as prometheus  # see the module's docstring
+        from prometheus_client import values
+
+        # The library names files by process id, and two containers have the same ones.
+        made = values.MultiProcessValue(  # type: ignore[no-untyped-call]
+            lambda: _identity(queue, str(os.getpid()))
+        )
+        values.ValueClass = made
+        registry = prometheus.CollectorRegistry()
+        self._queue = queue
+        self._items = prometheus.Counter(
+            "tagger_items", "Items by outcome.", ["queue", "outcome"], registry=registry
+        )
+        self._failures = prometheus.Counter(
+            "tagger_failures", "Failed attempts by reason.", ["queue", "reason"], registry=registry
+        )
+        self._flags = prometheus.Counter(
+            "tagger_flags", "Flag reasons of taggings.", ["queue", "reason"], registry=registry
+        )
+        self._batches = prometheus.Histogram(
+            "tagger_batch_size", "Items of a batch.", ["queue"],
+            buckets=BATCH_SIZES, registry=registry,
+        )  # fmt: skip
+        self._stages = prometheus.Histogram(
+            "tagger_stage_seconds", "Seconds of a stage, over all threads, in one batch.",
+            ["queue", "stage"], buckets=STAGE_SECONDS, registry=registry,
+        )  # fmt: skip
+        self._deaths = prometheus.Counter(
+            "tagger_deaths", "Processes that died at work.", ["queue", "reason"], registry=registry
+        )
+
+    def batch(
+        self, outcomes: Sequence[Outcome], retried: Sequence[str], stages: Mapping[str, float]
+    ) -> None:
+        """Count one batch; stages: its seconds by stage."""
+        self._batches.labels(self._queue).observe(len(outcomes))
+        for outcome in outcomes:
+            result = outcome.result
+            if isinstance(result, Failure):
+                kind = "retry_planned" if outcome.subject in retried else "failed"
+                self._failures.labels(self._queue, result.code.value).inc()
+            else:
+                kind = "needs_review" if result.flagged else "tagged"
+                for reason in result.reasons:
+                    self._flags.labels(self._queue, reason.value).inc()
+            self._items.labels(self._queue, kind).inc()
+        for stage, seconds in stages.items():
+            self._stages.labels(self._queue, stage.replace(" ", "_")).observe(seconds)
+
+    def death(self, reason: str) -> None:
+        """Count a child that died or hung."""
+        self._deaths.labels(self._queue, reason).inc()
+
+
+def _identity(queue: str, process_id: str) -> str:
+    return f"{queue}-{socket.gethostname()}-{process_id}"
