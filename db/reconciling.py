@@ -59,7 +59,7 @@ def claim_lost(
         Product.attempt_started_at > now + CLOCK_SLACK,
     )
     overdue = or_(
-        Product.published_at <= published_before, Product.published_at > now + CLOCK_SLACK
+        Product.published_at < published_before, Product.published_at > now + CLOCK_SLACK
     )
     mine = and_(Product.queue == queue, overdue, idle)
     return _claim(session, mine, Product.published_at, now, limit)

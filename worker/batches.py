@@ -101,8 +101,10 @@ class SafeBatches(Batches):  # type: ignore[misc]
                 message.end(stored=result is not None)
 
         def on_error(info: Any) -> None:
-            logger.error("Batch of %d lost in its process: %s", len(messages), info.exception)
-            self._bury(messages, parts, at_work, info.exception)
+            # The pool wraps an exception that it raised itself together with its traceback.
+            error = getattr(info.exception, "exc", info.exception)
+            logger.error("Batch of %d lost in its process: %r", len(messages), error)
+            self._bury(messages, parts, at_work, error)
 
         self._pool.apply_async(
             apply_batches_task,

@@ -71,7 +71,7 @@ def _broker(chosen: Settings) -> str:
     if policy not in (None, SAFE_EVICTION):
         raise UnhealthyError(f"it may forget messages: maxmemory-policy is {policy}")
     # PING is answered even where every write is refused.
-    client.setex("tagger.health", 60, "written")
+    client.set("tagger.health", "written", ex=60)
     return "takes writes, forgets nothing"
 
 

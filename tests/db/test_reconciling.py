@@ -28,14 +28,14 @@ def lost(session: Session, now: datetime, before: datetime, limit: int = 100) ->
 def test_what_was_published_before_the_instant_is_claimed_once(session: Session) -> None:
     ids = accept(session, [job("p1")], NOW)
     accept(session, [job("p2")], NOW + HOUR)
-    claimed = lost(session, NOW + HOUR, NOW)
+    claimed = lost(session, NOW + HOUR, NOW + HOUR)
     assert [(each.job.product_id, each.publication) for each in claimed] == [("p1", ids["p1"])]
-    assert lost(session, NOW + HOUR, NOW) == []
+    assert lost(session, NOW + HOUR, NOW + HOUR) == []
 
 
 def test_queues_are_claimed_apart(session: Session) -> None:
     accept(session, [job("p1")], NOW, queue="bulk", publication="accepted-7")
-    assert lost(session, NOW + HOUR, NOW) == []
+    assert lost(session, NOW + HOUR, NOW + HOUR) == []
 
 
 def test_what_has_an_outcome_is_never_claimed(session: Session) -> None:
@@ -50,8 +50,8 @@ def test_what_has_an_outcome_is_never_claimed(session: Session) -> None:
 def test_living_attempt_is_left_alone_and_a_dead_one_is_counted(session: Session) -> None:
     delivery = Delivery(job=job("p1"), publication="m")
     begin(session, [delivery], NOW, owner="w:1", attempt_s_max=LIMIT_S)
-    assert lost(session, NOW + timedelta(seconds=60), NOW) == []
-    assert len(lost(session, NOW + timedelta(seconds=91), NOW)) == 1
+    assert lost(session, NOW + timedelta(seconds=60), NOW + HOUR) == []
+    assert len(lost(session, NOW + timedelta(seconds=91), NOW + HOUR)) == 1
     row = session.get_one(Product, "p1", populate_existing=True)
     assert (row.status, row.deaths, row.attempt_by) == (ProductStatus.QUEUED, 1, None)
 
@@ -88,7 +88,7 @@ def test_several_reconcilers_at_once_claim_everything_once(engine: Engine) -> No
         start.wait()
         while True:
             with sessions(engine).begin() as session:
-                found = lost(session, NOW + HOUR, NOW, limit=7)
+                found = lost(session, NOW + HOUR, NOW + HOUR, limit=7)
             if not found:
                 return
             claimed.extend(each.job.product_id for each in found)

@@ -2,10 +2,16 @@
 
 import click
 
+from catalog.cli import LazyGroup
 from catalog.images.fuzz import fuzz
 
+# Other parts' benchmarks, by name: the worker imports none of them.
+LAZY = {
+    "review": ("review.commands.bench", "bench_review", "The review desk with a long queue."),
+}
 
-@click.group()
+
+@click.group(cls=LazyGroup, lazy=LAZY)
 def bench() -> None:
     """Measure speed and memory, and hunt crashes of the decoder."""
 
@@ -43,3 +49,14 @@ def faults(short: bool, only: str, items: int | None, as_json: bool) -> None:
     if items is not None:
         scale = Scale(items=items, outage_s=scale.outage_s)
     raise SystemExit(0 if print_table(run(scale, only=only), as_json=as_json) else 1)
+
+
+@bench.command()
+@click.option("--images", "count", default=200_000, show_default=True, help="Pictures to tag.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def memory(count: int, as_json: bool) -> None:
+    """Resident memory of one child over many pictures, small ones and 1,000×1,333-px photos."""
+    from worker.bench_memory import measure, render  # numpy, LiteRT: not for --help
+
+    result = measure(count)
+    click.echo(result.as_json() if as_json else render(result))

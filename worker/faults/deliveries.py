@@ -62,7 +62,7 @@ def deliver_three_times(scene: Scene, scale: Scale) -> Struck:
 
 def deliver_out_of_order(scene: Scene, scale: Scale) -> Struck:
     """Fifty acceptances of a product, each with another picture, arrive in any order."""
-    products = max(1, scale.items // VERSIONS)
+    products = max(4, scale.items // 10)
     messages: list[tuple[Job, str]] = []
     for version in range(VERSIONS):
         picture = scene.pictures[version].as_uri()
@@ -93,10 +93,10 @@ def jump_clocks(scene: Scene, scale: Scale) -> Struck:
     in the ledger and in the broker's record of what is unacknowledged.
     """
     ids = scene.enqueue(scene.jobs("clock", scale.items))
+    scene.wait_at_work()
     for jump in (JUMP, -2 * JUMP):
-        scene.wait_at_work()
         _move_stamps(scene, -jump)
-        time.sleep(1.0)
+        time.sleep(0.5)
     return Struck(ids=ids, healed_at=time.monotonic(), note="stamps moved by 1 h and back by 2 h")
 
 

@@ -108,7 +108,8 @@ class Scene:
     def wait_at_work(self, timeout_s: float = 60) -> int:
         """Wait until a child is in the middle of a batch."""
         found = self.wait_for(self.at_work, timeout_s=timeout_s)
-        assert isinstance(found, int)
+        if not isinstance(found, int):
+            raise FaultError("no child was ever in the middle of a batch")
         return found
 
     def left(self, ids: Sequence[str]) -> int:

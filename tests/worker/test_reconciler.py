@@ -1,0 +1,159 @@
+"""The reconciler against a real broker and both databases."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from celery import Celery
+from sqlalchemy import Engine, update
+
+from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
+from catalog.settings import read_settings
+from db.engine import reading, sessions
+from db.heartbeats import RECONCILER, latest
+from db.ledger import accept
+from db.models import Product
+from tests.factories import job
+from worker import reconciler as module
+from worker.broker import celery_url, connect, depths
+from worker.client import EnqueueClient
+from worker.embedded import EmbeddedBroker
+from worker.reconciler import Reconciler, product_ids
+
+LONG_AGO = timedelta(hours=2)
+
+
+@pytest.fixture
+def client(engine: Engine, broker: EmbeddedBroker) -> EnqueueClient:
+    return EnqueueClient(engine, broker_url=broker.url)
+
+
+@pytest.fixture
+def reconciler(
+    engine: Engine, broker: EmbeddedBroker, client: EnqueueClient
+) -> Iterator[Reconciler]:
+    connection = connect(broker.url)
+    yield Reconciler(engine, client, connection, read_settings(lost_after_s=60))
+    connection.close()
+
+
+def waiting(broker: EmbeddedBroker) -> tuple[int, int]:
+    found = depths(connect(broker.url), (INGEST_QUEUE, BULK_QUEUE))
+    return found[INGEST_QUEUE], found[BULK_QUEUE]
+
+
+def age(engine: Engine, by: timedelta = LONG_AGO) -> None:
+    """Make everything that was published look older."""
+    with sessions(engine).begin() as session:
+        session.execute(update(Product).values(published_at=datetime.now(UTC) - by))
+
+
+def test_lost_singles_and_chunks_are_published_again_as_they_were(
+    reconciler: Reconciler, engine: Engine, client: EnqueueClient, broker: EmbeddedBroker
+) -> None:
+    client.enqueue_singles([job("a"), job("b")])
+    client.enqueue_many([job(f"c{n}") for n in range(20)], chunk_size=10)
+    before = [message_ids(broker, INGEST_QUEUE), message_ids(broker, BULK_QUEUE)]
+    connect(broker.url).flushall()
+    age(engine)
+    assert reconciler.run().republished == 22
+    assert waiting(broker) == (2, 2)
+    assert [message_ids(broker, INGEST_QUEUE), message_ids(broker, BULK_QUEUE)] == before
+    assert reconciler.run().republished == 0
+
+
+def test_queue_that_is_merely_long_is_left_alone(
+    reconciler: Reconciler, engine: Engine, client: EnqueueClient, broker: EmbeddedBroker
+) -> None:
+    client.enqueue_singles([job(f"p{n}") for n in range(100)])
+    age(engine)
+    assert reconciler.run().republished == 0
+    assert waiting(broker) == (100, 0)
+
+
+def test_what_is_older_than_the_oldest_message_is_lost_even_while_the_queue_is_long(
+    reconciler: Reconciler, engine: Engine, client: EnqueueClient, broker: EmbeddedBroker
+) -> None:
+    with sessions(engine).begin() as session:
+        accept(session, [job("lost")], datetime.now(UTC))
+    age(engine, 2 * LONG_AGO)
+    client.enqueue_singles([job(f"p{n}") for n in range(10)])
+    with sessions(engine).begin() as session:
+        others = Product.id != "lost"
+        session.execute(
+            update(Product).where(others).values(published_at=datetime.now(UTC) - LONG_AGO)
+        )
+    assert reconciler.run().republished == 1
+    assert waiting(broker) == (11, 0)
+
+
+def test_long_bulk_queue_does_not_hide_a_lost_single(
+    reconciler: Reconciler, engine: Engine, client: EnqueueClient, broker: EmbeddedBroker
+) -> None:
+    client.enqueue_many([job(f"c{n}") for n in range(50)], chunk_size=5)
+    with sessions(engine).begin() as session:
+        accept(session, [job("lost")], datetime.now(UTC))
+    age(engine)
+    assert reconciler.run().republished == 1
+    assert waiting(broker) == (1, 10)
+
+
+def test_queue_of_strangers_messages_only_says_nothing(
+    reconciler: Reconciler, engine: Engine, client: EnqueueClient, broker: EmbeddedBroker
+) -> None:
+    client.publish([job(f"stranger-{n}") for n in range(5)])
+    with sessions(engine).begin() as session:
+        accept(session, [job("lost")], datetime.now(UTC))
+    age(engine)
+    assert reconciler.run().republished == 0
+    connect(broker.url).delete(INGEST_QUEUE)
+    assert reconciler.run().republished == 1
+
+
+def test_full_queue_gets_nothing_more(
+    reconciler: Reconciler,
+    engine: Engine,
+    client: EnqueueClient,
+    broker: EmbeddedBroker,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(module, "DEPTH_MAX", 5)
+    client.publish([job(f"stranger-{n}") for n in range(5)])
+    with sessions(engine).begin() as session:
+        accept(session, [job("due")], datetime.now(UTC))
+        session.execute(update(Product).values(next_attempt_at=datetime.now(UTC) - LONG_AGO))
+    assert reconciler.run().retried == 0
+    monkeypatch.setattr(module, "DEPTH_MAX", 6)
+    assert reconciler.run().retried == 1
+
+
+def test_flushed_bindings_are_made_again_for_senders_that_believe_in_them(
+    reconciler: Reconciler, broker: EmbeddedBroker
+) -> None:
+    app = Celery(broker=celery_url(broker.url), set_as_current=False)
+    with app.producer_pool.acquire(block=True) as producer:
+        queue = app.amqp.queues[INGEST_QUEUE]
+        queue(producer.channel).declare()
+        connect(broker.url).flushall()
+        reconciler.run()
+        producer.publish({}, exchange=INGEST_QUEUE, routing_key=INGEST_QUEUE)
+    app.close()
+    assert waiting(broker) == (1, 0)
+
+
+def test_each_pass_leaves_a_sign_of_life(reconciler: Reconciler, engine: Engine) -> None:
+    reconciler.run()
+    with reading(engine)() as session:
+        heartbeat = latest(session, RECONCILER)
+    assert heartbeat is not None
+    assert heartbeat.detail == {"retried": 0, "republished": 0}
+
+
+@pytest.mark.parametrize("message", [b"", b"{}", b"[1]", b'{"body": "!"}', b'{"body": "W10="}'])
+def test_unreadable_message_names_no_product(message: bytes) -> None:
+    assert product_ids(message) == []
+
+
+def message_ids(broker: EmbeddedBroker, queue: str) -> set[str]:
+    return {json.loads(each)["headers"]["id"] for each in connect(broker.url).lrange(queue, 0, -1)}
