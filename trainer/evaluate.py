@@ -1,5 +1,6 @@
 """Measure a bundle on the test set: every figure comes from the serving model."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,7 @@ from trainer.strangers import strangers
 
 SELECTIVE_ACCURACY = 0.99
 EXPLAINED_IMAGES = 1_000
+TIMED_IMAGES = 512
 CORRUPTION_SEED = 0
 
 
@@ -89,6 +91,10 @@ def evaluate(
     figures = {
         "model_version": bundle.manifest.model_version,
         "images": len(test),
+        "network": {
+            "parameters": explainer.count_params(),
+            "images_per_cpu_second": images_per_cpu_second(bundle, test),
+        },
         "accuracy": float(right.mean()),
         "recall": per_class(confidences, test.labels),
         "int8_against_keras": int8_gap(outputs, predict(explainer, test.images), test, temperature),
@@ -108,6 +114,20 @@ def evaluate(
         confidences=confidences,
         curve=curve,
     )
+
+
+def images_per_cpu_second(bundle: Bundle, test: Split) -> float:
+    """How many images one thread of the serving model classifies in a second of CPU time."""
+    serve = ServingModel(bundle.serving_model, threads=1)
+    images = test.images[:TIMED_IMAGES]
+    serve(images)
+    spent = []
+    for _ in range(5):
+        started = time.process_time()
+        serve(images)
+        spent.append(time.process_time() - started)
+    # The fastest: others on the machine only ever slow it down.
+    return len(images) / min(spent)
 
 
 def per_class(confidences: NDArray[np.float64], labels: NDArray[np.int64]) -> dict[str, float]:

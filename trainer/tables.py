@@ -38,6 +38,7 @@ def headline(figures: dict[str, Any]) -> list[Row]:
 def sections(figures: dict[str, Any]) -> dict[str, list[Row]]:
     """Every figure, by section."""
     parts: dict[str, Any] = {
+        "Network": figures["network"],
         "Accuracy": {"accuracy": figures["accuracy"], "recall": figures["recall"]},
         "Int8 against Keras": figures["int8_against_keras"],
         "Calibration": figures["calibration"],
@@ -92,6 +93,8 @@ def _text(name: str, value: Any) -> str:
         return value or "none"
     if isinstance(value, int):
         return f"{value:,}"
+    if value >= 100:
+        return f"{value:,.0f}"
     if value and abs(value) < 1e-3:
         return f"{value:.1e}"
     if any(word in name for word in PERCENT) and "difference" not in name:
