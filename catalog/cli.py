@@ -5,6 +5,8 @@
 
 import importlib
 import sys
+from collections.abc import Mapping
+from typing import Any
 
 import click
 
@@ -29,20 +31,36 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "data": ("trainer.commands", "data", "Look at the training data."),
     "train": ("trainer.commands", "train", "Train a network and write its bundle."),
     "evaluate": ("trainer.commands", "evaluate", "Measure a bundle on the test set."),
+    "review": ("review.commands.review", "review", "Review flagged items: server and terminal."),
+    "reviewer": ("review.commands.reviewer", "reviewer", "Say who may review."),
+    "export-corrections": (
+        "review.commands.export",
+        "export_corrections",
+        "Write what people decided as training data.",
+    ),
     "bench": ("worker.commands.bench", "bench", "Measure speed and memory."),
 }
 
 
 class LazyGroup(click.Group):
-    """A group that knows its commands' names and imports only the one that runs."""
+    """A group that knows its commands' names and imports only the one that runs.
+
+    lazy: name: (module, function, what it does). Commands added as usual stand beside them.
+    """
+
+    def __init__(
+        self, *args: Any, lazy: Mapping[str, tuple[str, str, str]] = COMMANDS, **kwargs: Any
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        self.lazy = lazy
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        return list(COMMANDS)
+        return [*super().list_commands(ctx), *self.lazy]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        if cmd_name not in COMMANDS:
-            return None
-        module, function, _ = COMMANDS[cmd_name]
+        if cmd_name not in self.lazy:
+            return super().get_command(ctx, cmd_name)
+        module, function, _ = self.lazy[cmd_name]
         try:
             command = getattr(importlib.import_module(module), function)
         except ModuleNotFoundError as missing:
@@ -56,8 +74,10 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        rows = [(name, each.get_short_help_str()) for name, each in self.commands.items()]
+        rows += [(name, help_) for name, (_, _, help_) in self.lazy.items()]
         with formatter.section("Commands"):
-            formatter.write_dl([(name, help_) for name, (_, _, help_) in COMMANDS.items()])
+            formatter.write_dl(rows)
 
     def invoke(self, ctx: click.Context) -> object:
         try:

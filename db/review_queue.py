@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
-from sqlalchemy import ColumnElement, delete, exists, func, select, true
+from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.orm import Session
 
 from catalog.status import ProductStatus
@@ -13,6 +13,7 @@ from db.review_value import bucket, disagreement, novelty
 from db.upsert import insert
 
 ROWS_PER_STATEMENT = 500
+FILL_SIZE = 5000
 
 
 def refresh(session: Session, product_ids: Sequence[str]) -> None:
@@ -34,10 +35,10 @@ def refresh(session: Session, product_ids: Sequence[str]) -> None:
 
 def fill(session: Session) -> int:
     """Add the rows of products that came into the ledger before there was a queue."""
-    added = 0
-    while rows := _wanted(session, true(), limit=ROWS_PER_STATEMENT):
+    added, last = 0, 0
+    while rows := _wanted(session, Tagging.id > last, limit=FILL_SIZE):
         _insert(session, rows)
-        added += len(rows)
+        added, last = added + len(rows), rows[-1]["tagging_id"]
     return added
 
 

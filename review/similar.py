@@ -77,7 +77,7 @@ class ReviewedIndex:
                 similarity=round(float(similarity[index]), 4),
             )
             for index in best
-            if self._order[index] != tagging_id
+            if self._order[index] != tagging_id and similarity[index] > 0
         ][:count]
 
     def _rows(self, embedding_bytes: int) -> NDArray[np.float32]:

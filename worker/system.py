@@ -72,6 +72,10 @@ class System:
         command = [*prefix, *_worker(self._app, queue, name), "--concurrency", str(processes)]
         self._start(name, command, environment)
 
+    def start_process(self, name: str, command: list[str], extra: Mapping[str, str]) -> None:
+        """Start a process that is no worker; it is looked after and stopped like the others."""
+        self._start(name, command, extra)
+
     def require_alive(self) -> None:
         """Raise when a process has died; the message holds the end of its log."""
         for name, process in self.workers.items():

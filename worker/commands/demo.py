@@ -1,5 +1,7 @@
 """`tagger demo`."""
 
+import signal
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
@@ -13,7 +15,10 @@ from db.engine import make_engine
 from worker.commands.tables import echo_counts, share, table
 from worker.demo import DemoReport, run_demo, write_contact_sheet
 from worker.photos import find_pictures, picture_job
-from worker.system import running
+from worker.review_desk import start_review_desk
+from worker.system import System, running
+
+POLL_S = 0.5
 
 
 @click.command()
@@ -22,7 +27,8 @@ from worker.system import running
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Tag the pictures in this folder instead of the sample.",
 )
-def demo(photos: Path | None) -> None:
+@click.option("--stay", is_flag=True, help="Go on until Ctrl-C, with the review desk open.")
+def demo(photos: Path | None, stay: bool) -> None:
     """Tag 600 real Fashion-MNIST test pictures, or your own photos, and show the result.
 
     Starts an embedded broker, a SQLite database, an ingest worker and a bulk worker in .tagger/,
@@ -38,9 +44,25 @@ def demo(photos: Path | None) -> None:
         sheet = system.settings.home / "contact-sheet.png"
         write_contact_sheet(engine, report, sheet)
         engine.dispose()
-    _print(report)
-    click.echo(f"\nDatabase       {chosen.database}")
-    click.echo(f"Contact sheet  {sheet}")
+        _print(report)
+        click.echo(f"\nDatabase       {chosen.database}")
+        click.echo(f"Contact sheet  {sheet}")
+        if stay:
+            _stay(system)
+
+
+def _stay(system: System) -> None:
+    """Keep everything running, so that the flagged items can be reviewed."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    click.echo(f"Review desk    {start_review_desk(system)}")
+    click.echo("Everything keeps running; Ctrl-C stops it.")
+    try:
+        while True:
+            system.keep_alive()
+            time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        click.echo("Stopping …", err=True)
 
 
 def _sample(chosen: Settings) -> tuple[list[Job], dict[str, str], Path]:

@@ -6,6 +6,7 @@ import time
 import click
 
 from catalog.settings import settings
+from worker.review_desk import start_review_desk
 from worker.system import running
 
 POLL_S = 0.5
@@ -16,8 +17,8 @@ def up() -> None:
     """Run everything on this machine until Ctrl-C.
 
     An embedded broker unless REDIS_URL is set, SQLite unless DATABASE_URL is set, an ingest worker,
-    a bulk worker and the reconciler; what dies is started again. Local pictures must lie under
-    TAGGER_ALLOWED_ROOTS (the current folder).
+    a bulk worker, the reconciler and the review desk; what dies is started again. Local pictures
+    must lie under TAGGER_ALLOWED_ROOTS (the current folder).
     """
     # Both stop it in order, also where a shell starts its background jobs with SIGINT ignored.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -28,6 +29,7 @@ def up() -> None:
         click.echo(f"Database  {chosen.database}")
         click.echo(f"Bundle    {chosen.bundle}")
         click.echo(f"Logs      {system.logs}")
+        click.echo(f"Review    {start_review_desk(system)}")
         click.echo("Enqueue with `tagger enqueue PATH`, look with `tagger status`; Ctrl-C stops.")
         try:
             while True:

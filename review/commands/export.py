@@ -1,0 +1,63 @@
+"""`tagger export-corrections`."""
+
+import json
+import sys
+from contextlib import nullcontext
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from catalog.errors import OperatorError
+from db.review_export import corrections, newest_review
+from review.commands.database import looking, writing
+
+
+@click.command()
+@click.option("--after", type=click.IntRange(min=0), default=None, help="Only later reviews.")
+@click.option(
+    "--cursor-file",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Go on after the number in this file, and write the new one at the end.",
+)
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Append to this file instead of standard output.",
+)
+def export_corrections(after: int | None, cursor_file: Path | None, output: Path | None) -> None:
+    """Write what people decided as JSONL, one image a line, for `tagger adapt`.
+
+    Each line holds image_uri, image_sha256, label, and where they come from: reviewer, decided_at,
+    model_version, review_id. A later line of the same image replaces an earlier one; a line of
+    kind `retraction` takes back the line whose review_id it names. The new cursor is printed on
+    standard error.
+    """
+    start = after if after is not None else _read_cursor(cursor_file)
+    with writing() as session:
+        end = newest_review(session)
+    count = 0
+    target = output.open("a", encoding="utf-8") if output else nullcontext(sys.stdout)
+    with looking() as session, target as stream:
+        for each in corrections(session, after=start, up_to=end):
+            fields = asdict(each) | {"decided_at": each.decided_at.isoformat()}
+            stream.write(json.dumps(fields) + "\n")
+            count += 1
+        stream.flush()
+    if cursor_file is not None:
+        # After the lines: a crash in between repeats lines, which changes nothing, and loses none.
+        aside = cursor_file.with_name(cursor_file.name + ".new")
+        aside.write_text(f"{end}\n", encoding="utf-8")
+        aside.replace(cursor_file)
+    click.echo(f"{count} written; cursor {end}", err=True)
+
+
+def _read_cursor(path: Path | None) -> int:
+    if path is None or not path.exists():
+        return 0
+    found = path.read_text(encoding="utf-8").strip()
+    if not found.isascii() or not found.isdigit():
+        raise OperatorError(
+            f"Expected a number in {path}, found {found[:40]!r}. Correct or delete it."
+        )
+    return int(found)
