@@ -21,5 +21,7 @@ FROM base AS serving
 RUN pip install . && useradd --create-home --uid 10001 tagger
 USER tagger
 WORKDIR /home/tagger
+# A volume mounted here takes its owner from it.
+RUN mkdir state
 ENTRYPOINT ["tagger"]
 CMD ["--help"]

@@ -15,9 +15,15 @@ def services() -> dict[str, Any]:
 
 
 def test_all_parts_are_there_and_their_health_is_checked(services: dict[str, Any]) -> None:
-    assert set(services) == {"redis", "postgres", "migrate", "ingest", "bulk"}
-    for name in ("redis", "postgres", "ingest", "bulk"):
+    parts = {"redis", "postgres", "migrate", "ingest", "bulk", "upkeep", "beat", "metrics"}
+    assert parts <= set(services)
+    for name in parts - {"migrate", "beat"}:
         assert services[name]["healthcheck"]["test"]
+
+
+def test_health_of_a_worker_is_that_work_gets_done(services: dict[str, Any]) -> None:
+    for name in ("ingest", "bulk", "upkeep"):
+        assert services[name]["healthcheck"]["test"] == ["CMD-SHELL", "tagger health $$QUEUE"]
 
 
 def test_broker_refuses_rather_than_forgets(services: dict[str, Any]) -> None:
@@ -27,7 +33,7 @@ def test_broker_refuses_rather_than_forgets(services: dict[str, Any]) -> None:
 
 
 def test_workers_wait_for_broker_and_schema(services: dict[str, Any]) -> None:
-    for name in ("ingest", "bulk"):
+    for name in ("ingest", "bulk", "upkeep"):
         wanted = services[name]["depends_on"]
         assert wanted["redis"]["condition"] == "service_healthy"
         assert wanted["migrate"]["condition"] == "service_completed_successfully"

@@ -29,7 +29,7 @@ def one_database_each() -> Iterator[tuple[Case, str]]:
 
 
 @pytest.mark.parametrize(
-    ("case", "kind"), one_database_each(), ids=lambda each: getattr(each, "name", each)
+    ("case", "kind"), list(one_database_each()), ids=lambda each: getattr(each, "name", each)
 )
 def test_nothing_is_lost_and_nothing_is_doubled(
     case: Case, kind: str, server: PostgresServer, request: pytest.FixtureRequest
