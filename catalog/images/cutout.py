@@ -40,7 +40,7 @@ class CutOut:
 
 def cut_out(photo: NDArray[np.uint8]) -> CutOut:
     """Cut the garment out of a small photo, uint8 (H, W, 3) RGB."""
-    lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB).astype(np.float32)
+    lab = np.asarray(cv2.cvtColor(photo, cv2.COLOR_RGB2LAB), np.uint8)
     tone, share = _border_tone(lab)
     plain = share >= PLAIN_SHARE_MIN
     mask = _unlike(lab, tone) if plain else _grab_cut(photo)
@@ -65,24 +65,22 @@ def large_parts(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     return np.asarray(kept[parts], np.bool_)
 
 
-def _border_tone(lab: NDArray[np.float32]) -> tuple[NDArray[np.float32], float]:
+def _border_tone(lab: NDArray[np.uint8]) -> tuple[NDArray[np.float32], float]:
     """The colour of the border, and the share of the border that has it.
 
     Without the lower edge: a person or a pair of trousers is often cut off there.
     """
-    border = np.concatenate(
-        [lab[:2].reshape(-1, 3), lab[:, :2].reshape(-1, 3), lab[:, -2:].reshape(-1, 3)]
-    )
+    edges = (lab[:2], lab[:, :2], lab[:, -2:])
+    border = np.concatenate([edge.reshape(-1, 3) for edge in edges]).astype(np.float32)
     tone = np.median(border, axis=0)
     share = (np.abs(border - tone).max(axis=1) < PLAIN_TOLERANCE).mean()
     return np.asarray(tone, np.float32), float(share)
 
 
-def _unlike(lab: NDArray[np.float32], tone: NDArray[np.float32]) -> NDArray[np.bool_]:
-    different = np.abs(lab - tone).max(axis=2) > GARMENT_DIFFERENCE_MIN
-    closed = cv2.morphologyEx(
-        different.astype(np.uint8), cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8)
-    )
+def _unlike(lab: NDArray[np.uint8], tone: NDArray[np.float32]) -> NDArray[np.bool_]:
+    lowest, highest = tone - GARMENT_DIFFERENCE_MIN, tone + GARMENT_DIFFERENCE_MIN
+    different = cv2.bitwise_not(cv2.inRange(lab, tuple(lowest.tolist()), tuple(highest.tolist())))
+    closed = cv2.morphologyEx(different, cv2.MORPH_CLOSE, np.ones((3, 3), np.uint8))
     return np.asarray(closed > 0, np.bool_)
 
 

@@ -16,6 +16,8 @@ HEAD_SHARE = 0.16
 HEAD_WIDTH_MAX = 0.72
 HEAD_SKIN_MIN = 0.12
 FACE_PIXELS_MIN = 8
+# How far bare skin may lie from the face's tone: lightness by shading, colour hardly.
+SKIN_RANGE = np.array([60, 12, 12], np.float32)
 # Two garments: splitting the rows in two explains this much of the variance of their colour, and
 # the halves differ by this much in 8-bit CIELAB.
 SPLIT_GAIN_MIN = 0.3
@@ -71,7 +73,9 @@ def _without_head_and_skin(
         return below
     # The wearer's own tone, so that a beige garment is not taken for skin.
     tone = np.median(lab[face], axis=0)
-    bare = skin & (np.abs(lab - tone) < (60, 12, 12)).all(axis=2)
+    lowest, highest = tone - SKIN_RANGE, tone + SKIN_RANGE
+    alike = cv2.inRange(lab, tuple(lowest.tolist()), tuple(highest.tolist()))
+    bare = skin & (alike > 0)
     covered = (below & ~bare).astype(np.uint8)
     covered = cv2.morphologyEx(covered, cv2.MORPH_OPEN, np.ones((2, 2), np.uint8))
     dressed = _filled(covered) & below
@@ -91,11 +95,10 @@ def _largest_band(lab: NDArray[np.float32], mask: Mask) -> Mask:
 
     The split is the row that leaves the least variance of colour above and below it.
     """
-    rows = np.flatnonzero(mask.any(axis=1))
-    inside = mask[:, :, None]
-    counts = np.cumsum(mask.sum(axis=1))
-    sums = np.cumsum((lab * inside).sum(axis=1), axis=0)
-    squares = np.cumsum((lab**2 * inside).sum(axis=(1, 2)))
+    inside = mask.astype(np.float32)
+    counts = np.cumsum(inside.sum(axis=1))
+    sums = np.cumsum(np.einsum("hwc,hw->hc", lab, inside), axis=0)
+    squares = np.einsum("hwc,hwc,hw->", lab, lab, inside)
     count, total = counts[-1], sums[-1]
     rest_counts, rest_sums = count - counts, total - sums
     least = BAND_SHARE_MIN * count
@@ -106,14 +109,14 @@ def _largest_band(lab: NDArray[np.float32], mask: Mask) -> Mask:
     explained = (sums**2).sum(axis=1) / np.maximum(counts, 1)
     explained += (rest_sums**2).sum(axis=1) / np.maximum(rest_counts, 1)
     row = int(np.argmax(np.where(possible, explained, -np.inf)))
-    variation = squares[-1] - (total**2).sum() / count
+    variation = squares - (total**2).sum() / count
     gain = (explained[row] - (total**2).sum() / count) / max(float(variation), 1e-6)
     difference = np.abs(sums[row] / counts[row] - rest_sums[row] / rest_counts[row]).max()
     if gain < SPLIT_GAIN_MIN or difference < SPLIT_DIFFERENCE_MIN:
         return mask
     band = np.zeros_like(mask)
     if counts[row] >= rest_counts[row]:
-        band[rows[0] : row + 1] = True
+        band[: row + 1] = True
     else:
         band[row + 1 :] = True
     return mask & band
