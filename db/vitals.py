@@ -75,4 +75,4 @@ def _consumed(session: Session) -> dict[str, datetime]:
         .where(Heartbeat.kind.in_(["ingest", "bulk"]))
         .group_by(Heartbeat.kind)
     )
-    return dict(row.tuple() for row in rows)
+    return dict(rows.all())

@@ -23,9 +23,21 @@ def directory(chosen: Settings) -> Path:
 
 
 def clear(chosen: Settings, queue: str) -> None:
-    """Forget what earlier workers of this host and queue counted; Prometheus sees a restart."""
+    """Forget what dead children of this host and queue counted; Prometheus sees a restart."""
     for path in directory(chosen).glob(f"*_{_identity(queue, '*')}.db"):
-        path.unlink(missing_ok=True)
+        process_id = path.stem.rsplit("-", 1)[1]
+        if not process_id.isdigit() or not _alive(int(process_id)):
+            path.unlink(missing_ok=True)
+
+
+def _alive(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True  # somebody else's
+    return True
 
 
 class WorkerMetrics:

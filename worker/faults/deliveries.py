@@ -35,7 +35,7 @@ def poison(scene: Scene, scale: Scale, *, hangs: bool) -> Struck:
     def wrong() -> int:
         with reading(scene.engine)() as session:
             letters = session.execute(select(FailureRow.subject, FailureRow.reason_code)).all()
-        found = dict(row.tuple() for row in letters)
+        found = dict(letters)
         return len(set(found.items()) ^ {(job.product_id, wanted.value) for job in bad})
 
     return Struck(ids=ids, healed_at=time.monotonic(), failed=len(bad), wrong=wrong)

@@ -140,13 +140,8 @@ class Scene:
         """Count what became of these items."""
         with reading(self.engine)() as session:
             mine = Product.id.in_(ids)
-            by_status = dict(
-                session.execute(
-                    select(Product.status, func.count()).where(mine).group_by(Product.status)
-                )
-                .tuples()
-                .all()
-            )
+            counted = select(Product.status, func.count()).where(mine).group_by(Product.status)
+            by_status = dict(session.execute(counted).all())
             words = Tagging.product_id.in_(ids)
             rows = session.scalar(select(func.count()).select_from(Tagging).where(words)) or 0
             key = select(Tagging.product_id, Tagging.model_version, Tagging.image_sha256)
