@@ -4,12 +4,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test faults check format train-env test-env clean
+.PHONY: demo test faults check format train-env test-env browser clean
 
 demo: $(VENV)/.serving ## the main job from end to end, on real pictures
 	@$(BIN)/tagger demo $(ARGS)
 
-test: $(VENV)/.test ## unit and integration tests; real broker, databases and workers
+test: $(VENV)/.test browser ## unit and integration tests; real broker, databases and workers
 	$(BIN)/python -m pytest $(ARGS)
 
 faults: $(VENV)/.test ## break everything that can break; fails if anything is lost or doubled
@@ -27,6 +27,14 @@ format: $(VENV)/.test
 
 train-env: $(VENV)/.train ## adds the training extra to the environment
 test-env: $(VENV)/.test
+
+browser: # the review desk's tests look at its pages in a real browser
+	@command -v chromium >/dev/null || command -v chromium-browser >/dev/null \
+	  || command -v google-chrome >/dev/null \
+	  || { if [ "$$(id -u)" = 0 ] && command -v apt-get >/dev/null; then \
+	    echo "Installing Chromium …"; apt-get update -qq && \
+	    DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium; \
+	  else echo "Install Chromium first: apt-get install chromium"; exit 1; fi; }
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -144,8 +144,8 @@ def _held(
     conditions: list[ColumnElement[bool]],
     order: Order,
 ) -> list[int]:
+    # Nothing is said of waits_for: SQLite would then scan the whole queue for its order.
     statement = select(ReviewItem.tagging_id).where(_held_by(reviewer, now), *conditions)
-    statement = statement.where(ReviewItem.waits_for.in_(_queues_of(reviewer)))
     return list(session.scalars(ordered(statement, order)))
 
 

@@ -1,5 +1,6 @@
 """Reading the queue: pages, single items, counts, and what has been decided."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -7,7 +8,6 @@ from datetime import datetime
 from sqlalchemy import Select, case, func, select
 from sqlalchemy.orm import Session
 
-from catalog.outcomes import FlagReason
 from db.models import Model, Product, Tagging
 from db.review_filters import Order, QueueFilter, after, cursor_of, ordered
 from db.review_models import Review, Reviewer, ReviewItem, WaitsFor
@@ -88,36 +88,40 @@ def entry_of_product(session: Session, product_id: str, now: datetime) -> Entry 
     return _entry(*row) if row else None
 
 
-def counts(session: Session, *, wanted: QueueFilter | None = None) -> Counts:
+def counts(session: Session, now: datetime, *, wanted: QueueFilter | None = None) -> Counts:
     """Count what waits for a person and fits the filter."""
     conditions = (wanted or QueueFilter()).conditions()
-    waiting = (ReviewItem.waits_for == WaitsFor.REVIEWER, *conditions)
-    reasons = [
-        func.sum(
-            case((ReviewItem.reasons.contains(f" {each.value} ", autoescape=True), 1), else_=0)
-        )
-        for each in FlagReason
-    ]
-    row = session.execute(
+    open_ = (ReviewItem.waits_for == WaitsFor.REVIEWER, *conditions)
+    columns = (ReviewItem.reasons, ReviewItem.label, ReviewItem.model_version)
+    groups = session.execute(
         select(
+            *columns,
             func.count(),
             func.sum(case((ReviewItem.round == 2, 1), else_=0)),
-            func.count(ReviewItem.leased_by),
             func.min(ReviewItem.tagged_at),
-            *reasons,
-        ).where(*waiting)
-    ).one()
-    disputes = select(func.count()).where(ReviewItem.waits_for == WaitsFor.LEAD, *conditions)
-    by_reason = dict(zip((each.value for each in FlagReason), row[4:], strict=True))
+        )
+        .where(*open_)
+        .group_by(*columns)
+    ).all()
+    count = select(func.count()).select_from(ReviewItem)
+    leased = count.where(ReviewItem.leased_until >= now, ReviewItem.leased_by.is_not(None), *open_)
+    disputes = count.where(ReviewItem.waits_for == WaitsFor.LEAD, *conditions)
+    by_reason: Counter[str] = Counter()
+    by_label: Counter[str] = Counter()
+    by_model: Counter[str] = Counter()
+    for reasons, label, model_version, number, _, _ in groups:
+        by_reason.update(dict.fromkeys(reasons.split(), number))
+        by_label[label] += number
+        by_model[model_version] += number
     return Counts(
-        open=row[0],
-        second=row[1] or 0,
-        leased=row[2],
-        oldest_at=row[3],
+        open=sum(by_label.values()),
+        second=sum(int(group[4] or 0) for group in groups),
         disputes=session.scalar(disputes) or 0,
-        by_reason={name: count for name, count in by_reason.items() if count},
-        by_label=_by(session, select(ReviewItem.label, func.count()).where(*waiting)),
-        by_model=_by(session, select(ReviewItem.model_version, func.count()).where(*waiting)),
+        leased=session.scalar(leased) or 0,
+        oldest_at=min((group[5] for group in groups), default=None),
+        by_reason=dict(by_reason.most_common()),
+        by_label=dict(by_label.most_common()),
+        by_model=dict(by_model.most_common()),
     )
 
 
@@ -177,9 +181,3 @@ def _entry(
         confidences=dict(sorted(pairs, key=lambda pair: -pair[1])),
         holder=holder,
     )
-
-
-def _by(session: Session, statement: Select[str, int]) -> dict[str, int]:
-    column = statement.selected_columns[0]
-    rows = session.execute(statement.group_by(column).order_by(func.count().desc()))
-    return {str(name): count for name, count in rows}

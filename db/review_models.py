@@ -105,6 +105,11 @@ class ReviewItem(Base):
         Index("ix_review_queue_tagged_at", "waits_for", "tagged_at", "tagging_id"),
         Index("ix_review_queue_value", "waits_for", "value", "tagging_id"),
         Index("ix_review_queue_label", "waits_for", "label", "confidence", "tagging_id"),
+        # Counting reads this index alone.
+        Index(
+            "ix_review_queue_counts",
+            *("waits_for", "reasons", "label", "model_version", "round", "tagged_at"),
+        ),
     )
 
     product_id: Mapped[str] = mapped_column(ForeignKey("products.id"), primary_key=True)
@@ -117,7 +122,7 @@ class ReviewItem(Base):
     label: Mapped[str] = mapped_column(String(32))
     confidence: Mapped[float]
     model_version: Mapped[str] = mapped_column(String(64))
-    declared_label: Mapped[str | None] = mapped_column(String(64))
+    declared_label: Mapped[str | None] = mapped_column(String(64), index=True)
     reasons: Mapped[str] = mapped_column(String(255))  # " low_confidence poor_image "
     tagged_at: Mapped[datetime]
     value: Mapped[float]  # what can be learnt from it: see db/review_value.py

@@ -12,7 +12,6 @@ from db.review_models import ReviewItem, WaitsFor
 from db.review_value import bucket, disagreement, novelty
 from db.upsert import insert
 
-ROWS_PER_STATEMENT = 500
 FILL_SIZE = 5000
 
 
@@ -99,17 +98,17 @@ def _counts_by_bucket(session: Session, buckets: set[int]) -> dict[int, int]:
 
 
 def _insert(session: Session, rows: Sequence[dict[str, Any]]) -> None:
-    for start in range(0, len(rows), ROWS_PER_STATEMENT):
-        statement = insert(session, ReviewItem).values(rows[start : start + ROWS_PER_STATEMENT])
-        columns = {
-            name: column
-            for name, column in statement.excluded.items()
-            if name not in ("product_id", "version")
-        }
-        session.execute(
-            statement.on_conflict_do_update(
-                index_elements=[ReviewItem.product_id],
-                set_=columns | {"version": ReviewItem.version + 1},
-                where=ReviewItem.tagging_id != statement.excluded.tagging_id,
-            )
-        )
+    if not rows:
+        return
+    statement = insert(session, ReviewItem)
+    columns = {
+        name: column
+        for name, column in statement.excluded.items()
+        if name not in ("product_id", "version")
+    }
+    upsert = statement.on_conflict_do_update(
+        index_elements=[ReviewItem.product_id],
+        set_=columns | {"version": ReviewItem.version + 1},
+        where=ReviewItem.tagging_id != statement.excluded.tagging_id,
+    )
+    session.execute(upsert, list(rows))

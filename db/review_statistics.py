@@ -12,7 +12,7 @@ from catalog.outcomes import FlagReason
 from catalog.status import ProductStatus
 from catalog.taxonomy import BAD_IMAGE, LABELS
 from db.intervals import Proportion, cohens_kappa
-from db.models import Product, Tagging
+from db.models import Model, Product, Tagging
 from db.review_models import Action, Review, Reviewer, ReviewItem, WaitsFor
 
 HOURS_SHOWN = 24
@@ -67,20 +67,17 @@ def statistics(session: Session, now: datetime) -> Statistics:
     """All figures of the dashboard."""
     waiting = ReviewItem.waits_for == WaitsFor.REVIEWER
     totals = session.execute(
-        select(
-            func.count(),
-            func.sum(case((ReviewItem.round == 2, 1), else_=0)),
-            func.min(ReviewItem.tagged_at),
-        ).where(waiting)
+        select(func.count(), func.min(ReviewItem.tagged_at)).where(waiting)
     ).one()
-    disputes = select(func.count()).where(ReviewItem.waits_for == WaitsFor.LEAD)
+    count = select(func.count()).select_from(ReviewItem)
+    disputes = count.where(ReviewItem.waits_for == WaitsFor.LEAD)
     confusion, audit, agreed = _judged(session)
     pairs = _second_opinions(session)
     return Statistics(
         open=totals[0],
-        second=totals[1] or 0,
+        second=session.scalar(count.where(waiting, ReviewItem.round == 2)) or 0,
         disputes=session.scalar(disputes) or 0,
-        oldest_at=totals[2],
+        oldest_at=totals[1],
         ages=_ages(session, now),
         per_hour=_per_hour(session, now),
         people=_people(session, now),
@@ -95,11 +92,12 @@ def statistics(session: Session, now: datetime) -> Statistics:
 
 def choices(session: Session) -> tuple[list[str], list[str]]:
     """The model versions and declared labels that occur in the queue, for filters."""
-    found = []
-    for column in (ReviewItem.model_version, ReviewItem.declared_label):
-        statement = select(column).where(column.is_not(None)).distinct().order_by(column)
-        found.append([str(value) for value in session.scalars(statement.limit(CHOICES_MAX))])
-    return found[0], found[1]
+    models = session.scalars(select(Model.version).order_by(Model.version).limit(CHOICES_MAX))
+    label = ReviewItem.declared_label
+    declared = session.scalars(
+        select(label).where(label.is_not(None)).distinct().order_by(label).limit(CHOICES_MAX)
+    )
+    return list(models), [str(each) for each in declared]
 
 
 Cell = tuple[str, str, bool]  # label, model version, right
@@ -164,12 +162,11 @@ def _proportion(cells: Counter[Cell], fits: object) -> Proportion:
 
 
 def _ages(session: Session, now: datetime) -> dict[str, int]:
+    # Six counts of index ranges are much cheaper than one scan with six sums.
+    waiting = select(func.count()).where(ReviewItem.waits_for == WaitsFor.REVIEWER)
     bounds = [now - timedelta(hours=hours) for _, hours in AGES]
-    younger = [func.sum(case((ReviewItem.tagged_at > bound, 1), else_=0)) for bound in bounds]
-    row = session.execute(
-        select(func.count(), *younger).where(ReviewItem.waits_for == WaitsFor.REVIEWER)
-    ).one()
-    cumulative = [0, *(count or 0 for count in row[1:]), row[0]]
+    younger = [session.scalar(waiting.where(ReviewItem.tagged_at > bound)) for bound in bounds]
+    cumulative = [0, *(count or 0 for count in younger), session.scalar(waiting) or 0]
     names = [*(name for name, _ in AGES), OLDEST]
     steps = zip(names, cumulative[:-1], cumulative[1:], strict=True)
     return {name: after - before for name, before, after in steps}
@@ -215,18 +212,17 @@ def _reasons_per_day(session: Session, now: datetime) -> dict[tuple[date, str], 
     if session.get_bind().dialect.name == "postgresql":
         instant = func.timezone("UTC", ReviewItem.tagged_at)
     day = func.date(instant).label("day")
-    sums = [func.sum(case((_has(reason), 1), else_=0)) for reason in FlagReason]
-    since = (now - timedelta(days=DAYS_SHOWN - 1)).replace(
-        hour=0, minute=0, second=0, microsecond=0
-    )
+    since = now - timedelta(days=DAYS_SHOWN - 1)
     rows = session.execute(
-        select(day, *sums).where(ReviewItem.tagged_at >= since).group_by(day).order_by(day)
+        select(day, ReviewItem.reasons, func.count())
+        .where(ReviewItem.tagged_at >= since.replace(hour=0, minute=0, second=0, microsecond=0))
+        .group_by(day, ReviewItem.reasons)
     )
-    found = {}
-    for at, *numbers in rows:
-        for reason, count in zip(FlagReason, numbers, strict=True):
-            found[date.fromisoformat(str(at)), reason.value] = int(count or 0)
-    return found
+    found: Counter[tuple[date, str]] = Counter()
+    for at, reasons, count in rows:
+        for reason in reasons.split():
+            found[date.fromisoformat(str(at)), reason] += count
+    return dict(found)
 
 
 def _second_opinions(session: Session) -> list[tuple[str, str]]:

@@ -69,8 +69,9 @@ def get_counts(
     request: Request, person: Signed, query: Annotated[schemas.Filter, Query()]
 ) -> schemas.QueueCounts:
     """How much waits and fits the filter."""
-    with desk_of(request).read() as session:
-        found = review_listing.counts(session, wanted=query.wanted())
+    desk = desk_of(request)
+    with desk.read() as session:
+        found = review_listing.counts(session, desk.now(), wanted=query.wanted())
     return schemas.QueueCounts.model_validate(found, from_attributes=True)
 
 

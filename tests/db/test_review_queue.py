@@ -116,7 +116,7 @@ def test_filters(session: Session, wanted: QueueFilter, expected: set[str]) -> N
     flag(session, "new", 0.8, LATER, model_version="test-2")
     found = page(session, NOON, wanted=wanted).entries
     assert {entry.product.id for entry in found} == expected
-    assert counts(session, wanted=wanted).open == len(expected)
+    assert counts(session, NOON, wanted=wanted).open == len(expected)
 
 
 @pytest.mark.parametrize("order", list(Order))

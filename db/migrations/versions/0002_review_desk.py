@@ -126,6 +126,14 @@ def upgrade() -> None:
     with op.batch_alter_table("review_queue", schema=None) as batch_op:
         batch_op.create_index(batch_op.f("ix_review_queue_bucket"), ["bucket"], unique=False)
         batch_op.create_index(
+            "ix_review_queue_counts",
+            ["waits_for", "reasons", "label", "model_version", "round", "tagged_at"],
+            unique=False,
+        )
+        batch_op.create_index(
+            batch_op.f("ix_review_queue_declared_label"), ["declared_label"], unique=False
+        )
+        batch_op.create_index(
             "ix_review_queue_confidence", ["waits_for", "confidence", "tagging_id"], unique=False
         )
         batch_op.create_index(
@@ -216,6 +224,8 @@ def downgrade() -> None:
         batch_op.drop_index("ix_review_queue_tagged_at")
         batch_op.drop_index(batch_op.f("ix_review_queue_leased_by"))
         batch_op.drop_index("ix_review_queue_label")
+        batch_op.drop_index("ix_review_queue_counts")
+        batch_op.drop_index(batch_op.f("ix_review_queue_declared_label"))
         batch_op.drop_index("ix_review_queue_confidence")
         batch_op.drop_index(batch_op.f("ix_review_queue_bucket"))
 
