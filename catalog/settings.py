@@ -142,6 +142,14 @@ class Settings(BaseSettings):
         return self.database_url
 
     @property
+    def attempt_s_max(self) -> float:
+        """An attempt without an outcome that is older than this is dead.
+
+        Well above the time limit: a worker that kills a child at its limit is to say so first.
+        """
+        return 1.5 * self.batch_time_limit_s + 5
+
+    @property
     def queue_folder(self) -> Path:
         """Where the embedded broker keeps its append-only file and its socket."""
         return self.home.absolute() / "queue"

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, and_, case, or_, select, update
+from sqlalchemy import ColumnElement, Update, and_, case, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from catalog.failures import FailureCode
@@ -58,9 +58,7 @@ def claim_lost(
         Product.attempt_started_at <= oldest,
         Product.attempt_started_at > now + CLOCK_SLACK,
     )
-    overdue = or_(
-        Product.published_at < published_before, Product.published_at > now + CLOCK_SLACK
-    )
+    overdue = or_(Product.published_at < published_before, Product.published_at > now + CLOCK_SLACK)
     mine = and_(Product.queue == queue, overdue, idle)
     return _claim(session, mine, Product.published_at, now, limit)
 
@@ -98,7 +96,8 @@ def _claiming(now: datetime) -> Any:
             attempt_started_at=None,
             deaths=case((died, Product.deaths + 1), else_=Product.deaths),
             last_trouble=case(
-                (died, FailureCode.PROCESSING_CRASHED.value), else_=Product.last_trouble
+                (died, func.coalesce(Product.last_trouble, FailureCode.PROCESSING_CRASHED.value)),
+                else_=Product.last_trouble,
             ),
             status=case(
                 (Product.status == ProductStatus.PROCESSING, ProductStatus.QUEUED.value),

@@ -52,7 +52,7 @@ class Child:
             make_engine(chosen.database, patience_s=patience_s(chosen)),
             bundle.manifest,
             RetryPolicy.of(chosen),
-            attempt_s_max=chosen.batch_time_limit_s,
+            attempt_s_max=chosen.attempt_s_max,
         )
         self._queue = queue
         self._heartbeat = f"{queue}@{socket.gethostname()}"[:128]

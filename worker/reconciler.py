@@ -101,7 +101,7 @@ class Reconciler:
                     datetime.now(UTC),
                     queue,
                     published_before=before,
-                    attempt_s_max=self._chosen.batch_time_limit_s,
+                    attempt_s_max=self._chosen.attempt_s_max,
                     limit=CLAIM_SIZE,
                 )
             self._publish(claimed)

@@ -16,7 +16,7 @@ from db.engine import reading, sessions
 from db.ledger import accept
 from db.models import FailureRow, Product, Tagging
 from worker.faults.cases import Case, Scale, Struck
-from worker.faults.scene import FaultError, Scene
+from worker.faults.scene import FaultError, Scene, wait_until_ready
 
 POISONS = 2
 VERSIONS = 50
@@ -52,6 +52,7 @@ def hang(scene: Scene, scale: Scale) -> Struck:
 def deliver_three_times(scene: Scene, scale: Scale) -> Struck:
     """Two workers receive the same message three times at once."""
     scene.system.start_worker(INGEST_QUEUE, 1, name="second")
+    wait_until_ready(scene.system, "second")
     jobs = scene.jobs("triple", scale.items)
     with sessions(scene.engine).begin() as session:
         ids = accept(session, jobs, datetime.now(UTC))
@@ -129,6 +130,7 @@ def two_models(scene: Scene, scale: Scale) -> Struck:
     scene.system.start_worker(
         INGEST_QUEUE, 1, name="second", environment={"TAGGER_BUNDLE": str(folder)}
     )
+    wait_until_ready(scene.system, "second")
     jobs = scene.jobs("models", scale.items)
     with sessions(scene.engine).begin() as session:
         ids = accept(session, jobs, datetime.now(UTC))
