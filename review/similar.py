@@ -58,7 +58,7 @@ class ReviewedIndex:
             if action == Action.UNDO:
                 self._labels.pop(tagging_id, None)
                 self._embeddings.pop(tagging_id, None)
-            elif embedding and label:
+            elif embedding.strip(b"\0") and label:
                 self._labels[tagging_id] = label
                 self._embeddings[tagging_id] = embedding
 
@@ -77,7 +77,7 @@ class ReviewedIndex:
                 similarity=round(float(similarity[index]), 4),
             )
             for index in best
-            if self._order[index] != tagging_id and similarity[index] > 0
+            if self._order[index] != tagging_id
         ][:count]
 
     def _rows(self, embedding_bytes: int) -> NDArray[np.float32]:

@@ -15,7 +15,17 @@ def services() -> dict[str, Any]:
 
 
 def test_all_parts_are_there_and_their_health_is_checked(services: dict[str, Any]) -> None:
-    parts = {"redis", "postgres", "migrate", "ingest", "bulk", "upkeep", "beat", "metrics"}
+    parts = {
+        "redis",
+        "postgres",
+        "migrate",
+        "ingest",
+        "bulk",
+        "upkeep",
+        "beat",
+        "metrics",
+        "review",
+    }
     assert parts <= set(services)
     for name in parts - {"migrate", "beat"}:
         assert services[name]["healthcheck"]["test"]
