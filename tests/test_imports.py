@@ -21,6 +21,8 @@ def imported_by(code: str) -> set[str]:
     [
         "import worker.app, worker.tasks, worker.child",
         "import worker.client",
+        "import review.serve, review.commands.review, review.commands.reviewer",
+        "import review.commands.export, review.commands.bench, review.bench",
         "import db.recording, db.migrate, db.summary, db.commands",
         "import worker.commands.up, worker.commands.demo, worker.commands.classify",
         "import worker.commands.enqueue, worker.commands.status, worker.commands.bench",

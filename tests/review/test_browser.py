@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, BrowserContext, Page, Route, expect, sync_playwright
-from sqlalchemy import select, text, update
+from sqlalchemy import event, select, text, update
 
 from catalog.taxonomy import LABELS
 from db import reviewers
-from db.engine import sessions
+from db.engine import reading, sessions
 from db.models import Product, Thumbnail
 from db.review_models import CredentialKind, Review, Role
 from review.desk import Desk
@@ -94,7 +94,7 @@ def said(desk: Desk, count: int) -> list[tuple[str, str, str | None]]:
     """The audit as soon as it has that many rows: product, action, label."""
     deadline = time.monotonic() + WAIT_S
     while True:
-        with sessions(desk.engine)() as session:
+        with reading(desk.engine)() as session:
             rows = session.scalars(select(Review).order_by(Review.id)).all()
             if len(rows) >= count:
                 return [(row.product_id, row.action, row.label) for row in rows]
@@ -198,6 +198,27 @@ def test_decisions_made_offline_are_kept_and_sent(
     expect(page.locator("#banner")).to_contain_text("kept in this browser")
     page.context.set_offline(False)
     assert [row[0] for row in said(desk, 3)] == ["p000", "p001", "p002"]
+    expect(page.locator("#banner")).to_be_hidden()
+
+
+def test_decisions_wait_for_a_database_that_takes_no_changes(
+    desk: Desk, open_page: Callable[..., Page]
+) -> None:
+    page = open_page()
+    shows(page, "p000")
+    page.wait_for_load_state("networkidle")
+    state = {"setting": "ON"}
+
+    def freeze(connection: Any, *_: object) -> None:
+        connection.execute(f"PRAGMA query_only={state['setting']}")
+
+    event.listen(desk.engine, "checkout", freeze)
+    page.keyboard.press("a")
+    shows(page, "p001")
+    expect(page.locator("#banner")).to_contain_text("takes no changes at the moment")
+    assert said(desk, 0) == []
+    state["setting"] = "OFF"
+    assert said(desk, 1) == [("p000", "accept", "T-shirt/top")]
     expect(page.locator("#banner")).to_be_hidden()
 
 
