@@ -19,7 +19,7 @@ CAPTION_PX = 26
 BAR_ROW_PX = 22
 LABEL_PX = 110
 CLASSES_SHOWN = 3
-LEFT_OUT = (214, 51, 132)
+LEFT_OUT = np.array((214, 51, 132), np.uint8)
 PAPER, INK, BAR = "white", "black", "#3b6ea5"
 
 
@@ -108,7 +108,7 @@ def _marked(photo: NDArray[np.uint8], reduced: ModelInput) -> NDArray[np.uint8]:
     """The small photo that was cut out, with all but the garment in magenta."""
     if reduced.working is None or reduced.mask is None:
         return photo
-    return np.where(reduced.mask[:, :, None], reduced.working, np.uint8(LEFT_OUT)).astype(np.uint8)
+    return np.where(reduced.mask[:, :, None], reduced.working, LEFT_OUT)
 
 
 def _enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
