@@ -23,8 +23,8 @@ from worker.preprocessing import require_same_preprocessing
 def explain_command(image: Path, out: Path | None) -> None:
     """Write a picture of why IMAGE got its label.
 
-    It shows the photo, what was cut out of it, the model input, the Grad-CAM overlays of the three best classes and the
-    confidences of all ten.
+    It shows the photo, what was cut out of it, the model input, the Grad-CAM overlays of the
+    three best classes and the confidences of all ten.
     """
     bundle = load_bundle(settings().bundle)
     require_same_preprocessing(bundle.manifest)
