@@ -22,6 +22,7 @@ from worker.processes import stop, tied_to_parent
 BULK_NICENESS = 10
 LOG_TAIL_LINES = 15
 EARLY_DEATH_S = 10.0
+RESTART_PAUSE_S = 5.0
 UPKEEP_APP = "worker.upkeep"
 
 
@@ -42,6 +43,7 @@ class System:
         self.workers: dict[str, subprocess.Popen[bytes]] = {}
         self._commands: dict[str, tuple[list[str], Mapping[str, str] | None]] = {}
         self._started: dict[str, float] = {}
+        self._proven: set[str] = set()  # those that have lived for a while
 
     def start_workers(self, queues: Sequence[str] = (INGEST_QUEUE, BULK_QUEUE)) -> None:
         """Start the ingest worker and, at a lower CPU priority, the bulk worker and the upkeep."""
@@ -83,22 +85,33 @@ class System:
                 raise SystemFailedError(self._last_words(name))
 
     def keep_alive(self) -> list[str]:
-        """Start again what has died; return the names.
+        """Start again what has died, once in a while; return the names.
 
         Raises:
-            SystemFailedError: one died just after its start, so that starting it again is no help.
+            SystemFailedError: one died just after its first start: its settings are wrong, and
+                starting it again is no help. Later deaths may be the broker's or the database's
+                doing, and pass.
         """
         if self.broker is not None and self.broker.process.poll() is not None:
             self.broker.restart()
+        now = time.monotonic()
         for name, process in self.workers.items():
-            early = time.monotonic() - self._started[name] < EARLY_DEATH_S
-            if early and process.poll() is not None:
+            settled = now - self._started[name] >= EARLY_DEATH_S
+            if process.poll() is None:
+                if settled:
+                    self._proven.add(name)
+            elif not settled and name not in self._proven:
                 raise SystemFailedError(self._last_words(name))
-        return self.restart_dead()
+        return self.restart_dead(waited_s=RESTART_PAUSE_S)
 
-    def restart_dead(self) -> list[str]:
-        """Start again what has died, however soon after its start; return the names."""
-        dead = [name for name, process in self.workers.items() if process.poll() is not None]
+    def restart_dead(self, *, waited_s: float = 0.0) -> list[str]:
+        """Start again what has died, if it was started that long ago; return the names."""
+        now = time.monotonic()
+        dead = [
+            name
+            for name, process in self.workers.items()
+            if process.poll() is not None and now - self._started[name] >= waited_s
+        ]
         for name in dead:
             self._start(name, *self._commands[name])
         return dead

@@ -1,0 +1,41 @@
+"""Messages of plain Celery senders with options of their own are neither held nor dropped."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from celery import Celery
+
+from worker.broker import celery_url
+from worker.faults.databases import SqliteDatabase
+from worker.faults.scene import Scene, staged
+
+pytestmark = pytest.mark.integration
+
+
+@pytest.fixture
+def scene(tmp_path: Path) -> Iterator[Scene]:
+    with staged(tmp_path / "home", SqliteDatabase(tmp_path / "database"), {}) as scene:
+        yield scene
+
+
+def test_countdowns_expiries_and_long_ids_are_tagged_at_once(scene: Scene) -> None:
+    options = [
+        {"countdown": 86_400},
+        {"expires": 0.001},
+        {"task_id": "x" * 500},
+        {"countdown": 86_400, "expires": 0.001},
+    ]
+    single, chunked = scene.jobs("single", len(options)), scene.jobs("chunked", len(options))
+    app = Celery(broker=celery_url(scene.broker.url), set_as_current=False)
+    for job, other, option in zip(single, chunked, options, strict=True):
+        app.send_task("worker.tag_product", kwargs=job.payload(), queue="ingest", **option)
+        jobs = {"jobs": [other.payload()]}
+        app.send_task("worker.tag_chunk", kwargs=jobs, queue="bulk", **option)
+    app.close()
+    ids = [job.product_id for job in (*single, *chunked)]
+    scene.settle(ids, timeout_s=30)
+    tally = scene.tally(ids)
+    assert (tally.tagged, tally.lost, tally.doubled) == (len(ids), 0, 0)
+    # The outcome is committed first, the message acknowledged after it.
+    assert scene.wait_for(lambda: scene.redis.hlen("unacked") == 0, timeout_s=10)
