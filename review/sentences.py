@@ -6,6 +6,8 @@ from catalog.outcomes import FlagReason
 from db.review_listing import Entry
 from db.review_models import Action, Review
 
+FAIRLY_SURE = 0.7
+
 
 def why(entry: Entry) -> str:
     """The flag reasons in one sentence or two."""
@@ -39,7 +41,12 @@ def _sentence(reason: str, entry: Entry) -> str:
     sure = percent(tagging.confidence)
     if reason == FlagReason.LOW_CONFIDENCE:
         second = f"{tagging.runner_up} follows with {percent(tagging.runner_up_confidence)}"
-        return f"The model is only {sure} sure that this is {_a(tagging.label)}; {second}."
+        if tagging.confidence < FAIRLY_SURE:
+            return f"The model is only {sure} sure that this is {_a(tagging.label)}; {second}."
+        return (
+            f"The model is {sure} sure that this is {_a(tagging.label)}, and takes more to accept "
+            f"one; {second}."
+        )
     if reason == FlagReason.OUT_OF_TAXONOMY:
         return "It looks unlike anything in the ten classes."
     if reason == FlagReason.DECLARED_LABEL_CONFLICT:

@@ -4,7 +4,7 @@ python -m tests.review.screenshots .tagger docs/review-desk.png [folder for all 
 """
 
 import random
-import shutil
+import sqlite3
 import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
@@ -38,7 +38,8 @@ DESKTOP, PHONE = (1280, 800), (390, 844)
 def main(home: Path, target: Path, folder: Path | None) -> None:
     with tempfile.TemporaryDirectory() as temporary:
         database = Path(temporary) / "catalog.db"
-        shutil.copy(home / "catalog.db", database)
+        with sqlite3.connect(home / "catalog.db") as source, sqlite3.connect(database) as copy:
+            source.backup(copy)
         engine = make_engine(f"sqlite:///{database}")
         migrate.upgrade(engine)
         photos = {each.product_id: each for each in write_pictures(Path(temporary) / "photos")}
@@ -123,7 +124,7 @@ def _morning(session: Session, known: dict[str, str]) -> None:
         reviewers.add(session, name, Role.REVIEWER, datetime.now(UTC)) for name in ("Ada", "Ben")
     ]
     now = datetime.now(UTC) - timedelta(hours=6)
-    for _ in range(60):
+    for _ in range(16):
         for person in people:
             now += timedelta(seconds=chance.uniform(60, 260))
             held = claim(session, person, now, limit=3)

@@ -1,0 +1,62 @@
+import pytest
+from sqlalchemy.orm import Session
+
+from catalog.outcomes import FlagReason
+from db.models import Product
+from db.review_listing import entries
+from review.sentences import percent, readable, why
+from tests.desk import NOON, flag, item
+
+
+@pytest.mark.parametrize(
+    ("reason", "confidence", "said"),
+    [
+        (
+            FlagReason.LOW_CONFIDENCE,
+            0.42,
+            "The model is only 42 % sure that this is an Ankle boot; Shirt follows with 58 %.",
+        ),
+        (
+            FlagReason.LOW_CONFIDENCE,
+            0.9,
+            "The model is 90 % sure that this is an Ankle boot, and takes more to accept one; "
+            "Shirt follows with 10 %.",
+        ),
+        (FlagReason.OUT_OF_TAXONOMY, 0.9, "It looks unlike anything in the ten classes."),
+        (
+            FlagReason.DECLARED_LABEL_CONFLICT,
+            0.9,
+            "The shop declared “Skirt”, the model sees an Ankle boot.",
+        ),
+        (
+            FlagReason.LABEL_CHANGED_ON_RETAG,
+            0.9,
+            "A newer model has changed its label to Ankle boot.",
+        ),
+        (FlagReason.POOR_IMAGE, 0.9, "The picture shows too little to be trusted."),
+        (
+            FlagReason.AUDIT_SAMPLE,
+            0.999,
+            "The model was 99 % sure and accepted it; drawn as a sample to check how often that "
+            "is right.",
+        ),
+    ],
+)
+def test_every_flag_reason_has_its_sentence(
+    session: Session, reason: FlagReason, confidence: float, said: str
+) -> None:
+    tagging_id = flag(session, "p1", confidence, label="Ankle boot", reasons=(reason,))
+    session.get_one(Product, "p1").declared_label = "Skirt"
+    item(session, "p1").declared_label = "Skirt"
+    session.flush()
+    [entry] = entries(session, [tagging_id], NOON)
+    assert why(entry) == said
+
+
+def test_nearly_certain_is_not_called_certain() -> None:
+    assert (percent(0.9999), percent(1.0), percent(0.004)) == ("99 %", "100 %", "0 %")
+
+
+def test_labels_of_people_are_readable() -> None:
+    assert readable("not_in_taxonomy") == "not in the taxonomy"
+    assert readable("Coat") == "Coat"
