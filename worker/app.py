@@ -44,7 +44,9 @@ def configuration() -> dict[str, Any]:
         "task_default_queue": INGEST_QUEUE,
         # What runs when the connection drops goes on: writing twice changes nothing.
         "worker_cancel_long_running_tasks_on_connection_loss": False,
-        "worker_soft_shutdown_timeout": float(chosen.grace_period_s),
+        # Before a cold shutdown (SIGQUIT, a broker without memory): enough for a usual batch to be
+        # stored. Celery sleeps through all of it.
+        "worker_soft_shutdown_timeout": min(5.0, float(chosen.grace_period_s)),
         "worker_enable_soft_shutdown_on_idle": False,
         "worker_hijack_root_logger": True,
         "worker_proc_alive_timeout": 30.0,
