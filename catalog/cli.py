@@ -74,7 +74,7 @@ class LazyGroup(click.Group):
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
-        rows = [(name, each.get_short_help_str()) for name, each in self.commands.items()]
+        rows = [(name, each.get_short_help_str(limit=90)) for name, each in self.commands.items()]
         rows += [(name, help_) for name, (_, _, help_) in self.lazy.items()]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
