@@ -16,7 +16,7 @@ from catalog.failures import FailureCode
 from catalog.jobs import INGEST_QUEUE, Job
 from catalog.outcomes import Failure, Outcome
 from catalog.status import ProductStatus
-from db.ledger import ACCEPTED
+from db.ledger import ACCEPTED, status_beside_review
 from db.models import Product
 from db.upsert import insert
 
@@ -249,14 +249,13 @@ def _count(
     statement = insert(session, Product).values([_row(each, now, owner, queue) for each in ordered])
     new = statement.excluded
     same = Product.publication == new.publication
-    keeps_review = (Product.status == ProductStatus.REVIEWED) & (Product.image_uri == new.image_uri)
     session.execute(
         statement.on_conflict_do_update(
             index_elements=[Product.id],
             set_={
                 "image_uri": new.image_uri,
                 "declared_label": new.declared_label,
-                "status": case((keeps_review, Product.status), else_=new.status),
+                "status": status_beside_review(new),
                 "publication": new.publication,
                 "published_at": func.coalesce(Product.published_at, new.published_at),
                 "attempts": case((same, Product.attempts + 1), else_=1),

@@ -2,9 +2,10 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Any
 from uuid import uuid4
 
-from sqlalchemy import case, or_
+from sqlalchemy import ColumnElement, case, or_
 from sqlalchemy.orm import Session
 
 from catalog.jobs import INGEST_QUEUE, Job
@@ -47,14 +48,13 @@ def accept(
     ]
     statement = insert(session, Product).values(rows)
     new = statement.excluded
-    keeps_review = (Product.status == ProductStatus.REVIEWED) & (Product.image_uri == new.image_uri)
     session.execute(
         statement.on_conflict_do_update(
             index_elements=[Product.id],
             set_={
                 "image_uri": new.image_uri,
                 "declared_label": new.declared_label,
-                "status": case((keeps_review, Product.status), else_=new.status),
+                "status": status_beside_review(new),
                 "publication": new.publication,
                 "queue": new.queue,
                 "published_at": new.published_at,
@@ -70,6 +70,12 @@ def accept(
         )
     )
     return publications
+
+
+def status_beside_review(new: Any) -> ColumnElement[str]:
+    """The new row's status; a review of the same picture stays: people win."""
+    reviewed = (Product.status == ProductStatus.REVIEWED) & (Product.image_uri == new.image_uri)
+    return case((reviewed, Product.status), else_=new.status)
 
 
 def arrive(session: Session, jobs: Sequence[Job], now: datetime) -> None:

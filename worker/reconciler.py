@@ -21,6 +21,7 @@ from catalog.settings import Settings
 from db.engine import reading, sessions
 from db.heartbeats import RECONCILER, beat
 from db.reconciling import Claimed, claim_due, claim_lost, published_at
+from worker.broker import depths
 from worker.client import EnqueueClient
 from worker.retries import RETRY_AFTER_S_MAX
 
@@ -139,7 +140,7 @@ class Reconciler:
             self._client.publish_chunk([each.job for each in chunk], publication)
 
     def _depths(self) -> dict[str, int]:
-        return {queue: int(self._broker.llen(queue)) for queue in QUEUES}
+        return depths(self._broker, QUEUES)
 
 
 def product_ids(message: bytes | str) -> list[str]:
