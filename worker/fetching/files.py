@@ -124,7 +124,7 @@ def _failure(path: Path, error: OSError) -> FetchFailure:
         return _forbidden(path, "no permission to read it", "let the worker's user read it")
     if error.errno in (errno.ELOOP, errno.ENXIO):
         return _forbidden(path, f"{error.strerror}", "give the path of a picture")
-    if error.errno in (errno.ENAMETOOLONG, errno.EINVAL):
+    if error.errno == errno.ENAMETOOLONG:
         return _invalid(str(path))
     return FetchFailure(
         FailureCode.FILE_UNREADABLE,
