@@ -1,7 +1,7 @@
-"""Vary training images: pose, tone, noise, blur, erasing. Only training sees this.
+"""Vary training images: pose, tone, noise, blur, erasing, or the look of a photo.
 
-Works on whole batches of uint8 images with NumPy and OpenCV, about 20 µs an image, so that it
-costs the same on every backend and a run can be repeated from its seed.
+Works on whole batches of uint8 images with NumPy and OpenCV, so that it costs the same on every
+backend and a run can be repeated from its seed.
 """
 
 import cv2
@@ -10,6 +10,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from trainer.config import AugmentationConfig
+from trainer.dataset import Split
+from trainer.photo_look import photo_look
 
 Images = NDArray[np.uint8]
 Image = NDArray[np.float32]
@@ -17,9 +19,16 @@ SIZE_PX = 28
 CENTRE = (SIZE_PX - 1) / 2
 
 
-def augment(images: Images, config: AugmentationConfig, rng: Generator) -> Images:
-    """Vary a batch, uint8 (N, 28, 28, 1), 0-255; the same generator state gives the same images."""
-    varied = [_vary(image[..., 0].astype(np.float32), config, rng) for image in images]
+def augment(batch: Split, config: AugmentationConfig, rng: Generator) -> Images:
+    """Its images varied, uint8 (N, 28, 28, 1), 0-255; the same generator state gives the same."""
+    varied = []
+    for whole, label in zip(batch.images, batch.labels, strict=True):
+        image = whole[..., 0].astype(np.float32)
+        if rng.random() < config.photo_share:
+            flipped = image[:, ::-1] if rng.random() < config.flip_share else image
+            varied.append(photo_look(flipped, int(label), batch, rng))
+        else:
+            varied.append(_vary(image, config, rng))
     return np.clip(np.rint(np.stack(varied)), 0, 255).astype(np.uint8)[..., None]
 
 

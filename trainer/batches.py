@@ -10,6 +10,7 @@ from catalog.taxonomy import LABELS
 from trainer.augmentation import augment
 from trainer.config import TrainConfig
 from trainer.dataset import Split
+from trainer.mixing import MIXES
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
 
@@ -42,8 +43,11 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         config = self._config
         chosen = self._data.take(self._order[index * config.batch_size :][: config.batch_size])
         rng = np.random.default_rng([config.seed, self._epoch + 1, index])
-        images = augment(chosen.images, config.augmentation, rng)
-        return images.astype(np.float32), one_hot(chosen.labels)
+        images = augment(chosen, config.augmentation, rng)
+        batch = images.astype(np.float32), one_hot(chosen.labels)
+        if config.mix is not None and rng.random() < config.mix_share:
+            return MIXES[config.mix](*batch, rng)
+        return batch
 
 
 class StartEpoch(keras.callbacks.Callback):  # type: ignore[misc]

@@ -15,6 +15,7 @@ class ConfigError(OperatorError):
 class AugmentationConfig:
     """How training images are varied; shares are the probability per image, 0-1."""
 
+    photo_share: float = 0.25  # made to look like photos (trainer/photo_look.py); the rest:
     flip_share: float = 0.5  # left-right: half of all garments could have lain the other way
     gentle_share: float = 0.5  # of images get the small changes of pose that follow
     shift_px_max: float = 1.5
@@ -51,6 +52,8 @@ class TrainConfig:
     validation_share: float = 1 / 12  # 5,000 of 60,000
     distillation_share: float = 0.7  # weight of the teacher's word, where there is a teacher
     distillation_temperature: float = 2.0
+    mix: str | None = None  # cutmix or mixup: see trainer/mixing.py
+    mix_share: float = 0.5  # of batches are mixed
     train_images_max: int | None = None  # for tests and smoke runs
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
@@ -61,6 +64,7 @@ class TrainConfig:
 
 # Few epochs are better spent on pictures as they are.
 GENTLE = AugmentationConfig(
+    photo_share=0.15,
     gentle_share=0.3,
     pose_share=0.0,
     turn_share=0.0,

@@ -75,9 +75,8 @@ def augmentation_preview(data: Split, columns: int = 16) -> Figure:
     config, rng = AugmentationConfig(), np.random.default_rng(0)
     rows = []
     for place in firsts:
-        image = data.images[place]
-        varied = augment(np.repeat(image, columns - 1, axis=0), config, rng)
-        rows.append(np.concatenate([image, varied]))
+        varied = augment(data.take(np.repeat(place, columns - 1)), config, rng)
+        rows.append(np.concatenate([data.images[place], varied]))
     return _rows(rows, list(LABELS))
 
 

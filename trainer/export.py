@@ -12,17 +12,18 @@ from numpy.typing import NDArray
 
 from trainer.augmentation import augment
 from trainer.config import AugmentationConfig
+from trainer.dataset import Split
 from trainer.network import INPUT_SHAPE
 
 SIGNATURE = "serve"
 CALIBRATION_IMAGES = 256
 
 
-def export_serving_model(explainer: keras.Model, images: NDArray[np.uint8]) -> bytes:
+def export_serving_model(explainer: keras.Model, data: Split) -> bytes:
     """The serving model as a LiteRT flatbuffer.
 
-    `explainer` gives logits, class_maps and embedding; `images`, uint8 (N, 28, 28, 1), are
-    training images that show the range of every activation.
+    `explainer` gives logits, class_maps and embedding; `data` are training images, which show
+    the range of every activation.
     """
     import tensorflow as tf
 
@@ -30,7 +31,7 @@ def export_serving_model(explainer: keras.Model, images: NDArray[np.uint8]) -> b
         save_signature(explainer, Path(folder))
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: representative_batches(images)
+        converter.representative_dataset = lambda: representative_batches(data)
         # Averages stay in float: int8 logits would come in steps of 0.1 and would not equal the
         # mean of the class maps. Only this tool of the converter can leave an operation out.
         with warnings.catch_warnings():
@@ -38,7 +39,7 @@ def export_serving_model(explainer: keras.Model, images: NDArray[np.uint8]) -> b
             warnings.filterwarnings("ignore", message=r"(?s).*tf\.lite\.Interpreter is deprecated")
             quantizer = tf.lite.experimental.QuantizationDebugger(
                 converter=converter,
-                debug_dataset=lambda: representative_batches(images),
+                debug_dataset=lambda: representative_batches(data),
                 debug_options=tf.lite.experimental.QuantizationDebugOptions(
                     denylisted_ops=["MEAN"]
                 ),
@@ -63,20 +64,19 @@ def save_signature(explainer: keras.Model, folder: Path) -> None:
     archive.write_out(folder, verbose=False)
 
 
-def representative_batches(
-    images: NDArray[np.uint8],
-) -> Iterator[tuple[str, dict[str, NDArray[np.uint8]]]]:
+def representative_batches(data: Split) -> Iterator[tuple[str, dict[str, NDArray[np.uint8]]]]:
     """Single images under the signature's name, as the converter wants them."""
-    for image in calibration_images(images):
+    for image in calibration_images(data):
         yield SIGNATURE, {"images": image[None]}
 
 
-def calibration_images(images: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def calibration_images(data: Split) -> NDArray[np.uint8]:
     """Clean, varied and negative images: what int8 is not shown here, it cuts off.
 
     Calibrated on clean images alone, the serving model read negatives as black (20 % right, where
     the Keras model had 90 %).
     """
-    clean = images[:CALIBRATION_IMAGES]
+    clean = data.take(np.arange(min(CALIBRATION_IMAGES, len(data))))
     varied = augment(clean, AugmentationConfig(), np.random.default_rng(0))
-    return np.concatenate([clean, varied, 255 - clean[: CALIBRATION_IMAGES // 8]])
+    negatives = 255 - clean.images[: CALIBRATION_IMAGES // 8]
+    return np.concatenate([clean.images, varied, negatives])

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 from trainer.augmentation import augment
 from trainer.config import AugmentationConfig
 from trainer.corruptions import CORRUPTIONS, corrupt
+from trainer.dataset import Split
 
 Garments = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 SHARES = [field.name for field in fields(AugmentationConfig) if field.name.endswith("_share")]
@@ -14,33 +15,38 @@ NOTHING = replace(AugmentationConfig(), **dict.fromkeys(SHARES, 0.0))
 
 
 @pytest.fixture
-def images(garments: Garments) -> NDArray[np.uint8]:
-    return garments[0][:64, :, :, None]
+def batch(garments: Garments) -> Split:
+    return Split(images=garments[0][:64, :, :, None], labels=garments[1][:64].astype(np.int64))
 
 
-def test_shape_and_type_are_kept(images: NDArray[np.uint8]) -> None:
-    varied = augment(images, AugmentationConfig(), np.random.default_rng(0))
-    assert varied.shape == images.shape
+@pytest.fixture
+def images(batch: Split) -> NDArray[np.uint8]:
+    return batch.images
+
+
+def test_shape_and_type_are_kept(batch: Split) -> None:
+    varied = augment(batch, AugmentationConfig(), np.random.default_rng(0))
+    assert varied.shape == batch.images.shape
     assert varied.dtype == np.uint8
 
 
-def test_the_same_seed_gives_the_same_images(images: NDArray[np.uint8]) -> None:
-    one = augment(images, AugmentationConfig(), np.random.default_rng(3))
-    two = augment(images, AugmentationConfig(), np.random.default_rng(3))
-    other = augment(images, AugmentationConfig(), np.random.default_rng(4))
+def test_the_same_seed_gives_the_same_images(batch: Split) -> None:
+    one = augment(batch, AugmentationConfig(), np.random.default_rng(3))
+    two = augment(batch, AugmentationConfig(), np.random.default_rng(3))
+    other = augment(batch, AugmentationConfig(), np.random.default_rng(4))
     assert np.array_equal(one, two)
     assert not np.array_equal(one, other)
 
 
-def test_nothing_changes_where_every_share_is_zero(images: NDArray[np.uint8]) -> None:
-    assert np.array_equal(augment(images, NOTHING, np.random.default_rng(0)), images)
+def test_nothing_changes_where_every_share_is_zero(batch: Split) -> None:
+    assert np.array_equal(augment(batch, NOTHING, np.random.default_rng(0)), batch.images)
 
 
 @pytest.mark.parametrize("share", SHARES)
-def test_each_share_changes_pictures_on_its_own(images: NDArray[np.uint8], share: str) -> None:
+def test_each_share_changes_pictures_on_its_own(batch: Split, share: str) -> None:
     config = replace(NOTHING, **{share: 1.0})
-    varied = augment(images, config, np.random.default_rng(0))
-    changed = (varied != images).any(axis=(1, 2, 3)).mean()
+    varied = augment(batch, config, np.random.default_rng(0))
+    changed = (varied != batch.images).any(axis=(1, 2, 3)).mean()
     assert changed > 0.9
 
 
