@@ -13,11 +13,15 @@ from typing import Any
 
 from catalog.errors import OperatorError
 
-FORMAT = 1
+# 2: with check predictions; a bundle of format 1 gets them from
+# `python -m trainer.check_predictions FOLDER`.
+FORMAT = 2
 MANIFEST = "manifest.json"
 SERVING_MODEL = "model.tflite"
 KERAS_MODEL = "model.keras"
-REQUIRED_FILES = (SERVING_MODEL, KERAS_MODEL)
+# Inputs and the serving model's logits for them: see catalog/check_predictions.py.
+CHECK = "check.npz"
+REQUIRED_FILES = (SERVING_MODEL, KERAS_MODEL, CHECK)
 
 
 class BundleError(OperatorError):
@@ -134,8 +138,7 @@ def read_manifest(folder: Path) -> Manifest:
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         found = fields.get("format") if isinstance(fields, dict) else type(fields).__name__
         raise BundleError(
-            f"Expected bundle format {FORMAT} in {path}, found {found!r}. "
-            "Use a bundle made for this version, or upgrade."
+            f"Expected bundle format {FORMAT} in {path}, found {found!r}. {_remedy(folder, found)}"
         )
     try:
         return _manifest(fields)
@@ -166,6 +169,15 @@ def sha256_file(path: Path) -> str:
     """The sha256 of a file's bytes, in hex."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _remedy(folder: Path, found: object) -> str:
+    if found == 1:
+        return (
+            "It is older than the check predictions; add them with "
+            f"`python -m trainer.check_predictions {folder}`."
+        )
+    return "Use a bundle made for this version, or upgrade."
 
 
 def _verify_file(folder: Path, name: str, expected: str) -> None:

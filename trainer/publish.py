@@ -33,6 +33,7 @@ from catalog.images.model_input import PREPROCESSING
 from catalog.taxonomy import LABELS
 from trainer.acceptance import fit_acceptance
 from trainer.calibration import fit_temperature, softmax
+from trainer.check_predictions import write_check_predictions
 from trainer.dataset import CHECKSUMS
 from trainer.evaluate import Measured
 from trainer.export import export_serving_model
@@ -113,7 +114,8 @@ def write_bundle(run: Run, folder: Path) -> Manifest:
     """Write every file of the bundle and its manifest into `folder`."""
     explainer = build_explainer(run.network)
     explainer.save(folder / KERAS_MODEL)
-    (folder / SERVING_MODEL).write_bytes(export_serving_model(explainer, run.train.images))
+    (folder / SERVING_MODEL).write_bytes(export_serving_model(explainer, run.train))
+    write_check_predictions(folder)
     serve = ServingModel(folder / SERVING_MODEL)
     outputs = serve(run.validation.images)
     temperature = fit_temperature(outputs.logits, run.validation.labels)

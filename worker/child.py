@@ -9,7 +9,6 @@ from functools import lru_cache
 
 import cv2
 
-from catalog.bundle import load_bundle
 from catalog.failures import FailureCode, FetchFailure
 from catalog.images.decode import DecodeLimits
 from catalog.images.memory import give_large_blocks_back
@@ -30,6 +29,7 @@ from worker.fetching.fetcher import Fetcher, FetchLimits
 from worker.logs import log_outcomes
 from worker.metrics import WorkerMetrics
 from worker.retries import RetryPolicy
+from worker.serving import load_serving_bundle
 from worker.stages import StageClock
 from worker.storing import Store
 from worker.tagging import Tagger, TaggingRules
@@ -41,7 +41,7 @@ class Child:
     """A tagger and a store, used by both tasks."""
 
     def __init__(self, chosen: Settings, queue: str = INGEST_QUEUE) -> None:
-        bundle = load_bundle(chosen.bundle)
+        bundle = load_serving_bundle(chosen.bundle)
         classifier = Classifier(bundle, threads=chosen.model_threads)
         self.clock = StageClock()
         self._metrics = WorkerMetrics(chosen, queue)

@@ -7,7 +7,8 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from catalog.bundle import Bundle
+from catalog.bundle import Bundle, BundleError
+from catalog.check_predictions import read_check, require_reproduced
 from catalog.out_of_taxonomy import SCORES
 
 SIGNATURE = "serve"
@@ -28,14 +29,30 @@ class Predictions:
 
 
 class Classifier:
-    """One process's copy of the model; not thread-safe, as the interpreter is not."""
+    """One process's copy of the model; not thread-safe, as the interpreter is not.
+
+    Everything is read when it is made: a bundle that is deleted afterwards goes on serving.
+
+    Raises:
+        BundleError: a file is gone or unusable, or the model does not reproduce here the check
+            predictions of its bundle.
+    """
 
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
         self.manifest = bundle.manifest
-        interpreter = Interpreter(model_path=str(bundle.serving_model), num_threads=threads)
-        self._serve: Any = interpreter.get_signature_runner(SIGNATURE)
-        self._score = SCORES[self.manifest.out_of_taxonomy.score]
-        self._score_parameters = _load_parameters(bundle)
+        try:
+            # Its bytes, not its path: a mapped file that is cut short would kill the process.
+            model = bundle.serving_model.read_bytes()
+            interpreter = Interpreter(model_content=model, num_threads=threads)
+            self._serve: Any = interpreter.get_signature_runner(SIGNATURE)
+            self._score = SCORES[self.manifest.out_of_taxonomy.score]
+            self._score_parameters = _load_parameters(bundle)
+        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            raise BundleError(
+                f"Expected to load {self.manifest.model_version} from {bundle.folder}, found "
+                f"{type(error).__name__}: {error}. Fetch the bundle again."
+            ) from error
+        require_reproduced(bundle, self._serve(images=read_check(bundle).images)["logits"])
 
     def classify(self, images: NDArray[np.uint8]) -> Predictions:
         """Classify images, uint8 (N, 28, 28, 1), 0-255, light garment on black."""

@@ -9,7 +9,6 @@ import redis
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from catalog.bundle import load_bundle
 from catalog.errors import OperatorError
 from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, UPKEEP_QUEUE
 from catalog.settings import Settings
@@ -18,7 +17,7 @@ from db.heartbeats import RECONCILER, beat, latest
 from db.migrate import require_newest
 from db.models import Heartbeat
 from worker.broker import SAFE_EVICTION, connect, eviction_policy, redis_url
-from worker.preprocessing import require_same_preprocessing
+from worker.serving import load_serving_bundle
 
 # Above the time limit of a batch, within which a child that works shows no new sign of life.
 SILENCE_FACTOR = 2.0
@@ -84,8 +83,7 @@ def _database(engine: Engine) -> str:
 
 
 def _bundle(chosen: Settings) -> str:
-    manifest = load_bundle(chosen.bundle).manifest
-    require_same_preprocessing(manifest)
+    manifest = load_serving_bundle(chosen.bundle).manifest
     return f"{manifest.model_version} verifies"
 
 

@@ -7,7 +7,6 @@ import redis
 from celery import bootsteps
 from sqlalchemy.exc import DBAPIError
 
-from catalog.bundle import load_bundle
 from catalog.errors import OperatorError
 from catalog.jobs import INGEST_QUEUE
 from catalog.settings import Settings, SettingsError, settings, variable
@@ -15,7 +14,7 @@ from db.engine import make_engine
 from db.migrate import require_newest
 from worker import metrics
 from worker.broker import SAFE_EVICTION, connect, eviction_policy, redis_url
-from worker.preprocessing import require_same_preprocessing
+from worker.serving import load_serving_bundle
 
 BULK_PREFETCH_MULTIPLIER = 2
 
@@ -43,7 +42,7 @@ class RefuseUnsafeSettings(bootsteps.Step):  # type: ignore[misc]
 
 
 def _require_bundle_and_schema(chosen: Settings) -> None:
-    require_same_preprocessing(load_bundle(chosen.bundle).manifest)
+    load_serving_bundle(chosen.bundle)
     engine = make_engine(chosen.database)
     try:
         require_newest(engine)

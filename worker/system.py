@@ -9,15 +9,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from catalog.bundle import load_bundle
 from catalog.errors import OperatorError
 from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, UPKEEP_QUEUE
 from catalog.settings import Settings, environment
 from db import migrate
 from db.engine import make_engine
 from worker.embedded import EmbeddedBroker
-from worker.preprocessing import require_same_preprocessing
 from worker.processes import stop, tied_to_parent
+from worker.serving import load_serving_bundle
 
 BULK_NICENESS = 10
 LOG_TAIL_LINES = 15
@@ -162,7 +161,7 @@ def running(settings: Settings) -> Iterator[System]:
 
     REDIS_URL and DATABASE_URL, where set, are used as they are; the database is migrated.
     """
-    require_same_preprocessing(load_bundle(settings.bundle).manifest)
+    load_serving_bundle(settings.bundle)
     home = settings.home.absolute()
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:

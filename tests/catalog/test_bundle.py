@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from catalog.bundle import (
+    CHECK,
     FORMAT,
     KERAS_MODEL,
     MANIFEST,
@@ -53,6 +54,7 @@ def folder(tmp_path: Path) -> Path:
     """A bundle whose models are any bytes: the contract does not look inside."""
     (tmp_path / SERVING_MODEL).write_bytes(b"serving")
     (tmp_path / KERAS_MODEL).write_bytes(b"keras")
+    (tmp_path / CHECK).write_bytes(b"check")
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "index.html").write_text("report")
     write_manifest(tmp_path, manifest_of(tmp_path))
@@ -69,7 +71,7 @@ def test_a_manifest_is_read_as_it_was_written(folder: Path) -> None:
     assert bundle.manifest == manifest_of(folder)
     assert bundle.serving_model.read_bytes() == b"serving"
     assert bundle.keras_model.read_bytes() == b"keras"
-    assert set(bundle.manifest.files) == {SERVING_MODEL, KERAS_MODEL, "report/index.html"}
+    assert set(bundle.manifest.files) == {SERVING_MODEL, KERAS_MODEL, CHECK, "report/index.html"}
 
 
 def test_the_shipped_bundle_verifies_and_knows_every_label() -> None:
@@ -78,25 +80,27 @@ def test_the_shipped_bundle_verifies_and_knows_every_label() -> None:
     assert set(manifest.acceptance.confidence_min) == set(LABELS)
 
 
-@pytest.mark.parametrize("name", [SERVING_MODEL, KERAS_MODEL, "report/index.html"])
+@pytest.mark.parametrize("name", [SERVING_MODEL, KERAS_MODEL, CHECK, "report/index.html"])
 def test_an_altered_file_is_refused_by_its_checksum(folder: Path, name: str) -> None:
     (folder / name).write_bytes(b"other")
     with pytest.raises(BundleError, match=f"Expected sha256 [0-9a-f]{{64}} for .*{name}"):
         load_bundle(folder)
 
 
-@pytest.mark.parametrize("name", [SERVING_MODEL, KERAS_MODEL])
+@pytest.mark.parametrize("name", [SERVING_MODEL, KERAS_MODEL, CHECK])
 def test_a_missing_model_is_refused(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(BundleError, match="found none"):
         load_bundle(folder)
 
 
-def test_a_manifest_that_does_not_list_a_model_is_refused(folder: Path) -> None:
-    files = {SERVING_MODEL: checksums(folder)[SERVING_MODEL]}
-    write_manifest(folder, replace(manifest_of(folder), files=files))
-    with pytest.raises(BundleError, match=f"Expected {KERAS_MODEL} among the files"):
-        load_bundle(folder)
+def test_a_manifest_that_does_not_list_a_needed_file_is_refused(folder: Path) -> None:
+    for name in (KERAS_MODEL, CHECK):
+        files = checksums(folder)
+        del files[name]
+        write_manifest(folder, replace(manifest_of(folder), files=files))
+        with pytest.raises(BundleError, match=f"Expected {name} among the files"):
+            load_bundle(folder)
 
 
 def test_an_empty_folder_is_refused_with_what_to_do(tmp_path: Path) -> None:
@@ -104,10 +108,18 @@ def test_an_empty_folder_is_refused_with_what_to_do(tmp_path: Path) -> None:
         load_bundle(tmp_path)
 
 
-@pytest.mark.parametrize("found", [0, 2, "1", None])
+@pytest.mark.parametrize("found", [0, 1, 3, "2", None])
 def test_another_format_is_refused(folder: Path, found: object) -> None:
     change(folder, format=found)
     with pytest.raises(BundleError, match=f"Expected bundle format {FORMAT}"):
+        read_manifest(folder)
+
+
+def test_a_bundle_from_before_the_check_predictions_is_refused_with_the_way_out(
+    folder: Path,
+) -> None:
+    change(folder, format=1)
+    with pytest.raises(BundleError, match=r"python -m trainer.check_predictions .*"):
         read_manifest(folder)
 
 

@@ -1,5 +1,6 @@
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import keras
@@ -7,9 +8,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from catalog.bundle import BundleError, load_bundle
+from catalog.bundle import CHECK, BundleError, load_bundle, write_manifest
+from catalog.check_predictions import read_check, require_reproduced
 from catalog.taxonomy import LABELS
 from trainer import publish as publishing
+from trainer.check_predictions import add_check_predictions
 from trainer.evaluate import Measured, evaluate
 from trainer.faithfulness import grad_cam, gradient_grad_cam
 from trainer.network import predict
@@ -54,6 +57,34 @@ def test_the_manifest_says_what_the_serving_model_gives(
         assert found.dtype == np.float32
     assert set(manifest.acceptance.confidence_min) == set(LABELS)
     assert manifest.temperature > 0
+
+
+def test_a_bundle_carries_predictions_that_its_serving_model_reproduces(
+    bundle_folder: Path, serve: ServingModel
+) -> None:
+    bundle = load_bundle(bundle_folder)
+    check = read_check(bundle)
+    assert CHECK in bundle.manifest.files
+    require_reproduced(bundle, serve(check.images).logits)
+
+
+def test_a_bundle_of_format_1_gets_check_predictions_only_if_it_verifies(
+    bundle_folder: Path, tmp_path: Path
+) -> None:
+    folder = Path(shutil.copytree(bundle_folder, tmp_path / "old"))
+    (folder / CHECK).unlink()
+    manifest = load_bundle(bundle_folder).manifest
+    files = {name: sha256 for name, sha256 in manifest.files.items() if name != CHECK}
+    write_manifest(folder, replace(manifest, format=1, files=files))
+    add_check_predictions(folder)
+    assert load_bundle(folder).manifest.model_version == manifest.model_version
+
+    write_manifest(folder, replace(manifest, format=1, files=files))
+    (folder / "model.keras").write_bytes(b"altered")
+    before = (folder / "manifest.json").read_bytes()
+    with pytest.raises(BundleError, match="model.keras"):
+        add_check_predictions(folder)
+    assert (folder / "manifest.json").read_bytes() == before
 
 
 def test_the_logits_are_the_mean_of_the_class_maps(

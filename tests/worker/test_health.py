@@ -10,17 +10,10 @@ from catalog.settings import Settings, read_settings
 from db.engine import sessions
 from db.heartbeats import RECONCILER, beat
 from tests.factories import job
-from worker import health
 from worker.broker import connect
 from worker.client import EnqueueClient
 from worker.embedded import EmbeddedBroker
 from worker.health import check_health
-
-
-@pytest.fixture(autouse=True)
-def _bundle_of_this_version(monkeypatch: pytest.MonkeyPatch) -> None:
-    # What a bundle's preprocessing may be is another test's matter.
-    monkeypatch.setattr(health, "require_same_preprocessing", lambda manifest: None)
 
 
 @pytest.fixture

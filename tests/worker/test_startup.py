@@ -3,7 +3,7 @@ import pytest
 from catalog.bundle import BundleError
 from catalog.settings import SettingsError, read_settings
 from tests.factories import manifest
-from worker.preprocessing import require_same_preprocessing
+from worker.serving import require_same_preprocessing
 from worker.startup import prefetch_multiplier
 
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import click
 
-from catalog.bundle import load_bundle
 from catalog.jobs import Job
 from catalog.outcomes import Failure, Outcome, Tagging
 from catalog.settings import settings
@@ -16,7 +15,7 @@ from worker.child import make_tagger
 from worker.classifier import Classifier
 from worker.commands.tables import table
 from worker.photos import find_pictures, product_id
-from worker.preprocessing import require_same_preprocessing
+from worker.serving import load_serving_bundle
 from worker.stages import StageClock
 
 BATCH = 64
@@ -31,8 +30,7 @@ def classify(paths: tuple[Path, ...], as_json: bool) -> None:
     Exit code 0 only if every file could be read.
     """
     chosen = settings()
-    bundle = load_bundle(chosen.bundle)
-    require_same_preprocessing(bundle.manifest)
+    bundle = load_serving_bundle(chosen.bundle)
     # Whoever names a file on the command line may read it: no allowed roots here.
     everywhere = chosen.model_copy(update={"allowed_roots": (Path("/"),), "audit_share": 0.0})
     tagger = make_tagger(everywhere, Classifier(bundle, threads=chosen.model_threads), StageClock())

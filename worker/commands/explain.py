@@ -4,13 +4,12 @@ from pathlib import Path
 
 import click
 
-from catalog.bundle import load_bundle
 from catalog.errors import OperatorError
 from catalog.failures import ImageFailure
 from catalog.settings import settings
 from worker.classifier import Classifier
 from worker.explanation import draw, explain
-from worker.preprocessing import require_same_preprocessing
+from worker.serving import load_serving_bundle
 
 
 @click.command(name="explain")
@@ -26,8 +25,7 @@ def explain_command(image: Path, out: Path | None) -> None:
     It shows the photo, what was cut out of it, the model input, the Grad-CAM overlays of the
     three best classes and the confidences of all ten.
     """
-    bundle = load_bundle(settings().bundle)
-    require_same_preprocessing(bundle.manifest)
+    bundle = load_serving_bundle(settings().bundle)
     out = out or Path(f"{image.stem}-explained.png")
     try:
         explanation = explain(image.read_bytes(), Classifier(bundle))

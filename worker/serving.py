@@ -1,7 +1,20 @@
-"""A bundle serves only with the preprocessing it was trained for."""
+"""Which bundles may serve."""
 
-from catalog.bundle import BundleError, Manifest
+from pathlib import Path
+
+from catalog.bundle import Bundle, BundleError, Manifest, load_bundle
 from catalog.images.model_input import PREPROCESSING
+
+
+def load_serving_bundle(folder: Path) -> Bundle:
+    """Read and verify a bundle that is to serve here; its classifier checks its predictions.
+
+    Raises:
+        BundleError: it does not verify, or was made for another preprocessing.
+    """
+    bundle = load_bundle(folder)
+    require_same_preprocessing(bundle.manifest)
+    return bundle
 
 
 def require_same_preprocessing(manifest: Manifest) -> None:

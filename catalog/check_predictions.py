@@ -1,0 +1,100 @@
+"""A bundle's own check: 64 model inputs and what the serving model says of them.
+
+Checksums prove that a bundle arrived as it left; these prove that it also computes here what it
+computed where it was made.
+"""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalog.bundle import CHECK, Bundle, BundleError
+
+# int8 kernels round differently from one CPU to the next. On the 600 sample images the shipped
+# model's logits moved by at most 3.1 % of the largest one between XNNPACK and the reference
+# kernels of LiteRT (tests/worker/test_serving.py holds this).
+TOLERANCE = 0.07
+
+
+@dataclass(frozen=True, kw_only=True)
+class CheckPredictions:
+    """images: uint8 (n, 28, 28, 1), 0-255, light garment on black; logits: float32 (n, classes)."""
+
+    images: NDArray[np.uint8]
+    logits: NDArray[np.float32]
+
+    @property
+    def tolerance(self) -> float:
+        """How far a logit may be from the stored one."""
+        return TOLERANCE * float(np.abs(self.logits).max())
+
+
+def clear_cases(
+    images: NDArray[np.uint8], logits: NDArray[np.float32], *, count: int
+) -> CheckPredictions:
+    """The first `count` images whose best class stays the best under any tolerated rounding.
+
+    Raises:
+        BundleError: there is none.
+    """
+    whole = CheckPredictions(images=images, logits=logits)
+    best = np.sort(logits, axis=1)[:, -2:]
+    clear = np.flatnonzero(best[:, 1] - best[:, 0] > 2 * whole.tolerance)[:count]
+    if not len(clear):
+        raise BundleError(
+            f"Expected the serving model to be sure of some of {len(images)} images, found it sure "
+            "of none. Train longer."
+        )
+    return CheckPredictions(images=images[clear], logits=logits[clear])
+
+
+def write_check(folder: Path, check: CheckPredictions) -> None:
+    """Write them into a bundle's folder; the manifest's checksums are the caller's."""
+    np.savez_compressed(
+        folder / CHECK, allow_pickle=False, images=check.images, logits=check.logits
+    )
+
+
+def read_check(bundle: Bundle) -> CheckPredictions:
+    """Read them from a bundle.
+
+    Raises:
+        BundleError: the file is gone or holds something else.
+    """
+    path = bundle.folder / CHECK
+    try:
+        with np.load(path, allow_pickle=False) as arrays:
+            images, logits = arrays["images"], arrays["logits"]
+    except (OSError, KeyError, ValueError) as error:
+        raise BundleError(
+            f"Expected images and logits in {path}, found: {error}. Fetch the bundle again."
+        ) from error
+    manifest = bundle.manifest
+    shapes = (len(images), *manifest.input_shape), (len(images), len(manifest.labels))
+    if not len(images) or (images.shape, logits.shape) != shapes or images.dtype != np.uint8:
+        raise BundleError(
+            f"Expected {shapes[0]} uint8 images and {shapes[1]} logits in {path}, found "
+            f"{images.dtype} {images.shape} and {logits.shape}. Fetch the bundle again."
+        )
+    return CheckPredictions(images=images, logits=logits.astype(np.float32))
+
+
+def require_reproduced(bundle: Bundle, found: NDArray[np.float32]) -> None:
+    """Hold the logits that the serving model gives here, float32 (n, classes), against the stored.
+
+    Raises:
+        BundleError: another class is best for an image, or a logit is further off than rounding.
+    """
+    check = read_check(bundle)
+    other = int((found.argmax(axis=1) != check.logits.argmax(axis=1)).sum())
+    gap = float(np.abs(found - check.logits).max())
+    # Written so that a NaN does not pass.
+    if other or not gap <= check.tolerance:
+        raise BundleError(
+            f"Expected {bundle.manifest.model_version} to reproduce its own check predictions to "
+            f"{check.tolerance:.2g}, found logits that differ by {gap:.3g} and {other} of "
+            f"{len(found)} images in another class. Do not serve it here; compare the libraries' "
+            "versions with those in its manifest."
+        )
