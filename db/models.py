@@ -91,6 +91,11 @@ class Product(Base):
     next_attempt_at: Mapped[datetime | None] = mapped_column(index=True)
     # No foreign key: taggings point to products, and a ring of two would need deferred checks.
     current_tagging_id: Mapped[int | None] = mapped_column(BigId)
+    # The model that looked last, and when; its tagging is not current where a person decided.
+    last_model_version: Mapped[str | None] = mapped_column(String(64))
+    last_tagged_at: Mapped[datetime | None]
+    # What tells that the picture has not changed since: see worker/fetching/validators.py.
+    image_validator: Mapped[str | None] = mapped_column(String(512))
     created_at: Mapped[datetime]
     queued_at: Mapped[datetime]
     updated_at: Mapped[datetime]

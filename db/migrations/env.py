@@ -5,11 +5,16 @@ from sqlalchemy import Connection
 
 from catalog.settings import settings
 from db.engine import make_engine
+from db.retag_models import RetagRun
 from db.review_models import Review
+
+# Both modules add their tables to one metadata.
+METADATA = Review.metadata
+assert RetagRun.metadata is METADATA
 
 
 def run(connection: Connection) -> None:
-    context.configure(connection=connection, target_metadata=Review.metadata, render_as_batch=True)
+    context.configure(connection=connection, target_metadata=METADATA, render_as_batch=True)
     with context.begin_transaction():
         context.run_migrations()
 
