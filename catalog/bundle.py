@@ -7,7 +7,7 @@ manifest.json, and a bundle that does not verify is refused.
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ KERAS_MODEL = "model.keras"
 # Inputs and the serving model's logits for them: see catalog/check_predictions.py.
 CHECK = "check.npz"
 REQUIRED_FILES = (SERVING_MODEL, KERAS_MODEL, CHECK)
+# For photos, where a bundle says nothing of them.
+CAUTIOUS_CONFIDENCE = 0.995
 
 
 class BundleError(OperatorError):
@@ -58,12 +60,27 @@ class OutOfTaxonomy:
 
 
 @dataclass(frozen=True, kw_only=True)
+class PhotoRule:
+    """How photos are judged until a shop's own reviews have earned more trust.
+
+    Apart from the rule for pictures that come reduced to the model input, as Fashion-MNIST does:
+    what holds for those does not hold for photos. `temperature` is that of a photo's confidences,
+    `out_of_taxonomy_threshold` the score above which a photo is flagged as strange.
+    """
+
+    temperature: float
+    acceptance: Acceptance
+    out_of_taxonomy_threshold: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Manifest:
     """Everything in manifest.json.
 
     `input_shape` is (height, width, channels) of one uint8 image, 0-255, light garment on black;
     `preprocessing` names the photo → model input steps the network was trained for;
     `output_shapes` maps each output of the signature `serve` to the shape of one item.
+    `photos` may be absent: see photo_rule.
     """
 
     format: int
@@ -81,6 +98,22 @@ class Manifest:
     data: Mapping[str, Any]
     libraries: Mapping[str, str]
     files: Mapping[str, str]
+    photos: PhotoRule | None = None
+
+    @property
+    def photo_rule(self) -> PhotoRule:
+        """The cautious rule for photos: the bundle's own, or one that accepts only the surest."""
+        if self.photos is not None:
+            return self.photos
+        stricter = {
+            label: max(least, CAUTIOUS_CONFIDENCE)
+            for label, least in self.acceptance.confidence_min.items()
+        }
+        return PhotoRule(
+            temperature=self.temperature,
+            acceptance=replace(self.acceptance, confidence_min=stricter),
+            out_of_taxonomy_threshold=self.out_of_taxonomy.threshold,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -197,7 +230,7 @@ def _verify_file(folder: Path, name: str, expected: str) -> None:
 
 
 def _manifest(fields: dict[str, Any]) -> Manifest:
-    known = {name: fields[name] for name in Manifest.__dataclass_fields__}
+    known = {name: fields[name] for name in Manifest.__dataclass_fields__ if name != "photos"}
     shapes = {name: tuple(shape) for name, shape in known["output_shapes"].items()}
     temperature = float(known["temperature"])
     if not 0 < temperature < float("inf"):
@@ -211,5 +244,19 @@ def _manifest(fields: dict[str, Any]) -> Manifest:
             "temperature": temperature,
             "acceptance": Acceptance(**known["acceptance"]),
             "out_of_taxonomy": OutOfTaxonomy(**known["out_of_taxonomy"]),
+            "photos": _photo_rule(fields.get("photos")),
         }
+    )
+
+
+def _photo_rule(fields: dict[str, Any] | None) -> PhotoRule | None:
+    if fields is None:
+        return None
+    temperature = float(fields["temperature"])
+    if not 0 < temperature < float("inf"):
+        raise ValueError(f"temperature {temperature} of photos")
+    return PhotoRule(
+        temperature=temperature,
+        acceptance=Acceptance(**fields["acceptance"]),
+        out_of_taxonomy_threshold=float(fields["out_of_taxonomy_threshold"]),
     )

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from catalog.bundle import (
+    CAUTIOUS_CONFIDENCE,
     CHECK,
     FORMAT,
     KERAS_MODEL,
@@ -15,6 +16,7 @@ from catalog.bundle import (
     BundleError,
     Manifest,
     OutOfTaxonomy,
+    PhotoRule,
     checksums,
     load_bundle,
     read_manifest,
@@ -142,6 +144,8 @@ def test_a_manifest_that_is_no_json_object_is_refused(folder: Path, text: str) -
         ("out_of_taxonomy", {}),
         ("output_shapes", []),
         ("input_shape", None),
+        ("photos", {"temperature": 1.0}),
+        ("photos", {"temperature": 0, "acceptance": {}, "out_of_taxonomy_threshold": 1}),
     ],
 )
 def test_a_field_of_the_wrong_kind_is_refused(folder: Path, field: str, value: object) -> None:
@@ -150,7 +154,7 @@ def test_a_field_of_the_wrong_kind_is_refused(folder: Path, field: str, value: o
         read_manifest(folder)
 
 
-@pytest.mark.parametrize("field", Manifest.__dataclass_fields__)
+@pytest.mark.parametrize("field", sorted(set(Manifest.__dataclass_fields__) - {"photos"}))
 def test_a_missing_field_is_refused(folder: Path, field: str) -> None:
     path = folder / MANIFEST
     fields = json.loads(path.read_text())
@@ -173,3 +177,24 @@ def test_a_bundle_without_the_newer_class_precision_still_loads(folder: Path) ->
     del acceptance["class_precision"]
     change(folder, acceptance=acceptance)
     assert load_bundle(folder).manifest.acceptance.class_precision == 0.0
+
+
+def test_a_bundle_that_says_nothing_of_photos_accepts_only_the_surest_of_them(folder: Path) -> None:
+    manifest = manifest_of(folder)
+    assert manifest.photos is None
+    rule = manifest.photo_rule
+    assert set(rule.acceptance.confidence_min) == set(manifest.acceptance.confidence_min)
+    assert all(
+        rule.acceptance.confidence_min[label] >= max(least, CAUTIOUS_CONFIDENCE)
+        for label, least in manifest.acceptance.confidence_min.items()
+    )
+
+
+def test_a_rule_for_photos_is_read_as_it_was_written(folder: Path) -> None:
+    rule = PhotoRule(
+        temperature=1.5,
+        acceptance=Acceptance(confidence_min={"Bag": 0.8}, precision=0.97, guarantee_level=0.95),
+        out_of_taxonomy_threshold=7.0,
+    )
+    write_manifest(folder, replace(manifest_of(folder), photos=rule, files=checksums(folder)))
+    assert load_bundle(folder).manifest.photo_rule == rule
