@@ -78,9 +78,9 @@ class Manifest:
     """Everything in manifest.json.
 
     `input_shape` is (height, width, channels) of one uint8 image, 0-255, light garment on black;
-    `preprocessing` names the photo → model input steps the network was trained for;
-    `output_shapes` maps each output of the signature `serve` to the shape of one item.
-    `photos` may be absent: see photo_rule.
+    `preprocessing` names the photo → model input steps the network was trained for,
+    `preprocessing_parameters` has their constants; `output_shapes` maps each output of the
+    signature `serve` to the shape of one item. `photos` may be absent: see photo_rule.
     """
 
     format: int
@@ -88,6 +88,7 @@ class Manifest:
     created_at: str
     labels: tuple[str, ...]
     preprocessing: str
+    preprocessing_parameters: Mapping[str, float]
     input_shape: tuple[int, ...]
     output_shapes: Mapping[str, tuple[int, ...]]
     temperature: float

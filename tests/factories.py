@@ -5,6 +5,7 @@ from typing import Any
 from catalog.bundle import FORMAT, Acceptance, Manifest, OutOfTaxonomy
 from catalog.failures import FailureCode
 from catalog.images.model_input import PREPROCESSING
+from catalog.images.preprocessing import preprocessing_parameters
 from catalog.jobs import Job
 from catalog.outcomes import Failure, FlagReason, Outcome, Tagging
 from catalog.taxonomy import LABELS
@@ -57,6 +58,7 @@ def manifest(**fields: Any) -> Manifest:
         "created_at": "2026-01-01T00:00:00+00:00",
         "labels": LABELS,
         "preprocessing": PREPROCESSING,
+        "preprocessing_parameters": preprocessing_parameters(),
         "input_shape": (28, 28, 1),
         "output_shapes": {"logits": (10,), "class_maps": (7, 7, 10), "embedding": (64,)},
         "temperature": 1.0,

@@ -30,6 +30,7 @@ from catalog.bundle import (
     write_manifest,
 )
 from catalog.images.model_input import PREPROCESSING
+from catalog.images.preprocessing import preprocessing_parameters
 from catalog.taxonomy import LABELS
 from trainer.acceptance import fit_acceptance
 from trainer.calibration import fit_temperature, softmax
@@ -140,6 +141,7 @@ def write_bundle(run: Run, folder: Path) -> Manifest:
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         labels=LABELS,
         preprocessing=PREPROCESSING,
+        preprocessing_parameters=preprocessing_parameters(),
         input_shape=INPUT_SHAPE,
         output_shapes={
             "logits": outputs.logits.shape[1:],

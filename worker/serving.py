@@ -4,6 +4,7 @@ from pathlib import Path
 
 from catalog.bundle import Bundle, BundleError, Manifest, load_bundle
 from catalog.images.model_input import PREPROCESSING
+from catalog.images.preprocessing import preprocessing_parameters
 
 
 def load_serving_bundle(folder: Path) -> Bundle:
@@ -23,5 +24,12 @@ def require_same_preprocessing(manifest: Manifest) -> None:
         raise BundleError(
             f"Expected a bundle for the preprocessing {PREPROCESSING!r}, found "
             f"{manifest.preprocessing!r} in bundle {manifest.model_version}. "
+            "Use a bundle made for this version."
+        )
+    here, there = preprocessing_parameters(), manifest.preprocessing_parameters
+    if differing := sorted(name for name in {*here, *there} if here.get(name) != there.get(name)):
+        raise BundleError(
+            f"Expected a bundle for the preprocessing of this version, found other values of "
+            f"{', '.join(differing)} in bundle {manifest.model_version}. "
             "Use a bundle made for this version."
         )

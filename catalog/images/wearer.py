@@ -3,6 +3,8 @@
 On a plain background only, where the outline of the wearer is known.
 """
 
+from dataclasses import dataclass
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,13 @@ SKIN_RANGE = np.array([60, 12, 12], np.float32)
 SPLIT_GAIN_MIN = 0.3
 SPLIT_DIFFERENCE_MIN = 24
 BAND_SHARE_MIN = 0.12
+# A person with a head who is cut off by the lower edge shows a top; whatever is below it, and at
+# most half of the picture of the garments, is left out more readily.
+WAIST_GAIN_MIN = 0.1
+WAIST_DIFFERENCE_MIN = 16
+WAIST_SHARE_MIN = 0.5
+LEGS_SHARE_MIN = 0.05
+CUT_OFF_ROWS = 3
 # What would leave less than these shares of the mask was no head, no skin, no other garment.
 AFTER_HEAD_MIN = 0.2
 AFTER_SKIN_MIN = 0.35
@@ -33,9 +42,11 @@ def without_wearer(photo: NDArray[np.uint8], mask: Mask) -> Mask:
     skin = _skin(photo)
     lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB).astype(np.float32)
     shoulders = _shoulder_row(mask, skin)
-    if shoulders is not None:
-        mask = _without_head_and_skin(lab, mask, skin, shoulders)
-    return large_parts(_largest_band(lab, mask))
+    if shoulders is None:
+        return large_parts(_largest_band(lab, mask))
+    cut_off = bool(mask[-CUT_OFF_ROWS:].any())
+    mask = _without_head_and_skin(lab, mask, skin, shoulders)
+    return large_parts(_top(lab, mask) if cut_off else _largest_band(lab, mask))
 
 
 def _skin(photo: NDArray[np.uint8]) -> Mask:
@@ -90,10 +101,48 @@ def _filled(mask: NDArray[np.uint8]) -> Mask:
     return np.asarray(filled > 0, np.bool_)
 
 
-def _largest_band(lab: NDArray[np.float32], mask: Mask) -> Mask:
-    """Where an upper and a lower garment differ in colour, the larger of the two.
+@dataclass(frozen=True, kw_only=True)
+class _Split:
+    """Between two rows of a mask: the last one above, and how clearly it parts two colours.
 
-    The split is the row that leaves the least variance of colour above and below it.
+    gain: the share of the variance of colour that it explains, 0-1. difference: between the mean
+    colours above and below, in 8-bit CIELAB. above: the share of the mask above it.
+    """
+
+    row: int
+    gain: float
+    difference: float
+    above: float
+
+
+def _largest_band(lab: NDArray[np.float32], mask: Mask) -> Mask:
+    """Where an upper and a lower garment differ in colour, the larger of the two."""
+    split = _split(lab, mask, BAND_SHARE_MIN, BAND_SHARE_MIN)
+    if split is None or split.gain < SPLIT_GAIN_MIN or split.difference < SPLIT_DIFFERENCE_MIN:
+        return mask
+    return _above(mask, split.row) if split.above >= 0.5 else mask & ~_above(mask, split.row)
+
+
+def _top(lab: NDArray[np.float32], mask: Mask) -> Mask:
+    """The mask down to the waist, if there is one."""
+    split = _split(lab, mask, WAIST_SHARE_MIN, LEGS_SHARE_MIN)
+    if split is None or split.gain < WAIST_GAIN_MIN or split.difference < WAIST_DIFFERENCE_MIN:
+        return mask
+    return _above(mask, split.row)
+
+
+def _above(mask: Mask, row: int) -> Mask:
+    band = mask.copy()
+    band[row + 1 :] = False
+    return band
+
+
+def _split(
+    lab: NDArray[np.float32], mask: Mask, above_min: float, below_min: float
+) -> _Split | None:
+    """The row that leaves the least variance of colour above and below it.
+
+    At least these shares of the mask are above and below; None where no row leaves as much.
     """
     inside = mask.astype(np.float32)
     counts = np.cumsum(inside.sum(axis=1))
@@ -101,10 +150,9 @@ def _largest_band(lab: NDArray[np.float32], mask: Mask) -> Mask:
     squares = np.einsum("hwc,hwc,hw->", lab, lab, inside)
     count, total = counts[-1], sums[-1]
     rest_counts, rest_sums = count - counts, total - sums
-    least = BAND_SHARE_MIN * count
-    possible = (counts > least) & (rest_counts > least)
+    possible = (counts > above_min * count) & (rest_counts > below_min * count)
     if not possible.any():
-        return mask
+        return None
     # Sum of squares about the means = sum of squares - |sum|² / count, above and below.
     explained = (sums**2).sum(axis=1) / np.maximum(counts, 1)
     explained += (rest_sums**2).sum(axis=1) / np.maximum(rest_counts, 1)
@@ -112,11 +160,9 @@ def _largest_band(lab: NDArray[np.float32], mask: Mask) -> Mask:
     variation = squares - (total**2).sum() / count
     gain = (explained[row] - (total**2).sum() / count) / max(float(variation), 1e-6)
     difference = np.abs(sums[row] / counts[row] - rest_sums[row] / rest_counts[row]).max()
-    if gain < SPLIT_GAIN_MIN or difference < SPLIT_DIFFERENCE_MIN:
-        return mask
-    band = np.zeros_like(mask)
-    if counts[row] >= rest_counts[row]:
-        band[: row + 1] = True
-    else:
-        band[row + 1 :] = True
-    return mask & band
+    return _Split(
+        row=row,
+        gain=float(gain),
+        difference=float(difference),
+        above=float(counts[row] / count),
+    )

@@ -33,6 +33,7 @@ def manifest_of(folder: Path) -> Manifest:
         created_at="2026-01-01T00:00:00+00:00",
         labels=LABELS,
         preprocessing="zalando-1",
+        preprocessing_parameters={"cutout.grabcut_px": 64},
         input_shape=(28, 28, 1),
         output_shapes={"logits": (10,), "class_maps": (7, 7, 10), "embedding": (96,)},
         temperature=0.8,

@@ -29,3 +29,6 @@ def test_bundle_of_another_preprocessing_is_refused() -> None:
     require_same_preprocessing(manifest())
     with pytest.raises(BundleError, match="found 'other-9' in bundle test-1"):
         require_same_preprocessing(manifest(preprocessing="other-9"))
+    other = {**manifest().preprocessing_parameters, "cutout.grabcut_px": 32}
+    with pytest.raises(BundleError, match="other values of cutout.grabcut_px"):
+        require_same_preprocessing(manifest(preprocessing_parameters=other))

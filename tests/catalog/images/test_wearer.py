@@ -48,6 +48,18 @@ def test_lower_garment_is_kept_where_it_is_the_larger_one() -> None:
     assert not mask[:28, 28:56].any()
 
 
+def test_white_shirt_above_dark_trousers_is_what_is_for_sale() -> None:
+    mask = kept(figure((243, 243, 245), NAVY))
+    assert mask[34:80, 28:56].mean() > 0.95
+    assert not mask[88:].any()
+
+
+def test_trousers_alike_in_colour_are_left_out_where_the_wearer_is_cut_off() -> None:
+    mask = kept(figure((60, 60, 70), (105, 105, 118)))
+    assert mask[32:80, 28:56].mean() > 0.95
+    assert not mask[88:].any()
+
+
 def test_dress_of_one_colour_is_kept_whole() -> None:
     mask = kept(figure(NAVY, NAVY))
     assert mask[32:110, 28:56].mean() > 0.95
