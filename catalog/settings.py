@@ -43,7 +43,15 @@ class Settings(BaseSettings):
         validation_alias=AliasChoices("DATABASE_URL", "database_url"),
         description="SQL database; unset: SQLite in the home folder",
     )
-    bundle: Path = Field(SHIPPED_BUNDLE, description="folder of the model bundle that serves")
+    bundle: Path = Field(
+        SHIPPED_BUNDLE,
+        description="folder of the model bundle that serves until `tagger model promote`",
+    )
+    models: Path | None = Field(
+        None,
+        description="folder of the registered bundles, seen by all workers; unset: in the home "
+        "folder",
+    )
     allowed_roots: Annotated[tuple[Path, ...], NoDecode] = Field(
         (Path(),), description="folders that file images may come from, separated by `:`"
     )
@@ -84,6 +92,24 @@ class Settings(BaseSettings):
         300.0, gt=0, description="published longer ago and not in the queue: published again"
     )
     grace_period_s: int = Field(30, ge=1, description="a stopping worker finishes within this")
+
+    retag_at: str | None = Field(
+        None,
+        pattern=r"^([01]\d|2[0-3]):[0-5]\d$",
+        description="when the nightly re-tagging run starts, such as 02:00 (UTC); unset: never",
+    )
+    retag_selection: str = Field(
+        "older-model", description="what it selects: see `tagger retag start --help`"
+    )
+    retag_chunks_max: int = Field(
+        32, ge=1, le=10_000, description="bulk messages waiting before a run publishes no more"
+    )
+    retag_flag_confidence: float = Field(
+        0.5, ge=0, le=1, description="a changed label is flagged if the old one was this sure"
+    )
+    retag_change_share_max: float = Field(
+        0.25, ge=0, le=1, description="a run that changes more labels than this share is paused"
+    )
 
     image_bytes_max: int = Field(25_000_000, ge=1, description="larger files are refused")
     image_pixels_max: int = Field(50_000_000, ge=1, description="larger pictures are refused")
@@ -148,6 +174,11 @@ class Settings(BaseSettings):
         Well above the time limit: a worker that kills a child at its limit is to say so first.
         """
         return 1.5 * self.batch_time_limit_s + 5
+
+    @property
+    def models_folder(self) -> Path:
+        """Where the registered bundles are."""
+        return (self.models or self.home / "models").absolute()
 
     @property
     def queue_folder(self) -> Path:

@@ -5,11 +5,13 @@ from sqlalchemy import Connection
 
 from catalog.settings import settings
 from db.engine import make_engine
+from db.registry_models import RegisteredBundle
 from db.retag_models import RetagRun
 from db.review_models import Review
 
-# Both modules add their tables to one metadata.
+# Each of these modules adds its tables to one metadata.
 METADATA = Review.metadata
+assert RegisteredBundle.metadata is METADATA
 assert RetagRun.metadata is METADATA
 
 

@@ -82,7 +82,7 @@ def test_a_bundle_of_format_1_gets_check_predictions_only_if_it_verifies(
     write_manifest(folder, replace(manifest, format=1, files=files))
     (folder / "model.keras").write_bytes(b"altered")
     before = (folder / "manifest.json").read_bytes()
-    with pytest.raises(BundleError, match="model.keras"):
+    with pytest.raises(BundleError, match=r"model\.keras"):
         add_check_predictions(folder)
     assert (folder / "manifest.json").read_bytes() == before
 

@@ -58,7 +58,7 @@ def test_a_check_of_nothing_is_no_check(folder: Path) -> None:
     check = read_check(load_serving_bundle(folder))
     write_check(folder, CheckPredictions(images=check.images[:0], logits=check.logits[:0]))
     reseal(folder)
-    with pytest.raises(BundleError, match="Expected .* uint8 images"):
+    with pytest.raises(BundleError, match=r"Expected .* uint8 images"):
         Classifier(load_serving_bundle(folder))
 
 
