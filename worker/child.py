@@ -82,7 +82,7 @@ class Child:
             Delivery(job=job, publication=ids[place])
             for job, place in zip(jobs, places, strict=True)
         ]
-        before = dict(self.clock.seconds)
+        before, before_cpu = dict(self.clock.seconds), dict(self.clock.cpu_seconds)
         with self.clock.time("begin"):
             begun = self._store.begin(
                 deliveries, alone=alone, queue=self._queue, heartbeat=self._due_heartbeat()
@@ -95,7 +95,12 @@ class Child:
                 retries = self._store.store(outcomes, begun.attempts)
         told = [*begun.quarantined, *outcomes]
         if told:
-            self._metrics.batch(told, tuple(retries), _spent(before, self.clock.seconds))
+            self._metrics.batch(
+                told,
+                tuple(retries),
+                _spent(before, self.clock.seconds),
+                _spent(before_cpu, self.clock.cpu_seconds),
+            )
             log_outcomes(told, begun.attempts, retries)
         return [places[index] for index in begun.alone]
 

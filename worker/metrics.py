@@ -74,14 +74,22 @@ class WorkerMetrics:
             "tagger_stage_seconds", "Seconds of a stage, over all threads, in one batch.",
             ["queue", "stage"], buckets=STAGE_SECONDS, registry=registry,
         )  # fmt: skip
+        self._cpu = prometheus.Counter(
+            "tagger_stage_cpu_seconds", "Seconds of CPU of a stage, over all threads.",
+            ["queue", "stage"], registry=registry,
+        )  # fmt: skip
         self._deaths = prometheus.Counter(
             "tagger_deaths", "Processes that died at work.", ["queue", "reason"], registry=registry
         )
 
     def batch(
-        self, outcomes: Sequence[Outcome], retried: Sequence[str], stages: Mapping[str, float]
+        self,
+        outcomes: Sequence[Outcome],
+        retried: Sequence[str],
+        stages: Mapping[str, float],
+        stages_cpu: Mapping[str, float],
     ) -> None:
-        """Count one batch; stages: its seconds by stage."""
+        """Count one batch; stages, stages_cpu: its seconds by stage, on the clock and of CPU."""
         self._batches.labels(self._queue).observe(len(outcomes))
         for outcome in outcomes:
             result = outcome.result
@@ -95,6 +103,8 @@ class WorkerMetrics:
             self._items.labels(self._queue, kind).inc()
         for stage, seconds in stages.items():
             self._stages.labels(self._queue, stage.replace(" ", "_")).observe(seconds)
+        for stage, seconds in stages_cpu.items():
+            self._cpu.labels(self._queue, stage.replace(" ", "_")).inc(seconds)
 
     def death(self, reason: str) -> None:
         """Count a child that died or hung."""

@@ -73,6 +73,11 @@ class PostgresServer:
             isolation_level="AUTOCOMMIT",
         )
 
+    @property
+    def process_id(self) -> int:
+        """Of the server's first process, the parent of all others."""
+        return int(self._server.get_pid())
+
     def database(self, name: str) -> "PostgresDatabase":
         with self._admin.connect() as connection:
             connection.execute(text(f'CREATE DATABASE "{name}"'))

@@ -1,0 +1,53 @@
+"""`tagger bench pipeline`."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--images", default=1500, show_default=True, help="Photos of each run.")
+@click.option(
+    "--photos",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Take the pictures of this folder instead of generated ones.",
+)
+@click.option("--database", multiple=True, type=click.Choice(["sqlite", "postgresql"]))
+@click.option("--mode", multiple=True, type=click.Choice(["chunks", "singles"]))
+@click.option("--quick", is_flag=True, help="Throughput only: no tutorial, latency, scaling, HTTP.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw it as a PNG.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def pipeline(
+    images: int,
+    photos: Path | None,
+    database: tuple[str, ...],
+    mode: tuple[str, ...],
+    quick: bool,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """From the queue to the row: speed, latency, CPU and memory, beside a bare loop.
+
+    Real broker, SQLite and PostgreSQL (the test extra), real workers. A tutorial-style task is
+    measured where the training extra is installed; --plot needs that extra, too.
+    """
+    from worker.bench_pipeline.figures import render  # numpy, LiteRT: not for --help
+    from worker.bench_pipeline.suite import Plan, measure
+
+    default = Plan()
+    plan = Plan(
+        images=images,
+        photos=photos,
+        databases=database or default.databases,
+        modes=mode or default.modes,
+        tutorial=not quick,
+        latency=not quick,
+        scaling=not quick,
+        remote=not quick,
+    )
+    figures = measure(plan, lambda line: click.echo(line, err=True))
+    if plot is not None:
+        from worker.bench_pipeline.plot import draw  # matplotlib
+
+        draw(figures, plot)
+    click.echo(figures.as_json() if as_json else render(figures))
