@@ -1,8 +1,7 @@
 """Accept or flag: the rule that decides whether a person looks at a tagging."""
 
-import hashlib
-
 from catalog.bundle import Acceptance, OutOfTaxonomy
+from catalog.lots import drawn
 from catalog.outcomes import FlagReason
 
 
@@ -32,12 +31,6 @@ def flag_reasons(
         reasons.append(FlagReason.DECLARED_LABEL_CONFLICT)
     if poor_image:
         reasons.append(FlagReason.POOR_IMAGE)
-    if not reasons and _drawn_for_audit(product_id, audit_share):
+    if not reasons and drawn(product_id, audit_share):
         reasons.append(FlagReason.AUDIT_SAMPLE)
     return tuple(reasons)
-
-
-def _drawn_for_audit(product_id: str, share: float) -> bool:
-    # Drawn by the id, not by chance: a message delivered again draws the same lot.
-    lot = int.from_bytes(hashlib.sha256(product_id.encode()).digest()[:8]) / 2**64
-    return lot < share

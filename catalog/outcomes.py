@@ -41,6 +41,8 @@ class Tagging:
     class_map_height: int
     class_map_width: int
     embedding: bytes
+    # What tells later, without fetching, that the picture is still the same; None: nothing does.
+    image_validator: str | None = None
 
     @property
     def flagged(self) -> bool:
@@ -57,14 +59,34 @@ class Failure:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ShadowOpinion:
+    """What a candidate model says of a picture that another one tagged; it changes nothing."""
+
+    label: str
+    confidence: float
+    out_of_taxonomy_score: float
+    model_version: str
+    image_sha256: str
+    reasons: tuple[FlagReason, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Unchanged:
+    """The same model has looked at the same picture before: its tagging stands."""
+
+    image_validator: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What became of one payload.
 
     job is None when the payload was malformed; subject is then the name its failure is kept
-    under, and payload its canonical JSON.
+    under, and payload its canonical JSON. shadow is there where a candidate looked too.
     """
 
     subject: str
     job: Job | None
-    result: Tagging | Failure
+    result: Tagging | Failure | Unchanged
     payload: str | None = None
+    shadow: ShadowOpinion | None = None

@@ -1,9 +1,9 @@
 """What the reviews of one tagging add up to: pure rules, no database."""
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from catalog.lots import drawn
 from db.review_models import Action, Review, Role, WaitsFor
 
 NO_DECISION = (Action.SKIP, Action.UNDO)
@@ -58,5 +58,4 @@ def effective(reviews: Sequence[Review]) -> list[Review]:
 
 def drawn_for_second(product_id: str, share: float) -> bool:
     """Whether an item gets a second opinion: drawn by its id, not by chance."""
-    digest = hashlib.sha256(b"second opinion\0" + product_id.encode()).digest()
-    return int.from_bytes(digest[:8]) / 2**64 < share
+    return drawn(product_id, share, purpose=b"second opinion\0")

@@ -1,11 +1,9 @@
 """From jobs to outcomes: fetch, decode, reduce, classify, explain. Nothing is stored here."""
 
 import hashlib
-import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +14,9 @@ from catalog.images.decode import DecodeLimits, decode
 from catalog.images.model_input import ModelInput, model_input
 from catalog.images.overlay import crop, encode_jpeg, grad_cam, overlay
 from catalog.jobs import Job
-from catalog.outcomes import Failure, Outcome, Tagging
-from worker.classifier import Classifier, Predictions
+from catalog.outcomes import Failure, FlagReason, Outcome, ShadowOpinion, Tagging
+from worker.classifier import Classifier
+from worker.lineup import Image, Lineup, Word
 from worker.stages import StageClock
 
 
@@ -50,7 +49,8 @@ class Tagger:
         rules: TaggingRules,
         clock: StageClock,
     ) -> None:
-        self._classifier = classifier
+        # Replaced between two batches, never during one.
+        self.lineup = Lineup(serving=classifier)
         self._fetch = fetch
         self._pool = pool
         self._rules = rules
@@ -59,15 +59,17 @@ class Tagger:
     def tag_batch(self, jobs: Sequence[Job]) -> list[Outcome]:
         """What became of each job, in order; one bad image fails that image only."""
         seen = list(self._pool.map(self._look, jobs))
-        good = [each.reduced.pixels for each in seen if isinstance(each, _Seen)]
-        if not good:
-            return [_outcome(job, each) for job, each in zip(jobs, seen, strict=True)]
+        ids = [job.product_id for job in jobs]
+        images = [each.reduced.pixels if isinstance(each, _Seen) else None for each in seen]
         with self._clock.time("cnn"):
-            predictions = self._classifier.classify(np.stack(good))
-        rows = itertools.count()
-        places = [next(rows) if isinstance(each, _Seen) else None for each in seen]
-        results = self._pool.map(partial(self._result, predictions), jobs, seen, places)
-        return [_outcome(job, result) for job, result in zip(jobs, results, strict=True)]
+            words = self.lineup.words(ids, images)
+        return list(self._pool.map(self._outcome, jobs, seen, words, self._shadows(ids, images)))
+
+    def _shadows(self, product_ids: list[str], images: list[Image]) -> list[Word | None]:
+        if self.lineup.shadow is None:
+            return [None] * len(images)
+        with self._clock.time("shadow"):
+            return self.lineup.shadow_words(product_ids, images)
 
     def _look(self, job: Job) -> _Seen | Failure:
         """Fetch, decode and reduce one photo."""
@@ -94,18 +96,24 @@ class Tagger:
             )
         return _Seen(image_sha256=hashlib.sha256(data).hexdigest(), view=view, reduced=reduced)
 
-    def _result(
-        self, predictions: Predictions, job: Job, seen: _Seen | Failure, row: int | None
-    ) -> Tagging | Failure:
-        """Turn one row of the predictions into a tagging; a failure stays what it is."""
+    def _outcome(
+        self, job: Job, seen: _Seen | Failure, word: Word | None, shadow: Word | None
+    ) -> Outcome:
+        """Turn a model's word into a tagging; a failure stays what it is."""
         if isinstance(seen, Failure):
-            return seen
-        assert row is not None
-        manifest = self._classifier.manifest
-        confidences = predictions.confidences[row]
+            return Outcome(subject=job.product_id, job=job, result=seen)
+        assert word is not None
+        return Outcome(
+            subject=job.product_id,
+            job=job,
+            result=self._tagging(job, seen, word),
+            shadow=self._opinion(job, seen, shadow) if shadow else None,
+        )
+
+    def _tagging(self, job: Job, seen: _Seen, word: Word) -> Tagging:
+        manifest, confidences = word.manifest, word.confidences
         best, second = (int(index) for index in np.argsort(-confidences, kind="stable")[:2])
-        class_map = predictions.class_maps[row]
-        score = float(predictions.out_of_taxonomy[row])
+        class_map = word.predictions.class_maps[word.row]
         with self._clock.time("overlay"):
             jpeg = encode_jpeg(overlay(seen.view, grad_cam(class_map[:, :, best])))
         return Tagging(
@@ -114,28 +122,41 @@ class Tagger:
             confidences=tuple(round(float(each), 6) for each in confidences),
             runner_up=manifest.labels[second],
             runner_up_confidence=float(confidences[second]),
-            out_of_taxonomy_score=score,
+            out_of_taxonomy_score=word.out_of_taxonomy_score,
             model_version=manifest.model_version,
             image_sha256=seen.image_sha256,
-            reasons=flag_reasons(
-                product_id=job.product_id,
-                label=manifest.labels[best],
-                confidence=float(confidences[best]),
-                out_of_taxonomy_score=score,
-                declared_label=job.declared_label,
-                poor_image=seen.reduced.poor is not None,
-                acceptance=manifest.acceptance,
-                out_of_taxonomy=manifest.out_of_taxonomy,
-                audit_share=self._rules.audit_share,
-            ),
+            reasons=_reasons(job, seen, word, self._rules.audit_share),
             overlay_jpeg=jpeg,
             class_map=class_map.astype(np.float16).tobytes(),
             class_map_height=class_map.shape[0],
             class_map_width=class_map.shape[1],
-            embedding=predictions.embedding[row].astype(np.float16).tobytes(),
+            embedding=word.predictions.embedding[word.row].astype(np.float16).tobytes(),
+        )
+
+    def _opinion(self, job: Job, seen: _Seen, word: Word) -> ShadowOpinion:
+        best = int(np.argmax(word.confidences))
+        return ShadowOpinion(
+            label=word.manifest.labels[best],
+            confidence=float(word.confidences[best]),
+            out_of_taxonomy_score=word.out_of_taxonomy_score,
+            model_version=word.manifest.model_version,
+            image_sha256=seen.image_sha256,
+            # Nobody audits a shadow: what it says is not shown to anyone.
+            reasons=_reasons(job, seen, word, audit_share=0.0),
         )
 
 
-def _outcome(job: Job, result: "Tagging | Failure | _Seen") -> Outcome:
-    assert not isinstance(result, _Seen)
-    return Outcome(subject=job.product_id, job=job, result=result)
+def _reasons(job: Job, seen: _Seen, word: Word, audit_share: float) -> tuple[FlagReason, ...]:
+    """Why a person should look at it, by the rules of the model that spoke."""
+    best = int(np.argmax(word.confidences))
+    return flag_reasons(
+        product_id=job.product_id,
+        label=word.manifest.labels[best],
+        confidence=float(word.confidences[best]),
+        out_of_taxonomy_score=word.out_of_taxonomy_score,
+        declared_label=job.declared_label,
+        poor_image=seen.reduced.poor is not None,
+        acceptance=word.manifest.acceptance,
+        out_of_taxonomy=word.manifest.out_of_taxonomy,
+        audit_share=audit_share,
+    )
