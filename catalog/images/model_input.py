@@ -28,6 +28,11 @@ SHARPEN_AMOUNT = 0.5
 # Below this many grey levels between garment and background there is nothing to see.
 CONTRAST_MIN = 16
 TINY_PX = 20
+# The steepest edges of a photo in focus climb by more than this share of its contrast per pixel of
+# the working size; a Gaussian blur of 1/35 of the longest edge leaves less.
+SHARPNESS_MIN = 0.14
+# Parts of a plain photo that are this large beside the largest one are items of their own.
+ITEM_SHARE_MIN = 0.4
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -171,8 +176,31 @@ def _centre(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _poor(working: NDArray[np.uint8], found: CutOut) -> str | None:
-    if float(np.ptp(cv2.cvtColor(working, cv2.COLOR_RGB2GRAY))) < CONTRAST_MIN:
+    grey = np.asarray(cv2.cvtColor(working, cv2.COLOR_RGB2GRAY), np.uint8)
+    if float(np.ptp(grey)) < CONTRAST_MIN:
         return "nothing stands out from the background"
     if found.failed:
         return "no garment could be told apart from its background"
+    if _sharpness(grey) < SHARPNESS_MIN:
+        return "the photo is blurred"
+    if found.plain and (items := _items(found.mask)) > 1:
+        return f"the photo shows {items} items"
     return None
+
+
+def _sharpness(grey: NDArray[np.uint8]) -> float:
+    """The slope of the steepest edges in shares of the contrast per pixel of the working size."""
+    across = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8)
+    down = cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8)
+    tones = np.sort(grey, axis=None)
+    outliers = grey.size // 200
+    contrast = max(int(tones[-1 - outliers]) - int(tones[outliers]), 1)
+    slopes = cv2.magnitude(across, down).ravel()
+    steepest = np.partition(slopes, -1 - outliers)[-1 - outliers]
+    return float(steepest / contrast * max(grey.shape) / WORKING_PX)
+
+
+def _items(mask: NDArray[np.bool_]) -> int:
+    _, _, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
+    areas = statistics[1:, cv2.CC_STAT_AREA]
+    return int((areas >= ITEM_SHARE_MIN * areas.max()).sum())

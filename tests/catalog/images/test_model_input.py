@@ -93,3 +93,22 @@ def test_tiny_picture_is_called_poor() -> None:
     assert model_input(rectangle(12, 9, (2, 2, 10, 7), 255, 0)).poor == (
         "the picture is only 9×12 pixels"
     )
+
+
+def garment_photo() -> np.ndarray:
+    image = sample_images()[0]
+    large = cv2.resize(on_white(image), (420, 420), interpolation=cv2.INTER_CUBIC)
+    return cv2.copyMakeBorder(large, 40, 40, 40, 40, cv2.BORDER_CONSTANT, value=(255, 255, 255))
+
+
+def test_blurred_photo_is_called_poor() -> None:
+    photo = np.full((500, 500, 3), 255, np.uint8)
+    cv2.fillPoly(photo, [np.array([(120, 80), (380, 80), (330, 420), (170, 420)])], (40, 60, 90))
+    assert model_input(photo).poor is None
+    assert model_input(cv2.GaussianBlur(photo, (0, 0), 20)).poor == "the photo is blurred"
+
+
+def test_several_items_beside_each_other_are_called_poor() -> None:
+    two = np.hstack([garment_photo(), garment_photo()])
+    assert model_input(garment_photo()).poor is None
+    assert model_input(two).poor == "the photo shows 2 items"
