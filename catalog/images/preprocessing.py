@@ -1,4 +1,4 @@
-"""Photo → model input as a bundle names it: the version of the steps, and every constant in them."""
+"""Photo → model input as a bundle names it: the version of the steps, and their constants."""
 
 from collections.abc import Mapping
 from types import ModuleType
