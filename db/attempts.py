@@ -18,7 +18,7 @@ from catalog.outcomes import Failure, Outcome
 from catalog.status import ProductStatus
 from db.ledger import ACCEPTED, status_beside_review
 from db.models import Product
-from db.upsert import insert
+from db.upsert import insert_many
 
 DEATHS_MAX = 3
 
@@ -246,7 +246,8 @@ def _count(
     if not deliveries:
         return
     ordered = sorted(deliveries, key=lambda each: each.job.product_id)
-    statement = insert(session, Product).values([_row(each, now, owner, queue) for each in ordered])
+    rows = [_row(each, now, owner, queue) for each in ordered]
+    statement, parameters = insert_many(session, Product, rows)
     new = statement.excluded
     same = Product.publication == new.publication
     session.execute(
@@ -265,7 +266,8 @@ def _count(
                 "next_attempt_at": None,
                 "updated_at": now,
             },
-        )
+        ),
+        parameters,
     )
 
 

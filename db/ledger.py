@@ -11,7 +11,7 @@ from sqlalchemy.orm import Session
 from catalog.jobs import INGEST_QUEUE, Job
 from catalog.status import ProductStatus
 from db.models import Product
-from db.upsert import insert
+from db.upsert import insert_many
 
 # Message ids that begin so were written to the ledger before they were published: one that the
 # ledger no longer names was superseded by a later acceptance.
@@ -46,7 +46,7 @@ def accept(
         | {"publication": publications[product_id], "queue": queue, "published_at": now}
         for product_id, job in sorted(latest.items())
     ]
-    statement = insert(session, Product).values(rows)
+    statement, parameters = insert_many(session, Product, rows)
     new = statement.excluded
     session.execute(
         statement.on_conflict_do_update(
@@ -67,7 +67,8 @@ def accept(
                 "queued_at": new.queued_at,
                 "updated_at": new.updated_at,
             },
-        )
+        ),
+        parameters,
     )
     return publications
 
@@ -87,7 +88,7 @@ def arrive(session: Session, jobs: Sequence[Job], now: datetime) -> None:
         return
     latest = {job.product_id: job for job in jobs}
     rows = [_row(job, now) for _, job in sorted(latest.items())]
-    statement = insert(session, Product).values(rows)
+    statement, parameters = insert_many(session, Product, rows)
     new = statement.excluded
     session.execute(
         statement.on_conflict_do_update(
@@ -101,7 +102,8 @@ def arrive(session: Session, jobs: Sequence[Job], now: datetime) -> None:
                 Product.image_uri != new.image_uri,
                 Product.declared_label.is_distinct_from(new.declared_label),
             ),
-        )
+        ),
+        parameters,
     )
 
 

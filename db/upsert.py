@@ -1,16 +1,68 @@
-"""INSERT … ON CONFLICT for both databases."""
+"""INSERT … ON CONFLICT for both databases: one row, or many in one statement."""
 
-from sqlalchemy import Table
+from collections.abc import Mapping, Sequence
+from enum import Enum
+from typing import Any
+
+from sqlalchemy import Column, String, Table, Text, bindparam, column, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
+from sqlalchemy.types import TypeEngine
 
 from db.models import Base
+
+Row = Mapping[str, Any]
+# What session.execute takes beside a statement.
+Parameters = list[dict[str, Any]] | dict[str, Any]
 
 
 def insert(session: Session, model: type[Base]) -> postgresql.Insert | sqlite.Insert:
     """An INSERT of the session's own dialect, which knows ON CONFLICT."""
+    if session.get_bind().dialect.name == "postgresql":
+        return postgresql.insert(_table(model))
+    return sqlite.insert(_table(model))
+
+
+def insert_many(
+    session: Session, model: type[Base], rows: Sequence[Row]
+) -> tuple[postgresql.Insert | sqlite.Insert, Parameters]:
+    """An INSERT of many rows, all with the same keys, and the parameters to execute it with.
+
+    The statement's text does not hang on the number of rows, so that SQLAlchemy compiles it once
+    and PostgreSQL plans it once: `INSERT … VALUES (…), (…), …` cost a millisecond an item in
+    compiling alone. PostgreSQL unpacks one array a column (one round trip); SQLite's driver steps
+    through the rows in C.
+    """
+    if session.get_bind().dialect.name != "postgresql":
+        return sqlite.insert(_table(model)), [dict(row) for row in rows]
+    names = list(rows[0])
+    arrays = {_array(name): [_plain(row[name]) for row in rows] for name in names}
+    return _insert_from_arrays(_table(model), names), arrays
+
+
+def _insert_from_arrays(table: Table, names: Sequence[str]) -> postgresql.Insert:
+    items = [
+        bindparam(_array(name), type_=postgresql.ARRAY(_item(table.c[name]))) for name in names
+    ]
+    given = func.unnest(*items).table_valued(*(column(name) for name in names))
+    source = select(given.render_derived(name="given"))
+    return postgresql.insert(table).from_select(list(names), source)
+
+
+def _item(wanted: Column[Any]) -> TypeEngine[Any]:
+    # A cast to varchar(n) would cut what is too long; the insert itself refuses it.
+    return Text() if isinstance(wanted.type, String) else wanted.type
+
+
+def _array(name: str) -> str:
+    return f"all_{name}"
+
+
+def _plain(value: Any) -> Any:
+    return value.value if isinstance(value, Enum) else value
+
+
+def _table(model: type[Base]) -> Table:
     table = model.__table__
     assert isinstance(table, Table)
-    if session.get_bind().dialect.name == "postgresql":
-        return postgresql.insert(table)
-    return sqlite.insert(table)
+    return table
