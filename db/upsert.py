@@ -1,10 +1,11 @@
 """INSERT … ON CONFLICT for both databases: one row, or many in one statement."""
 
+import json
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from typing import Any
 
-from sqlalchemy import Column, String, Table, Text, bindparam, column, func, select
+from sqlalchemy import JSON, Column, String, Table, Text, bindparam, cast, column, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
@@ -36,8 +37,9 @@ def insert_many(
     if session.get_bind().dialect.name != "postgresql":
         return sqlite.insert(_table(model)), [dict(row) for row in rows]
     names = list(rows[0])
-    arrays = {_array(name): [_plain(row[name]) for row in rows] for name in names}
-    return _insert_from_arrays(_table(model), names), arrays
+    table = _table(model)
+    arrays = {_array(name): _values(table.c[name], rows) for name in names}
+    return _insert_from_arrays(table, names), arrays
 
 
 def _insert_from_arrays(table: Table, names: Sequence[str]) -> postgresql.Insert:
@@ -45,21 +47,30 @@ def _insert_from_arrays(table: Table, names: Sequence[str]) -> postgresql.Insert
         bindparam(_array(name), type_=postgresql.ARRAY(_item(table.c[name]))) for name in names
     ]
     given = func.unnest(*items).table_valued(*(column(name) for name in names))
-    source = select(given.render_derived(name="given"))
+    given = given.render_derived(name="given")
+    source = select(*(cast(given.c[name], _cast_to(table.c[name])) for name in names))
     return postgresql.insert(table).from_select(list(names), source)
+
+
+def _values(wanted: Column[Any], rows: Sequence[Row]) -> list[Any]:
+    found = [row[wanted.name] for row in rows]
+    if isinstance(wanted.type, JSON):
+        # As text, because an array of lists would be taken for an array of two dimensions.
+        return [None if value is None else json.dumps(value) for value in found]
+    return [value.value if isinstance(value, Enum) else value for value in found]
 
 
 def _item(wanted: Column[Any]) -> TypeEngine[Any]:
     # A cast to varchar(n) would cut what is too long; the insert itself refuses it.
-    return Text() if isinstance(wanted.type, String) else wanted.type
+    return Text() if isinstance(wanted.type, String | JSON) else wanted.type
+
+
+def _cast_to(wanted: Column[Any]) -> TypeEngine[Any]:
+    return JSON() if isinstance(wanted.type, JSON) else _item(wanted)
 
 
 def _array(name: str) -> str:
     return f"all_{name}"
-
-
-def _plain(value: Any) -> Any:
-    return value.value if isinstance(value, Enum) else value
 
 
 def _table(model: type[Base]) -> Table:
