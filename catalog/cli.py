@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "status": ("worker.commands.status", "status", "Show the ledger and the queues."),
     "health": ("worker.commands.health", "health", "Check that work gets done; for containers."),
     "failures": ("worker.commands.failures", "failures", "Look after what could not be tagged."),
+    "retag": ("worker.commands.retag", "retag", "Tag again what is in the ledger, in runs."),
     "metrics": ("worker.commands.metrics", "metrics", "Serve Prometheus metrics."),
     "classify": ("worker.commands.classify", "classify", "Classify files, no queue or database."),
     "explain": (

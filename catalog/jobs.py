@@ -14,6 +14,8 @@ INGEST_QUEUE = "ingest"
 BULK_QUEUE = "bulk"
 # The tagger's own housekeeping; nobody else sends it.
 RECONCILE = "worker.reconcile"
+START_RETAG = "worker.start_retag"
+PUBLISH_RETAG = "worker.publish_retag"
 UPKEEP_QUEUE = "upkeep"
 CHUNK_SIZE_MAX = 256
 

@@ -16,7 +16,7 @@ from catalog.bundle import Manifest
 from catalog.jobs import Job
 from catalog.outcomes import Failure, Outcome, Tagging
 from catalog.status import ProductStatus
-from db import ledger, review_queue
+from db import ledger, retag_outcomes, review_queue
 from db.attempts import Attempt
 from db.models import FailureRow, Model, Product, Thumbnail
 from db.models import Tagging as TaggingRow
@@ -44,19 +44,26 @@ def record_outcomes(
     *,
     attempts: Mapping[str, Attempt] | None = None,
     retries: Mapping[str, datetime] | None = None,
+    validators: Mapping[str, str] | None = None,
+    flag_changes_from: float = 0.0,
 ) -> None:
     """Write taggings, thumbnails, failures and the products' new status.
 
     attempts: what db.attempts.begin counted, by product id; without it, rows are created where
     they are missing and every outcome counts as the latest. retries: when to try failed products
-    again; they stay queued and get no dead letter. The caller commits, and acknowledges only then.
+    again; they stay queued and get no dead letter. validators: what tells later that a product's
+    picture is still the same. flag_changes_from: a label that a re-tagging run changes is flagged
+    where the former model was this sure, 0-1. The caller commits, and acknowledges only then.
     Where a batch holds a product twice, the later outcome decides its status.
     """
-    attempts, retries = attempts or {}, retries or {}
+    attempts, retries, validators = attempts or {}, retries or {}, validators or {}
     ledger.arrive(session, _jobs_without_row(outcomes, attempts), now)
+    before = retag_outcomes.before(session, attempts)
+    outcomes = retag_outcomes.flag_changes(outcomes, before, flag_changes_from)
     current = _record_taggings(session, outcomes, now)
-    _settle_products(session, outcomes, current, attempts, retries, now)
+    settled = _settle_products(session, outcomes, current, attempts, retries, validators, now)
     _record_failures(session, outcomes, attempts, retries, now)
+    retag_outcomes.count(session, outcomes, before, settled - set(retries), current)
     review_queue.refresh(session, [outcome.subject for outcome in outcomes if outcome.job])
 
 
@@ -94,14 +101,19 @@ def _settle_products(
     tagging_ids: dict[Key, int],
     attempts: Mapping[str, Attempt],
     retries: Mapping[str, datetime],
+    validators: Mapping[str, str],
     now: datetime,
-) -> None:
-    """Move each product to its new status; what a person reviewed stays as it is."""
+) -> set[str]:
+    """Move each product to its new status; what a person reviewed stays as it is.
+
+    Returns the products whose rows took their outcome.
+    """
     latest = {outcome.subject: outcome for outcome in outcomes if outcome.job}
     if not latest:
-        return
+        return set()
     rows = [
         _settled_row(outcome, tagging_ids, attempts.get(subject), retries.get(subject), now)
+        | {"image_validator": validators.get(subject)}
         for subject, outcome in sorted(latest.items())
     ]
     statement = insert(session, Product).values(rows)
@@ -112,12 +124,16 @@ def _settle_products(
     current = case((reviewed, Product.current_tagging_id), else_=tagging_id)
     retried = new.next_attempt_at.is_not(None)
     settled = case((retried, Product.settled_publication), else_=new.settled_publication)
-    session.execute(
+    model_version = func.coalesce(new.last_model_version, Product.last_model_version)
+    taken = session.execute(
         statement.on_conflict_do_update(
             index_elements=[Product.id],
             set_={
                 "status": status,
                 "current_tagging_id": current,
+                "last_model_version": model_version,
+                "last_tagged_at": func.coalesce(new.last_tagged_at, Product.last_tagged_at),
+                "image_validator": new.image_validator,
                 "settled_publication": func.coalesce(settled, Product.settled_publication),
                 "published_at": None,
                 "attempt_by": None,
@@ -128,8 +144,9 @@ def _settle_products(
                 "updated_at": new.updated_at,
             },
             where=_is_newer(new, status, current),
-        )
+        ).returning(Product.id)
     )
+    return set(taken.scalars())
 
 
 def _is_newer(
@@ -248,13 +265,13 @@ def _settled_row(
 ) -> dict[str, object]:
     assert outcome.job is not None
     result = outcome.result
-    tagging_id, trouble = None, None
-    if isinstance(result, Failure):
+    tagged = result if isinstance(result, Tagging) else None
+    failed = result if isinstance(result, Failure) else None
+    if failed:
         status = ProductStatus.QUEUED if retry_at else ProductStatus.FAILED
-        trouble = result.code.value
     else:
-        status = ProductStatus.NEEDS_REVIEW if result.flagged else ProductStatus.TAGGED
-        tagging_id = tagging_ids[_key(outcome.subject, result)]
+        flagged = tagged is not None and tagged.flagged
+        status = ProductStatus.NEEDS_REVIEW if flagged else ProductStatus.TAGGED
     publication = attempt.publication if attempt else None
     return {
         "id": outcome.subject,
@@ -263,9 +280,11 @@ def _settled_row(
         "publication": publication,
         "settled_publication": None if retry_at else publication,
         "attempts": 0,
-        "last_trouble": trouble,
+        "last_trouble": failed.code.value if failed else None,
         "next_attempt_at": retry_at,
-        "current_tagging_id": tagging_id,
+        "current_tagging_id": tagging_ids[_key(outcome.subject, tagged)] if tagged else None,
+        "last_model_version": tagged.model_version if tagged else None,
+        "last_tagged_at": None if failed else now,
         "created_at": now,
         "queued_at": now,
         "updated_at": now,

@@ -60,6 +60,8 @@ class RetagRun(Base):
     published: Mapped[int] = mapped_column(default=0)  # of these selected, and published
     # How many products of each label were published, before the run changed any.
     labels_before: Mapped[dict[str, int]] = mapped_column(JSON, default=dict)
+    # More changed labels than this share pause the run for a person to look at them.
+    change_share_max: Mapped[float]
     created_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

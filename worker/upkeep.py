@@ -1,7 +1,7 @@
 """The upkeep: a Celery application of its own, as it needs none of what tagging imports.
 
 `celery -A worker.upkeep beat` sends a tick, `celery -A worker.upkeep worker -Q upkeep --pool solo`
-runs the reconciler at each.
+runs the reconciler at each, and publishes re-tagging runs.
 """
 
 from functools import lru_cache
@@ -11,7 +11,7 @@ from celery import Celery, bootsteps, signals
 from sqlalchemy.exc import DBAPIError
 
 from catalog.errors import OperatorError
-from catalog.jobs import RECONCILE, UPKEEP_QUEUE
+from catalog.jobs import PUBLISH_RETAG, RECONCILE, START_RETAG, UPKEEP_QUEUE
 from catalog.settings import settings
 from db.engine import make_engine
 from db.migrate import require_newest
@@ -20,22 +20,27 @@ from worker.broker import connect, redis_url
 from worker.client import EnqueueClient
 from worker.logs import log_as_json
 from worker.reconciler import Reconciler
+from worker.retag import upkeep as retag
 
 app = Celery("upkeep", set_as_current=False)
 
 
 def _configuration() -> dict[str, Any]:
-    interval_s = settings().reconcile_interval_s
+    chosen = settings()
+    interval_s = chosen.reconcile_interval_s
     return configuration() | {
         "task_default_queue": UPKEEP_QUEUE,
-        "task_routes": {RECONCILE: {"queue": UPKEEP_QUEUE}},
+        "task_routes": {
+            task: {"queue": UPKEEP_QUEUE} for task in (RECONCILE, START_RETAG, PUBLISH_RETAG)
+        },
         "beat_schedule": {
             "reconcile": {
                 "task": RECONCILE,
                 "schedule": interval_s,
                 # Ticks that nobody served are not made up for.
                 "options": {"queue": UPKEEP_QUEUE, "expires": 2 * interval_s},
-            }
+            },
+            **retag.schedule(chosen),
         },
     }
 
@@ -67,6 +72,18 @@ app.steps["worker"].add(RefuseOldSchema)
 def reconcile() -> None:
     """Publish again what is due or lost; the next tick makes up for one that fails."""
     reconciler().run()
+
+
+@app.task(name=START_RETAG, acks_late=False)  # type: ignore[untyped-decorator]
+def start_retag() -> None:
+    """Start the nightly run, unless the last one is still open."""
+    retag.start_nightly()
+
+
+@app.task(name=PUBLISH_RETAG, acks_late=False)  # type: ignore[untyped-decorator]
+def publish_retag() -> None:
+    """Publish open runs for a while; the next tick makes up for one that fails."""
+    retag.publish_open()
 
 
 @lru_cache(maxsize=1)

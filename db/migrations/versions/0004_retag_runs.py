@@ -87,6 +87,7 @@ def _create_runs() -> None:
         sa.Column("looked", sa.Integer(), nullable=False),
         sa.Column("published", sa.Integer(), nullable=False),
         sa.Column("labels_before", sa.JSON(), nullable=False),
+        sa.Column("change_share_max", sa.Double(), nullable=False),
         sa.Column("created_at", INSTANT, nullable=False),
         sa.Column("started_at", INSTANT, nullable=True),
         sa.Column("finished_at", INSTANT, nullable=True),

@@ -1,0 +1,25 @@
+"""Counting what a run would select."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine
+
+from catalog.settings import Settings
+from db.engine import reading
+from db.retag_pages import PAGE_SIZE, next_page
+from db.retag_selection import Selection, condition
+from worker.retag.serving import serving_version
+
+
+def count_selected(engine: Engine, chosen: Settings, selection: Selection) -> int:
+    """How many products the selection holds now, counted page by page."""
+    counted, cursor = 0, ""
+    with reading(engine)() as session:
+        version = serving_version(session, chosen)
+    wanted = condition(selection, model_version=version, as_of=datetime.now(UTC))
+    while True:
+        with reading(engine)() as session:
+            page = next_page(session, cursor, wanted, limit=PAGE_SIZE)
+        if page.looked == 0:
+            return counted
+        counted, cursor = counted + len(page.product_ids), page.cursor

@@ -1,0 +1,88 @@
+"""Starting, resuming and listing runs, for the command line and the schedule."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from catalog.settings import Settings
+from catalog.taxonomy import LABELS
+from db import retag_runs
+from db.engine import reading, sessions
+from db.models import Model
+from db.retag_models import RetagRun, RunState
+from db.retag_progress import Progress, progress
+from db.retag_selection import Selection, SelectionError
+from worker.retag.serving import serving_version
+
+
+def start_run(engine: Engine, chosen: Settings, selection: Selection, who: str) -> int:
+    """Write a run down, to be published by whoever comes first; return its id.
+
+    Raises:
+        RunError: one of the same selection is open.
+        SelectionError: no model knows one of the labels.
+        BundleError: there is no model to tag with.
+    """
+    with sessions(engine).begin() as session:
+        _require_labels(session, selection)
+        run = retag_runs.plan(
+            session,
+            selection,
+            datetime.now(UTC),
+            model_version=serving_version(session, chosen),
+            who=who,
+            change_share_max=chosen.retag_change_share_max,
+        )
+        return run.id
+
+
+def resume_run(engine: Engine, chosen: Settings, run_id: int, *, any_change: bool) -> None:
+    """Let a paused run go on, with the model that serves now.
+
+    Raises:
+        RunError: it is not paused.
+        BundleError: there is no model to tag with.
+    """
+    with sessions(engine).begin() as session:
+        run = retag_runs.move(session, run_id, RunState.RUNNING, allowed=(RunState.PAUSED,))
+        run.model_version = serving_version(session, chosen)
+        if any_change:
+            run.change_share_max = 1.0
+
+
+def progress_of(engine: Engine, run_id: int) -> Progress:
+    """How far a run is.
+
+    Raises:
+        RunError: there is no such run.
+    """
+    with reading(engine)() as session:
+        return progress(session, retag_runs.find(session, run_id), datetime.now(UTC))
+
+
+def progress_of_open(session: Session) -> list[Progress]:
+    """Of every run that is not over, the oldest first."""
+    now = datetime.now(UTC)
+    return [progress(session, run, now) for run in retag_runs.open_runs(session)]
+
+
+def progress_of_newest(engine: Engine, limit: int) -> list[Progress]:
+    """The newest first."""
+    now = datetime.now(UTC)
+    with reading(engine)() as session:
+        found: list[RetagRun] = retag_runs.newest_runs(session, limit)
+        return [progress(session, run, now) for run in found]
+
+
+def _require_labels(session: Session, selection: Selection) -> None:
+    """A mistyped label would make a run over nothing, and take a walk over the ledger to say so."""
+    known = {
+        *LABELS,
+        *(label for labels in session.scalars(select(Model.labels)) for label in labels),
+    }
+    if unknown := sorted(set(selection.labels) - known):
+        raise SelectionError(
+            f"Expected labels that a model gives ({', '.join(sorted(known))}), found "
+            f"{', '.join(unknown)}. Correct them."
+        )
