@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any
 
 from sqlalchemy import select
+from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db.models import Heartbeat
@@ -15,13 +16,18 @@ RECONCILER = "reconciler"
 
 def beat(session: Session, name: str, kind: str, now: datetime, detail: Mapping[str, Any]) -> None:
     """Write that `name`, of this kind, did its work just now."""
+    session.execute(beating(session, name, kind, now, detail))
+
+
+def beating(
+    session: Session, name: str, kind: str, now: datetime, detail: Mapping[str, Any]
+) -> postgresql.Insert | sqlite.Insert:
+    """The statement that writes it, for whoever wants an answer from the same round trip."""
     fields = {"name": name, "kind": kind, "beat_at": now, "detail": dict(detail)}
     statement = insert(session, Heartbeat).values(fields)
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[Heartbeat.name],
-            set_={"beat_at": statement.excluded.beat_at, "detail": statement.excluded.detail},
-        )
+    return statement.on_conflict_do_update(
+        index_elements=[Heartbeat.name],
+        set_={"beat_at": statement.excluded.beat_at, "detail": statement.excluded.detail},
     )
 
 

@@ -1,6 +1,6 @@
 """Which bundle serves: reading and changing it. The caller owns the transaction."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from catalog.bundle import Manifest
 from catalog.errors import OperatorError
+from db.heartbeats import beating
 from db.registry_models import Assignment, BundleRefusal, Change, RegisteredBundle, Role
 from db.upsert import insert
 
@@ -49,6 +50,14 @@ def generation() -> ScalarSelect[int]:
     A count and not the newest id, which on PostgreSQL may be committed before an older one.
     """
     return select(func.count()).select_from(Assignment).scalar_subquery()
+
+
+def beat_and_look(
+    session: Session, name: str, kind: str, now: datetime, detail: Mapping[str, Any]
+) -> int:
+    """Write a sign of life and return the registry's generation, in one statement."""
+    statement = beating(session, name, kind, now, detail)
+    return session.scalars(statement.returning(generation())).one()
 
 
 def roles(session: Session) -> Roles:

@@ -26,10 +26,11 @@ from db.attempts import Delivery
 from db.engine import PATIENCE_S, make_engine
 from worker.classifier import Classifier
 from worker.fetching.fetcher import Fetcher, FetchLimits
+from worker.lineup import Lineup
 from worker.logs import log_outcomes
 from worker.metrics import WorkerMetrics
+from worker.model_keeper import ModelKeeper
 from worker.retries import RetryPolicy
-from worker.serving import load_serving_bundle
 from worker.stages import StageClock
 from worker.storing import Store
 from worker.tagging import Tagger, TaggingRules
@@ -41,21 +42,19 @@ class Child:
     """A tagger and a store, used by both tasks."""
 
     def __init__(self, chosen: Settings, queue: str = INGEST_QUEUE) -> None:
-        bundle = load_serving_bundle(chosen.bundle)
-        classifier = Classifier(bundle, threads=chosen.model_threads)
+        self._heartbeat = f"{queue}@{socket.gethostname()}"[:128]
+        engine = make_engine(chosen.database, patience_s=patience_s(chosen))
+        self._models = ModelKeeper(chosen, engine, self._heartbeat)
         self.clock = StageClock()
         self._metrics = WorkerMetrics(chosen, queue)
         self._fetch_budget_s = fetch_budget_s(chosen)
         self._fetch_deadline = float("inf")
-        self._tagger = make_tagger(chosen, classifier, self.clock, self._while_there_is_time)
-        self._store = Store(
-            make_engine(chosen.database, patience_s=patience_s(chosen)),
-            bundle.manifest,
-            RetryPolicy.of(chosen),
-            attempt_s_max=chosen.attempt_s_max,
+        self._tagger = make_tagger(
+            chosen, self._models.lineup.serving, self.clock, self._while_there_is_time
         )
+        self._store = Store(engine, RetryPolicy.of(chosen), attempt_s_max=chosen.attempt_s_max)
+        self._use(self._models.lineup)
         self._queue = queue
-        self._heartbeat = f"{queue}@{socket.gethostname()}"[:128]
         self._next_heartbeat = 0.0
 
     def tag_and_store(
@@ -85,8 +84,14 @@ class Child:
         before, before_cpu = dict(self.clock.seconds), dict(self.clock.cpu_seconds)
         with self.clock.time("begin"):
             begun = self._store.begin(
-                deliveries, alone=alone, queue=self._queue, heartbeat=self._due_heartbeat()
+                deliveries,
+                alone=alone,
+                queue=self._queue,
+                heartbeat=self._due_heartbeat(),
+                model=self._tagger.lineup.serving.manifest.model_version,
             )
+        # Between two batches: nothing of this one has been seen by a model yet.
+        self._use(self._models.look(self._store.generation))
         outcomes = self._tagger.tag_batch([jobs[index] for index in begun.now])
         outcomes += [each for each in parsed if isinstance(each, Outcome)]
         retries: dict[str, datetime] = {}
@@ -113,6 +118,10 @@ class Child:
         jobs = [_parse(payload) for payload in payloads]
         self._store.bury([job.product_id for job in jobs if isinstance(job, Job)], dead, trouble)
         self._metrics.death(trouble.value)
+
+    def _use(self, lineup: Lineup) -> None:
+        self._tagger.lineup = lineup
+        self._store.know(lineup.manifests)
 
     def _due_heartbeat(self) -> str | None:
         now = time.monotonic()

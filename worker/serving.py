@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from catalog.bundle import Bundle, BundleError, Manifest, load_bundle
+from catalog.bundle_store import BundleStore
 from catalog.images.model_input import PREPROCESSING
 from catalog.images.preprocessing import preprocessing_parameters
 
@@ -14,6 +15,17 @@ def load_serving_bundle(folder: Path) -> Bundle:
         BundleError: it does not verify, or was made for another preprocessing.
     """
     bundle = load_bundle(folder)
+    require_same_preprocessing(bundle.manifest)
+    return bundle
+
+
+def load_registered_bundle(store: BundleStore, sha256: str) -> Bundle:
+    """The same for a bundle of the registry.
+
+    Raises:
+        BundleError: it is gone, does not verify, or was made for another preprocessing.
+    """
+    bundle = store.load(sha256)
     require_same_preprocessing(bundle.manifest)
     return bundle
 

@@ -8,11 +8,12 @@ from sqlalchemy import Engine, exc
 
 from catalog.bundle import Manifest
 from catalog.failures import FailureCode
-from catalog.outcomes import Failure, Outcome
+from catalog.outcomes import Failure, Outcome, Tagging
 from db import attempts as ledger
+from db import shadow_taggings
 from db.attempts import Attempt, Begun, Delivery
 from db.engine import sessions
-from db.heartbeats import beat
+from db.model_registry import beat_and_look
 from db.recording import record_model, record_outcomes
 from worker.identity import owner
 from worker.retries import RetryPolicy
@@ -27,26 +28,40 @@ class StoreUnavailableError(Exception):
 class Store:
     """Writes attempts and outcomes; one for each process."""
 
-    def __init__(
-        self, engine: Engine, manifest: Manifest, retries: RetryPolicy, *, attempt_s_max: float
-    ) -> None:
+    def __init__(self, engine: Engine, retries: RetryPolicy, *, attempt_s_max: float) -> None:
         self._sessions = sessions(engine)
-        self._manifest = manifest
+        # The manifests of all models that spoke in this process, by version.
+        self._manifests: dict[str, Manifest] = {}
+        # The registry's generation as the last heartbeat saw it.
+        self.generation = 0
         self._retries = retries
         self._attempt_s_max = attempt_s_max
         # Attempts that ended while the database was away, and are still to be taken back.
         self._owed: dict[str, Attempt] = {}
 
+    def know(self, manifests: Sequence[Manifest]) -> None:
+        """Whose taggings will be stored: their rows are written with the first of them."""
+        self._manifests |= {each.model_version: each for each in manifests}
+
     def begin(
-        self, deliveries: Sequence[Delivery], *, alone: bool, queue: str, heartbeat: str | None
+        self,
+        deliveries: Sequence[Delivery],
+        *,
+        alone: bool,
+        queue: str,
+        heartbeat: str | None,
+        model: str = "",
     ) -> Begun:
         """Count the attempts, and commit, before any picture is touched.
+
+        heartbeat: the name of a sign of life that is due, and then also looks whether the model
+        registry has changed; model: the version that serves.
 
         Raises:
             StoreUnavailableError: nothing was counted; the messages must not be acknowledged.
         """
         now = datetime.now(UTC)
-        with _unavailable_if_away(), self._sessions.begin() as session:
+        with unavailable_if_away(), self._sessions.begin() as session:
             if self._owed:
                 ledger.release(session, self._owed)
             begun = ledger.begin(
@@ -61,7 +76,7 @@ class Store:
             if begun.quarantined:
                 record_outcomes(session, begun.quarantined, now, attempts=begun.attempts)
             if heartbeat is not None:
-                beat(session, heartbeat, queue, now, {"model": self._manifest.model_version})
+                self.generation = beat_and_look(session, heartbeat, queue, now, {"model": model})
         self._owed.clear()
         return begun
 
@@ -78,7 +93,7 @@ class Store:
         """
         attempts = attempts or {}
         try:
-            with _unavailable_if_away():
+            with unavailable_if_away():
                 return self._store(outcomes, attempts)
         except StoreUnavailableError:
             self._take_back(attempts)
@@ -90,7 +105,7 @@ class Store:
         Raises:
             StoreUnavailableError: nothing was recorded.
         """
-        with _unavailable_if_away(), self._sessions.begin() as session:
+        with unavailable_if_away(), self._sessions.begin() as session:
             ledger.bury(session, product_ids, dead, trouble)
 
     def _store(
@@ -114,15 +129,23 @@ class Store:
         now = datetime.now(UTC)
         retries = self._retries.plan(outcomes, attempts, now)
         with self._sessions.begin() as session:
-            record_model(session, self._manifest, now)
+            for manifest in self._manifests_of(outcomes):
+                record_model(session, manifest, now)
             record_outcomes(session, outcomes, now, attempts=attempts, retries=retries)
+            shadow_taggings.record(session, outcomes, now)
         return retries
+
+    def _manifests_of(self, outcomes: Sequence[Outcome]) -> list[Manifest]:
+        taggings = (each.result for each in outcomes if isinstance(each.result, Tagging))
+        versions = {tagging.model_version for tagging in taggings}
+        versions |= {each.shadow.model_version for each in outcomes if each.shadow}
+        return [self._manifests[version] for version in sorted(versions)]
 
     def _take_back(self, attempts: Mapping[str, Attempt]) -> None:
         """No picture is to blame for a database that is away: its attempt does not count."""
         self._owed.update(attempts)
         try:
-            with _unavailable_if_away(), self._sessions.begin() as session:
+            with unavailable_if_away(), self._sessions.begin() as session:
                 ledger.release(session, self._owed)
         except StoreUnavailableError:
             return  # the next batch of this process does it, in the transaction that begins it
@@ -130,7 +153,8 @@ class Store:
 
 
 @contextmanager
-def _unavailable_if_away() -> Iterator[None]:
+def unavailable_if_away() -> Iterator[None]:
+    """Raise StoreUnavailableError where the database is away, locked or full."""
     try:
         yield
     except UNAVAILABLE as error:

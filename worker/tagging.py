@@ -61,15 +61,19 @@ class Tagger:
         seen = list(self._pool.map(self._look, jobs))
         ids = [job.product_id for job in jobs]
         images = [each.reduced.pixels if isinstance(each, _Seen) else None for each in seen]
+        lineup = self.lineup
         with self._clock.time("cnn"):
-            words = self.lineup.words(ids, images)
-        return list(self._pool.map(self._outcome, jobs, seen, words, self._shadows(ids, images)))
+            words = lineup.words(ids, images)
+        shadows = self._shadow_words(lineup, ids, images)
+        return list(self._pool.map(self._outcome, jobs, seen, words, shadows))
 
-    def _shadows(self, product_ids: list[str], images: list[Image]) -> list[Word | None]:
-        if self.lineup.shadow is None:
+    def _shadow_words(
+        self, lineup: Lineup, product_ids: list[str], images: list[Image]
+    ) -> list[Word | None]:
+        if lineup.shadow is None:
             return [None] * len(images)
         with self._clock.time("shadow"):
-            return self.lineup.shadow_words(product_ids, images)
+            return lineup.shadow_words(product_ids, images)
 
     def _look(self, job: Job) -> _Seen | Failure:
         """Fetch, decode and reduce one photo."""
