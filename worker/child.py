@@ -22,7 +22,7 @@ from catalog.jobs import (
 )
 from catalog.outcomes import Failure, Outcome
 from catalog.settings import Settings, settings
-from db.attempts import Delivery
+from db.attempts import Attempt, Delivery
 from db.engine import PATIENCE_S, make_engine
 from worker.classifier import Classifier
 from worker.fetching.fetcher import Fetcher, FetchLimits
@@ -30,6 +30,7 @@ from worker.lineup import Lineup
 from worker.logs import log_outcomes
 from worker.metrics import WorkerMetrics
 from worker.model_keeper import ModelKeeper
+from worker.retag.skipping import unchanged
 from worker.retries import RetryPolicy
 from worker.stages import StageClock
 from worker.storing import Store
@@ -49,10 +50,22 @@ class Child:
         self._metrics = WorkerMetrics(chosen, queue)
         self._fetch_budget_s = fetch_budget_s(chosen)
         self._fetch_deadline = float("inf")
+        self._validators: dict[str, str] = {}  # of what this batch fetched, by URI
+        self._fetcher = make_fetcher(chosen)
+        self._threads = ThreadPoolExecutor(chosen.decode_threads, thread_name_prefix="decode")
         self._tagger = make_tagger(
-            chosen, self._models.lineup.serving, self.clock, self._while_there_is_time
+            chosen,
+            self._models.lineup.serving,
+            self.clock,
+            self._while_there_is_time,
+            self._threads,
         )
-        self._store = Store(engine, RetryPolicy.of(chosen), attempt_s_max=chosen.attempt_s_max)
+        self._store = Store(
+            engine,
+            RetryPolicy.of(chosen),
+            attempt_s_max=chosen.attempt_s_max,
+            flag_changes_from=chosen.retag_flag_confidence,
+        )
         self._use(self._models.lineup)
         self._queue = queue
         self._next_heartbeat = 0.0
@@ -92,12 +105,15 @@ class Child:
             )
         # Between two batches: nothing of this one has been seen by a model yet.
         self._use(self._models.look(self._store.generation))
-        outcomes = self._tagger.tag_batch([jobs[index] for index in begun.now])
+        todo = [jobs[index] for index in begun.now]
+        skipped = self._skipped(todo, begun.attempts)
+        self._validators.clear()
+        outcomes = self._tagger.tag_batch([job for job in todo if job.product_id not in skipped])
         outcomes += [each for each in parsed if isinstance(each, Outcome)]
         retries: dict[str, datetime] = {}
         if outcomes:
             with self.clock.time("store"):
-                retries = self._store.store(outcomes, begun.attempts)
+                retries = self._store.store(outcomes, begun.attempts, self._validators)
         told = [*begun.quarantined, *outcomes]
         if told:
             self._metrics.batch(
@@ -119,6 +135,26 @@ class Child:
         self._store.bury([job.product_id for job in jobs if isinstance(job, Job)], dead, trouble)
         self._metrics.death(trouble.value)
 
+    def _skipped(self, jobs: Sequence[Job], attempts: Mapping[str, Attempt]) -> set[str]:
+        """Settle what a re-tagging run need not fetch; a model on trial wants to see everything."""
+        lineup = self._tagger.lineup
+        if lineup.canary is not None or lineup.shadow is not None:
+            return set()
+        known = self._store.known_pictures(attempts)
+        if not known:
+            return set()
+        version = lineup.serving.manifest.model_version
+        with self.clock.time("validate"):
+            skipped = unchanged(jobs, known, version, self._validator, self._threads)
+        self._store.store_unchanged(skipped, attempts)
+        return skipped
+
+    def _validator(self, uri: str) -> str | None:
+        """Hosts that are slow to answer leave at least half of the time for fetching."""
+        if time.monotonic() > self._fetch_deadline - self._fetch_budget_s / 2:
+            return None
+        return self._fetcher.validator(uri)
+
     def _use(self, lineup: Lineup) -> None:
         self._tagger.lineup = lineup
         self._store.know(lineup.manifests)
@@ -130,19 +166,18 @@ class Child:
         self._next_heartbeat = now + HEARTBEAT_S
         return self._heartbeat
 
-    def _while_there_is_time(self, fetch: Callable[[str], bytes]) -> Callable[[str], bytes]:
+    def _while_there_is_time(self, uri: str) -> bytes:
         """Slow hosts use up a batch's time, not its process's life: the rest is tried later."""
-
-        def checked(uri: str) -> bytes:
-            if time.monotonic() > self._fetch_deadline:
-                raise FetchFailure(
-                    FailureCode.FETCH_TIMEOUT,
-                    f"The pictures of its batch took {self._fetch_budget_s:.0f} s together; this "
-                    "one was not reached and is tried again.",
-                )
-            return fetch(uri)
-
-        return checked
+        if time.monotonic() > self._fetch_deadline:
+            raise FetchFailure(
+                FailureCode.FETCH_TIMEOUT,
+                f"The pictures of its batch took {self._fetch_budget_s:.0f} s together; this "
+                "one was not reached and is tried again.",
+            )
+        fetched = self._fetcher.fetch_validated(uri)
+        if fetched.validator is not None:
+            self._validators[uri] = fetched.validator
+        return fetched.data
 
 
 def _spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:
@@ -164,16 +199,8 @@ def fetch_budget_s(chosen: Settings) -> float:
     return max(limit_s / 4, limit_s / 2 - chosen.fetch_timeout_s)
 
 
-def make_tagger(
-    chosen: Settings,
-    classifier: Classifier,
-    clock: StageClock,
-    around_fetch: Callable[[Callable[[str], bytes]], Callable[[str], bytes]] = lambda fetch: fetch,
-) -> Tagger:
-    """A tagger with its own fetcher and decoding threads."""
-    # The pool below is the only parallelism: OpenCV's own threads would fight with it.
-    cv2.setNumThreads(1)
-    give_large_blocks_back()
+def make_fetcher(chosen: Settings) -> Fetcher:
+    """A fetcher for one process; it opens and connects nothing yet."""
     limits = FetchLimits(
         bytes_max=chosen.image_bytes_max,
         total_timeout_s=chosen.fetch_timeout_s,
@@ -184,6 +211,20 @@ def make_tagger(
         allowed_networks=chosen.allowed_networks,
         object_stores=chosen.object_stores,
     )
+    return Fetcher(limits, chosen.allowed_roots)
+
+
+def make_tagger(
+    chosen: Settings,
+    classifier: Classifier,
+    clock: StageClock,
+    fetch: Callable[[str], bytes] | None = None,
+    threads: ThreadPoolExecutor | None = None,
+) -> Tagger:
+    """A tagger; with its own fetcher and decoding threads, where none are given."""
+    # The threads are the only parallelism: OpenCV's own would fight with them.
+    cv2.setNumThreads(1)
+    give_large_blocks_back()
     rules = TaggingRules(
         thumbnail_size_px=chosen.thumbnail_size_px,
         audit_share=chosen.audit_share,
@@ -191,9 +232,8 @@ def make_tagger(
             bytes_max=chosen.image_bytes_max, pixels_max=chosen.image_pixels_max
         ),
     )
-    pool = ThreadPoolExecutor(chosen.decode_threads, thread_name_prefix="decode")
-    fetch = around_fetch(Fetcher(limits, chosen.allowed_roots).fetch)
-    return Tagger(classifier, fetch, pool, rules, clock)
+    threads = threads or ThreadPoolExecutor(chosen.decode_threads, thread_name_prefix="decode")
+    return Tagger(classifier, fetch or make_fetcher(chosen).fetch, threads, rules, clock)
 
 
 @lru_cache(maxsize=1)

@@ -1,6 +1,6 @@
 """Two transactions a batch: one counts the attempts, one stores what came of them."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
@@ -12,9 +12,11 @@ from catalog.outcomes import Failure, Outcome, Tagging
 from db import attempts as ledger
 from db import shadow_taggings
 from db.attempts import Attempt, Begun, Delivery
-from db.engine import sessions
+from db.engine import reading, sessions
 from db.model_registry import beat_and_look
 from db.recording import record_model, record_outcomes
+from db.retag_outcomes import Known, known_pictures, record_unchanged
+from db.retag_publications import run_of
 from worker.identity import owner
 from worker.retries import RetryPolicy
 
@@ -28,14 +30,23 @@ class StoreUnavailableError(Exception):
 class Store:
     """Writes attempts and outcomes; one for each process."""
 
-    def __init__(self, engine: Engine, retries: RetryPolicy, *, attempt_s_max: float) -> None:
+    def __init__(
+        self,
+        engine: Engine,
+        retries: RetryPolicy,
+        *,
+        attempt_s_max: float,
+        flag_changes_from: float = 0.0,
+    ) -> None:
         self._sessions = sessions(engine)
+        self._reading = reading(engine)
         # The manifests of all models that spoke in this process, by version.
         self._manifests: dict[str, Manifest] = {}
         # The registry's generation as the last heartbeat saw it.
         self.generation = 0
         self._retries = retries
         self._attempt_s_max = attempt_s_max
+        self._flag_changes_from = flag_changes_from
         # Attempts that ended while the database was away, and are still to be taken back.
         self._owed: dict[str, Attempt] = {}
 
@@ -80,10 +91,39 @@ class Store:
         self._owed.clear()
         return begun
 
+    def known_pictures(self, attempts: Mapping[str, Attempt]) -> dict[str, Known]:
+        """Of the products of re-tagging runs, those whose picture may not have to be fetched.
+
+        Raises:
+            StoreUnavailableError: the messages must not be acknowledged.
+        """
+        if not any(run_of(each.publication) for each in attempts.values()):
+            return {}
+        with self._taken_back_if_away(attempts), self._reading() as session:
+            return known_pictures(session, attempts)
+
+    def store_unchanged(
+        self, product_ids: Collection[str], attempts: Mapping[str, Attempt]
+    ) -> None:
+        """Commit that these products' taggings stand.
+
+        Raises:
+            StoreUnavailableError: nothing was stored; the messages must not be acknowledged.
+        """
+        if product_ids:
+            with self._taken_back_if_away(attempts), self._sessions.begin() as session:
+                record_unchanged(session, product_ids, attempts, datetime.now(UTC))
+
     def store(
-        self, outcomes: Sequence[Outcome], attempts: Mapping[str, Attempt] | None = None
+        self,
+        outcomes: Sequence[Outcome],
+        attempts: Mapping[str, Attempt] | None = None,
+        validators: Mapping[str, str] | None = None,
     ) -> dict[str, datetime]:
         """Commit what became of a batch; return when failed products are tried again.
+
+        validators: what tells later that a picture is still the same, by its URI.
+
 
         A row that the database refuses for what it holds becomes a failure of its product; its
         batch-mates are stored.
@@ -92,12 +132,8 @@ class Store:
             StoreUnavailableError: nothing was stored; the messages must not be acknowledged.
         """
         attempts = attempts or {}
-        try:
-            with unavailable_if_away():
-                return self._store(outcomes, attempts)
-        except StoreUnavailableError:
-            self._take_back(attempts)
-            raise
+        with self._taken_back_if_away(attempts):
+            return self._store(outcomes, attempts, validators or {})
 
     def bury(self, product_ids: Sequence[str], dead: str, trouble: FailureCode) -> None:
         """Record that the child `dead` died over these products.
@@ -109,29 +145,43 @@ class Store:
             ledger.bury(session, product_ids, dead, trouble)
 
     def _store(
-        self, outcomes: Sequence[Outcome], attempts: Mapping[str, Attempt]
+        self,
+        outcomes: Sequence[Outcome],
+        attempts: Mapping[str, Attempt],
+        validators: Mapping[str, str],
     ) -> dict[str, datetime]:
         try:
-            return self._commit(outcomes, attempts)
+            return self._commit(outcomes, attempts, validators)
         except UNAVAILABLE:
             raise
         except exc.DBAPIError as error:
             if len(outcomes) == 1:
-                return self._store([_refused(outcomes[0], error)], attempts)
+                return self._store([_refused(outcomes[0], error)], attempts, validators)
             retries: dict[str, datetime] = {}
             for outcome in outcomes:
-                retries |= self._store([outcome], attempts)
+                retries |= self._store([outcome], attempts, validators)
             return retries
 
     def _commit(
-        self, outcomes: Sequence[Outcome], attempts: Mapping[str, Attempt]
+        self,
+        outcomes: Sequence[Outcome],
+        attempts: Mapping[str, Attempt],
+        validators: Mapping[str, str],
     ) -> dict[str, datetime]:
         now = datetime.now(UTC)
         retries = self._retries.plan(outcomes, attempts, now)
         with self._sessions.begin() as session:
             for manifest in self._manifests_of(outcomes):
                 record_model(session, manifest, now)
-            record_outcomes(session, outcomes, now, attempts=attempts, retries=retries)
+            record_outcomes(
+                session,
+                outcomes,
+                now,
+                attempts=attempts,
+                retries=retries,
+                validators=_by_product(outcomes, validators),
+                flag_changes_from=self._flag_changes_from,
+            )
             shadow_taggings.record(session, outcomes, now)
         return retries
 
@@ -140,6 +190,15 @@ class Store:
         versions = {tagging.model_version for tagging in taggings}
         versions |= {each.shadow.model_version for each in outcomes if each.shadow}
         return [self._manifests[version] for version in sorted(versions)]
+
+    @contextmanager
+    def _taken_back_if_away(self, attempts: Mapping[str, Attempt]) -> Iterator[None]:
+        try:
+            with unavailable_if_away():
+                yield
+        except StoreUnavailableError:
+            self._take_back(attempts)
+            raise
 
     def _take_back(self, attempts: Mapping[str, Attempt]) -> None:
         """No picture is to blame for a database that is away: its attempt does not count."""
@@ -159,6 +218,14 @@ def unavailable_if_away() -> Iterator[None]:
         yield
     except UNAVAILABLE as error:
         raise StoreUnavailableError(str(error)) from error
+
+
+def _by_product(outcomes: Sequence[Outcome], validators: Mapping[str, str]) -> dict[str, str]:
+    return {
+        each.subject: validators[each.job.image_uri]
+        for each in outcomes
+        if each.job and isinstance(each.result, Tagging) and each.job.image_uri in validators
+    }
 
 
 def _refused(outcome: Outcome, error: exc.DBAPIError) -> Outcome:

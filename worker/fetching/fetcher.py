@@ -9,6 +9,7 @@ from worker.fetching import http, objects
 from worker.fetching.connecting import Resolve, resolve_with_system
 from worker.fetching.files import FileSource
 from worker.fetching.limits import FetchLimits
+from worker.fetching.validators import Fetched
 
 __all__ = ["FetchLimits", "Fetcher"]
 
@@ -39,14 +40,37 @@ class Fetcher:
         Raises:
             FetchFailure: with a code that says whether another attempt may help.
         """
+        return self.fetch_validated(image_uri).data
+
+    def validator(self, image_uri: str) -> str | None:
+        """What tells whether an image is still the same, without fetching it; None: nothing does.
+
+        Of objects in stores nothing does, and they are fetched.
+
+        Raises:
+            FetchFailure: a file cannot be opened, or the URL is none.
+        """
+        scheme = image_uri.partition(":")[0].lower()
+        if scheme in http.SCHEMES:
+            return self._http.validator(image_uri)
+        if scheme == "file" or image_uri.startswith("/"):
+            return self._files.validator(image_uri)
+        return None
+
+    def fetch_validated(self, image_uri: str) -> Fetched:
+        """As `fetch`, and what will tell later that the image is still the same.
+
+        Raises:
+            FetchFailure: as `fetch` does.
+        """
         scheme, separator, _ = image_uri.partition(":")
         scheme = scheme.lower()
         if scheme in http.SCHEMES:
-            return self._http.fetch(image_uri)
+            return self._http.fetch_validated(image_uri)
         if scheme == "file" or image_uri.startswith("/"):
-            return self._files.fetch(image_uri)
+            return self._files.fetch_validated(image_uri)
         if scheme in objects.PACKAGES:
-            return self._objects.fetch(image_uri)
+            return Fetched(data=self._objects.fetch(image_uri))
         if not separator or "/" in scheme:
             raise FetchFailure(
                 FailureCode.INVALID_URI,

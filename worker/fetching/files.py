@@ -9,6 +9,8 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from catalog.failures import FailureCode, FetchFailure
+from worker.fetching import validators
+from worker.fetching.validators import Fetched
 
 _READ_SIZE = 1 << 20
 # O_PATH (Linux): folders on the way need to be passable, not readable.
@@ -28,14 +30,39 @@ class FileSource:
         """The bytes of a file URI or an absolute path.
 
         Raises:
+            FetchFailure: as `fetch_validated` does.
+        """
+        return self.fetch_validated(uri).data
+
+    def fetch_validated(self, uri: str) -> Fetched:
+        """The bytes of a file URI or an absolute path, and what tells that they are the same.
+
+        Raises:
             FetchFailure: invalid_uri, forbidden_path, not_found, too_many_bytes or
                 file_unreadable.
         """
         path = parse_path(uri)
+        with self._open(path) as descriptor:
+            before = validators.of_file(uri, os.fstat(descriptor))
+            data = self._read(descriptor, path)
+            after = validators.of_file(uri, os.fstat(descriptor))
+        return Fetched(data=data, validator=before if before == after else None)
+
+    def validator(self, uri: str) -> str | None:
+        """What tells whether the file is still the same, without reading it.
+
+        Raises:
+            FetchFailure: as `fetch_validated` does.
+        """
+        with self._open(parse_path(uri)) as descriptor:
+            return validators.of_file(uri, os.fstat(descriptor))
+
+    @contextmanager
+    def _open(self, path: Path) -> Iterator[int]:
         try:
             root, resolved = self._resolve(path)
             with _opened(root, resolved) as descriptor:
-                return self._read(descriptor, path)
+                yield descriptor
         except OSError as error:
             raise _failure(path, error) from error
 

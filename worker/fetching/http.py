@@ -20,6 +20,7 @@ from worker.fetching.deadline import Deadline, current_deadline, fetching_until
 from worker.fetching.limits import FetchLimits
 from worker.fetching.responses import REDIRECTS, Body, failure_of
 from worker.fetching.slots import ConnectionSlots
+from worker.fetching.validators import Fetched, of_response
 
 KEEPALIVE_EXPIRY_S = 30.0
 SCHEMES = ("http", "https")
@@ -49,8 +50,8 @@ class HttpSource:
             per_host_max=limits.connections_per_host_max, total_max=limits.connections_max
         )
 
-    def fetch(self, uri: str) -> bytes:
-        """The bytes behind a URL.
+    def fetch_validated(self, uri: str) -> Fetched:
+        """The bytes behind a URL; with a validator, unless it redirects.
 
         Raises:
             FetchFailure: with the code that says why not.
@@ -58,17 +59,40 @@ class HttpSource:
         deadline = Deadline(self._limits.total_timeout_s)
         url = parse_url(uri)
         with fetching_until(deadline):
-            for _ in range(self._limits.redirects_max + 1):
+            for hop in range(self._limits.redirects_max + 1):
                 with self._slots.hold(url.host, deadline):
                     answer = self._get(url)
-                if isinstance(answer, bytes):
-                    return answer
+                if isinstance(answer, Fetched):
+                    return answer if hop == 0 else Fetched(data=answer.data)
                 url = answer
         raise FetchFailure(
             FailureCode.TOO_MANY_REDIRECTS,
             f"Expected the image after at most {self._limits.redirects_max} redirects from {uri}, "
             "found one more. Give the URI that the redirects end at.",
         )
+
+    def validator(self, uri: str) -> str | None:
+        """What a HEAD request tells of the picture; None where it tells nothing.
+
+        A host that refuses HEAD, redirects it or does not answer is no failure: asking for the
+        picture itself will tell.
+
+        Raises:
+            FetchFailure: the URL is none.
+        """
+        deadline = Deadline(self._limits.total_timeout_s)
+        url = parse_url(uri)
+        with fetching_until(deadline):
+            try:
+                with (
+                    self._slots.hold(url.host, deadline),
+                    self._response(url, "HEAD") as response,
+                ):
+                    _drop_if_more_came(response, 0)
+                    headers = httpx.Headers(response.headers)
+                    return of_response(str(url), headers) if response.status == 200 else None
+            except (FetchFailure, _NoResponseError):
+                return None
 
     def close(self) -> None:
         """Close all kept connections."""
@@ -86,7 +110,7 @@ class HttpSource:
             network_backend=self._backend,
         )
 
-    def _get(self, url: httpx.URL) -> bytes | httpx.URL:
+    def _get(self, url: httpx.URL) -> Fetched | httpx.URL:
         """The image, or where to look next."""
         try:
             return self._get_once(url)
@@ -97,7 +121,7 @@ class HttpSource:
             except _NoResponseError as error:
                 raise error.failure from error
 
-    def _get_once(self, url: httpx.URL) -> bytes | httpx.URL:
+    def _get_once(self, url: httpx.URL) -> Fetched | httpx.URL:
         with self._response(url) as response:
             headers = httpx.Headers(response.headers)
             if response.status in REDIRECTS and "location" in headers:
@@ -110,10 +134,10 @@ class HttpSource:
             for chunk in response.iter_stream():
                 body.add(chunk)
             _drop_if_more_came(response, body.received)
-            return body.whole()
+            return Fetched(data=body.whole(), validator=of_response(str(url), headers))
 
     @contextmanager
-    def _response(self, url: httpx.URL) -> Iterator[httpcore.Response]:
+    def _response(self, url: httpx.URL, method: str = "GET") -> Iterator[httpcore.Response]:
         """Send the request; what goes wrong until the block ends becomes a FetchFailure."""
         target = httpcore.URL(
             scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
@@ -123,7 +147,7 @@ class HttpSource:
         timeouts = dict.fromkeys(("connect", "read", "write", "pool"), self._limits.total_timeout_s)
         try:
             with self._pool.stream(
-                "GET", target, headers=headers, extensions={"timeout": timeouts}
+                method, target, headers=headers, extensions={"timeout": timeouts}
             ) as response:
                 began = True
                 yield response
