@@ -81,6 +81,22 @@ class EpochLog(keras.callbacks.Callback):  # type: ignore[misc]
             table.writerows(self._rows)
 
 
+class EarlyStopping(keras.callbacks.EarlyStopping):  # type: ignore[misc]
+    """Stops after `patience` epochs without a better validation accuracy, across resumes too.
+
+    Keras's own begins to wait anew after a resume; this one first looks at the epochs in the log.
+    """
+
+    def __init__(self, log: Path, first_epoch: int, patience: int) -> None:
+        super().__init__("val_accuracy", mode="max", patience=patience)
+        self._earlier = [row for row in read_log(log) if int(row["epoch"]) < first_epoch]
+
+    def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
+        super().on_train_begin(logs)
+        for row in self._earlier:
+            self.on_epoch_end(int(row["epoch"]), {"val_accuracy": float(row["val_accuracy"])})
+
+
 def read_log(log: Path) -> list[dict[str, str]]:
     """The lines of a log that was written so far."""
     if not log.is_file():

@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from catalog.settings import settings
-from trainer.config import PRESETS, preset
+from trainer.config import PRESETS, preset, with_setting
 from trainer.download import find_dataset
 
 # TensorFlow greets with lines about CPU instructions; an error would still be shown.
@@ -27,6 +27,7 @@ unverified_option = click.option(
 @click.option("--preset", "preset_name", type=click.Choice(sorted(PRESETS)), default="quick")
 @click.option("--epochs", type=click.IntRange(min=1), help="Instead of the preset's.")
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="The peak.")
+@click.option("--set", "settings_", multiple=True, help="Another field: mix=cutmix, patience=5.")
 @click.option("--seed", type=int, default=0, show_default=True)
 @click.option("--run", "run_folder", type=click.Path(path_type=Path), help="Checkpoints and log.")
 @click.option("--bundle", "bundle_folder", type=click.Path(path_type=Path), help="Where it goes.")
@@ -49,6 +50,7 @@ def train(
     preset_name: str,
     epochs: int | None,
     learning_rate: float | None,
+    settings_: tuple[str, ...],
     seed: int,
     run_folder: Path | None,
     bundle_folder: Path | None,
@@ -73,6 +75,8 @@ def train(
         seed=seed,
         **{name: value for name, value in changes.items() if value is not None},
     )
+    for setting in settings_:
+        config = with_setting(config, setting)
     run_folder = run_folder or Path("runs") / f"{preset_name}-{seed}"
     run = train_network(
         config,

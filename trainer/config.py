@@ -1,10 +1,12 @@
 """The training recipe: every hyperparameter in one frozen record, saved with the run."""
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from catalog.errors import OperatorError
+from trainer.mixing import MIXES
 
 
 class ConfigError(OperatorError):
@@ -87,10 +89,10 @@ PRESETS: Mapping[str, TrainConfig] = {
     # The recipe of the shipped bundle.
     "standard": TrainConfig(preset="standard", epochs=14, widths=(48, 96)),
     # For a GPU, or a night.
-    "full": TrainConfig(preset="full", epochs=150),
+    "full": TrainConfig(preset="full", epochs=150, patience=40),
     # Too large to ship; a student learns from it with `--teacher`.
     "teacher": TrainConfig(
-        preset="teacher", epochs=100, stem_channels=64, widths=(128, 256), blocks=4
+        preset="teacher", epochs=100, patience=30, stem_channels=64, widths=(128, 256), blocks=4
     ),
 }
 
@@ -103,13 +105,52 @@ def preset(name: str, **changes: Any) -> TrainConfig:
     """
     if name not in PRESETS:
         raise ConfigError(f"Expected a preset of {sorted(PRESETS)}, found {name!r}.")
-    config = replace(PRESETS[name], **changes)
+    return checked(replace(PRESETS[name], **changes))
+
+
+def checked(config: TrainConfig) -> TrainConfig:
+    """The same config.
+
+    Raises:
+        ConfigError: a value is out of its range.
+    """
+    if config.mix is not None and config.mix not in MIXES:
+        raise ConfigError(f"Expected mix to be one of {sorted(MIXES)}, found {config.mix!r}.")
     for field_name, least in (("epochs", 1), ("batch_size", 1), ("blocks", 1)):
         if getattr(config, field_name) < least:
             raise ConfigError(
                 f"Expected {field_name} of {least} or more, found {getattr(config, field_name)}."
             )
     return config
+
+
+def with_setting(config: TrainConfig, setting: str) -> TrainConfig:
+    """The config with one field changed by `name=value`, the value as JSON or plain text.
+
+    Fields of the augmentation are named `augmentation.photo_share` and so on.
+
+    Raises:
+        ConfigError: there is no such field, or the value is of another type.
+    """
+    name, _, text = setting.partition("=")
+    fields = config.to_dict()
+    *groups, last = name.split(".")
+    place = fields
+    for group in groups:
+        place = place.get(group) or {}
+    if not isinstance(place, dict) or last not in place or isinstance(place[last], dict):
+        raise ConfigError(f"Expected name=value with a field of the recipe, found {setting!r}.")
+    try:
+        value = json.loads(text)
+    except ValueError:
+        value = text
+    before = place[last]
+    if isinstance(before, float) and isinstance(value, int):
+        value = float(value)
+    if before is not None and type(value) is not type(before) and not isinstance(before, tuple):
+        raise ConfigError(f"Expected {name} to be like {before!r}, found {text!r}.")
+    place[last] = value
+    return checked(from_dict(fields))
 
 
 def from_dict(fields: Mapping[str, Any]) -> TrainConfig:

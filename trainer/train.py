@@ -13,7 +13,7 @@ import numpy as np
 
 from catalog.errors import OperatorError
 from trainer.batches import StartEpoch, TrainingBatches, one_hot
-from trainer.checkpoints import Checkpoint, EpochLog, resume
+from trainer.checkpoints import Checkpoint, EarlyStopping, EpochLog, resume
 from trainer.config import ConfigError, TrainConfig, from_dict
 from trainer.dataset import Split, load_train, split_validation
 from trainer.distillation import Student
@@ -246,5 +246,5 @@ def callbacks(
         Checkpoint(run_folder),
     ]
     if config.patience is not None:
-        chosen.append(keras.callbacks.EarlyStopping("val_accuracy", patience=config.patience))
+        chosen.append(EarlyStopping(run_folder / LOG, first_epoch, config.patience))
     return chosen

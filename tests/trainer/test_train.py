@@ -7,10 +7,11 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.batches import TrainingBatches
-from trainer.checkpoints import CHECKPOINT, CheckpointError
-from trainer.config import ConfigError, TrainConfig, from_dict, preset
+from trainer.batches import TrainingBatches, one_hot
+from trainer.checkpoints import CHECKPOINT, CheckpointError, EarlyStopping
+from trainer.config import ConfigError, TrainConfig, from_dict, preset, with_setting
 from trainer.dataset import load_train
+from trainer.mixing import MIXES
 from trainer.train import LOG, SUMMARY, Run, TrainingStoppedError, load_run, read_config, train
 
 pytestmark = pytest.mark.training
@@ -159,6 +160,46 @@ def test_a_config_survives_being_written() -> None:
 def test_a_recipe_that_cannot_be_trained_is_refused(name: str, changes: dict[str, int]) -> None:
     with pytest.raises(ConfigError):
         preset(name, **changes)
+
+
+def test_any_field_of_a_recipe_can_be_set() -> None:
+    config = preset("quick")
+    assert with_setting(config, "mix=cutmix").mix == "cutmix"
+    assert with_setting(config, "patience=3").patience == 3
+    assert with_setting(config, "widths=[8, 16]").widths == (8, 16)
+    assert with_setting(config, "augmentation.photo_share=0").augmentation.photo_share == 0.0
+
+
+@pytest.mark.parametrize(
+    "setting", ["none=1", "augmentation=1", "epochs=many", "epochs=0", "mix=stir", "preset.x=1"]
+)
+def test_a_setting_that_no_recipe_has_is_refused(setting: str) -> None:
+    with pytest.raises(ConfigError):
+        with_setting(preset("quick"), setting)
+
+
+def test_early_stopping_counts_the_epochs_before_a_resume(tmp_path: Path) -> None:
+    log = tmp_path / LOG
+    log.write_text("epoch,val_accuracy\n0,0.9\n1,0.8\n2,0.7\n")
+    network = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
+    for first_epoch, stops in ((3, True), (2, False)):
+        stopping = EarlyStopping(log, first_epoch, patience=3)
+        stopping.set_model(network)
+        network.stop_training = False
+        stopping.on_train_begin()
+        stopping.on_epoch_end(first_epoch, {"val_accuracy": 0.6})
+        assert network.stop_training is stops
+
+
+@pytest.mark.parametrize("mix", sorted(MIXES))
+def test_mixed_labels_say_how_much_of_each_image_is_there(mix: str) -> None:
+    black, white = np.zeros((4, 28, 28, 1), np.float32), np.full((4, 28, 28, 1), 255, np.float32)
+    images = np.concatenate([black, white])
+    labels = one_hot(np.repeat([0, 1], 4))
+    seen, said = MIXES[mix](images, labels, np.random.default_rng(1))
+    np.testing.assert_allclose(said.sum(axis=1), 1, rtol=1e-5)
+    np.testing.assert_allclose(seen.mean(axis=(1, 2, 3)) / 255, said[:, 1], atol=1e-4)
+    assert ((said[:, 1] > 0) & (said[:, 1] < 1)).any()
 
 
 def test_the_shipped_recipe_stays_within_a_million_parameters() -> None:
