@@ -20,7 +20,7 @@ from db import ledger, retag_outcomes, review_queue
 from db.attempts import Attempt
 from db.models import FailureRow, Model, Product, Thumbnail
 from db.models import Tagging as TaggingRow
-from db.upsert import insert
+from db.upsert import insert, insert_many
 
 Key = tuple[str, str, str]  # product id, image sha256, model version
 
@@ -83,7 +83,8 @@ def _record_taggings(
     if not results:
         return {}
     rows = [_tagging_row(key, result, now) for key, result in results.items()]
-    session.execute(insert(session, TaggingRow).values(rows).on_conflict_do_nothing())
+    statement, parameters = insert_many(session, TaggingRow, rows)
+    session.execute(statement.on_conflict_do_nothing(), parameters)
     found = session.execute(
         select(
             TaggingRow.id, TaggingRow.product_id, TaggingRow.image_sha256, TaggingRow.model_version
@@ -91,7 +92,8 @@ def _record_taggings(
     )
     ids = {(product, sha256, model): tagging_id for tagging_id, product, sha256, model in found}
     pictures = [_thumbnail_row(ids[key], result) for key, result in results.items()]
-    session.execute(insert(session, Thumbnail).values(pictures).on_conflict_do_nothing())
+    statement, parameters = insert_many(session, Thumbnail, pictures)
+    session.execute(statement.on_conflict_do_nothing(), parameters)
     return ids
 
 
@@ -116,7 +118,7 @@ def _settle_products(
         | {"image_validator": validators.get(subject)}
         for subject, outcome in sorted(latest.items())
     ]
-    statement = insert(session, Product).values(rows)
+    statement, parameters = insert_many(session, Product, rows)
     new = statement.excluded
     reviewed = Product.status == ProductStatus.REVIEWED
     tagging_id = func.coalesce(new.current_tagging_id, Product.current_tagging_id)
@@ -144,7 +146,8 @@ def _settle_products(
                 "updated_at": new.updated_at,
             },
             where=_is_newer(new, status, current),
-        ).returning(Product.id)
+        ).returning(Product.id),
+        parameters,
     )
     return set(taken.scalars())
 
@@ -158,7 +161,7 @@ def _is_newer(
     first = Product.settled_publication.is_distinct_from(new.publication)
     open_states = (ProductStatus.FAILED, ProductStatus.QUEUED, ProductStatus.PROCESSING)
     better = new.current_tagging_id.is_not(None) & or_(
-        Product.status.in_(open_states),
+        *(Product.status == each for each in open_states),
         _model_age("excluded.current_tagging_id") > _model_age("products.current_tagging_id"),
     )
     same = Product.publication == new.publication
@@ -190,12 +193,16 @@ def _record_failures(
     final = [each for each in failed if each.subject not in retries]
     tagged = [subject for subject, each in latest.items() if isinstance(each.result, Tagging)]
     if tagged:
-        session.execute(delete(FailureRow).where(FailureRow.subject.in_(tagged)))
+        # No object of this session is to be kept in step.
+        session.execute(
+            delete(FailureRow).where(FailureRow.subject.in_(tagged)),
+            execution_options={"synchronize_session": False},
+        )
     final = _without_those_that_others_tagged(session, final, attempts)
     if not final:
         return
     rows = [_failure_row(each, attempts.get(each.subject), now) for each in final]
-    statement = insert(session, FailureRow).values(rows)
+    statement, parameters = insert_many(session, FailureRow, rows)
     new = statement.excluded
     session.execute(
         statement.on_conflict_do_update(
@@ -207,7 +214,8 @@ def _record_failures(
                 "failed_at": new.failed_at,
             },
             where=or_(FailureRow.reason_code != new.reason_code, FailureRow.detail != new.detail),
-        )
+        ),
+        parameters,
     )
 
 
