@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "health": ("worker.commands.health", "health", "Check that work gets done; for containers."),
     "failures": ("worker.commands.failures", "failures", "Look after what could not be tagged."),
     "retag": ("worker.commands.retag", "retag", "Tag again what is in the ledger, in runs."),
+    "model": ("worker.commands.model", "model", "Say which bundle serves; try out another."),
     "metrics": ("worker.commands.metrics", "metrics", "Serve Prometheus metrics."),
     "classify": ("worker.commands.classify", "classify", "Classify files, no queue or database."),
     "explain": (
@@ -32,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "data": ("trainer.commands", "data", "Look at the training data."),
     "train": ("trainer.commands", "train", "Train a network and write its bundle."),
     "evaluate": ("trainer.commands", "evaluate", "Measure a bundle on the test set."),
+    "adapt": ("trainer.adapt_commands", "adapt", "Learn from what people corrected."),
     "review": ("review.commands.review", "review", "Review flagged items: server and terminal."),
     "reviewer": ("review.commands.reviewer", "reviewer", "Say who may review."),
     "export-corrections": (

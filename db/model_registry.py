@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from catalog.bundle import Manifest
 from catalog.errors import OperatorError
 from db.heartbeats import beating
+from db.models import Model
 from db.registry_models import Assignment, BundleRefusal, Change, RegisteredBundle, Role
 from db.upsert import insert
 
@@ -218,6 +219,11 @@ def served_before(session: Session) -> list[str | None]:
     """
     earlier = _promoted(session)[-2::-1]
     return [*dict.fromkeys(earlier), None]
+
+
+def has_tagged(session: Session, version: str) -> bool:
+    """Whether a model of this version, registered or not, ever tagged anything here."""
+    return session.get(Model, version) is not None
 
 
 def bundles(session: Session) -> Sequence[RegisteredBundle]:
