@@ -117,7 +117,7 @@ def pause(run_id: int) -> None:
 def resume(run_id: int, any_change: bool, background: bool, as_json: bool) -> None:
     """Go on with a run where it stands: a paused one, or one whose publisher died."""
     engine = _engine()
-    if progress_of(engine, run_id).state is not RunState.RUNNING:
+    if progress_of(engine, run_id).state not in (RunState.PLANNED, RunState.RUNNING):
         resume_run(engine, settings(), run_id, any_change=any_change)
     if not background:
         _publish(engine, run_id)

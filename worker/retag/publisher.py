@@ -53,7 +53,7 @@ class Publisher:
     def __init__(
         self, engine: Engine, client: EnqueueClient, broker: redis.Redis, chosen: Settings
     ) -> None:
-        self.name = f"{socket.gethostname()[:80]}:{os.getpid()}:{uuid4().hex[:8]}"
+        self.name = _name()
         self._sessions = sessions(engine)
         self._reading = reading(engine)
         self._client = client
@@ -71,6 +71,7 @@ class Publisher:
         """Publish until the run ends, is stopped, or the time is over; return the last step."""
         deadline = time.monotonic() + seconds
         self._next_check = 0.0
+        self._release_if_dead(run_id)
         try:
             while True:
                 step = self.step(run_id)
@@ -101,6 +102,17 @@ class Publisher:
             return Step.STOPPED
         except (redis.RedisError, OperationalError):
             return Step.BROKER_AWAY
+
+    def _release_if_dead(self, run_id: int) -> None:
+        """Not to wait for the end of a lease whose holder died on this machine.
+
+        Should it live after all, behind another process namespace, it finds its lease gone.
+        """
+        with self._reading() as session:
+            holder = retag_runs.find(session, run_id).leased_by
+        if holder is not None and _died_here(holder):
+            with self._sessions.begin() as session:
+                retag_pages.let_go(session, run_id, holder)
 
     def _publish_next(self, run_id: int) -> Step:
         with self._reading() as session:
@@ -170,6 +182,23 @@ class Publisher:
             f"{found.kept + found.changed} products. Look at `tagger retag report {run.id}`; "
             f"`tagger retag resume {run.id} --any-change` goes on all the same."
         )
+
+
+def _name() -> str:
+    return f"{socket.gethostname()[:80]}:{os.getpid()}:{uuid4().hex[:8]}"
+
+
+def _died_here(publisher: str) -> bool:
+    host, process_id, _ = publisher.rsplit(":", 2)
+    if host != socket.gethostname()[:80]:
+        return False
+    try:
+        os.kill(int(process_id), 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:
+        return False
+    return False
 
 
 def _wanted(run: RetagRun) -> ColumnElement[bool]:
