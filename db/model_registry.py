@@ -44,6 +44,11 @@ class Roles:
     canary: Holder
     shadow: Holder
 
+    @property
+    def in_use(self) -> set[str | None]:
+        """The sha256 of every bundle with a role."""
+        return {each.sha256 for each in (self.serving, self.canary, self.shadow)}
+
 
 def generation() -> ScalarSelect[int]:
     """How many changes there were: what a worker asks for at each heartbeat.

@@ -11,10 +11,12 @@ from prometheus_client.multiprocess import MultiProcessCollector
 from prometheus_client.registry import Collector
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.orm import Session
 
 from catalog.errors import OperatorError
 from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
 from catalog.settings import Settings
+from db import model_registry as registry
 from db.engine import reading
 from db.summary import summarise
 from db.vitals import vitals
@@ -47,13 +49,14 @@ class SystemCollector(Collector):
         now = datetime.now(UTC)
         with self._sessions() as session:
             summary, signs = summarise(session), vitals(session, now)
+            models = list(_models(session))
         products = GaugeMetricFamily("tagger_products", "Products by status.", labels=["status"])
         for status, number in summary.by_status.items():
             products.add_metric([status], number)
         letters = GaugeMetricFamily("tagger_dead_letters", "By reason.", labels=["reason"])
         for reason, number in summary.failed_by_reason.items():
             letters.add_metric([reason], number)
-        yield from (products, letters)
+        yield from (products, letters, *models)
         reconciled = signs.reconciled_at
         for name, text, value in (
             (
@@ -80,6 +83,21 @@ class SystemCollector(Collector):
         for queue, number in waiting.items():
             gauge.add_metric([queue], number)
         yield gauge
+
+
+def _models(session: Session) -> Iterator[Metric]:
+    held = registry.roles(session)
+    shares = GaugeMetricFamily(
+        "tagger_model_share", "Share of the products by role.", labels=["role", "version"]
+    )
+    for each in (held.serving, held.canary, held.shadow):
+        if each.sha256:
+            shares.add_metric([each.role.value, each.version or ""], each.share)
+    refused = GaugeMetricFamily(
+        "tagger_bundles_refused", "Bundles that workers should use and refuse."
+    )
+    refused.add_metric([], sum(each.sha256 in held.in_use for each in registry.refusals(session)))
+    yield from (shares, refused)
 
 
 class WorkersCollector(Collector):

@@ -9,15 +9,17 @@ import redis
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
+from catalog.bundle_store import BundleStore
 from catalog.errors import OperatorError
 from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, UPKEEP_QUEUE
 from catalog.settings import Settings
+from db import model_registry as registry
 from db.engine import reading, sessions
 from db.heartbeats import RECONCILER, beat, latest
 from db.migrate import require_newest
 from db.models import Heartbeat
 from worker.broker import SAFE_EVICTION, connect, eviction_policy, redis_url
-from worker.serving import load_serving_bundle
+from worker.serving import load_registered_bundle, load_serving_bundle
 
 # Above the time limit of a batch, within which a child that works shows no new sign of life.
 SILENCE_FACTOR = 2.0
@@ -39,7 +41,7 @@ def check_health(chosen: Settings, engine: Engine, queues: tuple[str, ...]) -> l
     checks = [
         _checked("broker", lambda: _broker(chosen)),
         _checked("database", lambda: _database(engine)),
-        _checked("bundle", lambda: _bundle(chosen)),
+        _checked("bundle", lambda: _bundle(chosen, engine)),
     ]
     for queue in queues:
         if queue == UPKEEP_QUEUE:
@@ -82,9 +84,22 @@ def _database(engine: Engine) -> str:
     return "takes writes, schema is the newest"
 
 
-def _bundle(chosen: Settings) -> str:
-    manifest = load_serving_bundle(chosen.bundle).manifest
-    return f"{manifest.model_version} verifies"
+def _bundle(chosen: Settings, engine: Engine) -> str:
+    """What serves verifies here, and no worker refuses what it should use."""
+    with reading(engine)() as session:
+        held = registry.roles(session)
+        refused = [each for each in registry.refusals(session) if each.sha256 in held.in_use]
+    if refused:
+        first = refused[0]
+        raise UnhealthyError(
+            f"{len(refused)} refused, others do its work: {first.sha256[:12]} by "
+            f"{first.worker}: {first.reason}"
+        )
+    sha256 = held.serving.sha256
+    if sha256 is None:
+        return f"{load_serving_bundle(chosen.bundle).manifest.model_version} verifies"
+    bundle = load_registered_bundle(BundleStore(chosen.models_folder), sha256)
+    return f"{bundle.manifest.model_version} verifies, promoted"
 
 
 def _consumed(chosen: Settings, engine: Engine, queue: str) -> str:

@@ -84,7 +84,7 @@ class ModelKeeper:
         former = getattr(self, "lineup", None)
         canary, shadow = self._trial(held.canary), self._trial(held.shadow)
         lineup = Lineup(serving=serving, canary=canary, shadow=shadow)
-        used = [each.sha256 for each in (held.serving, held.canary, held.shadow)]
+        used = held.in_use
         self._loaded = {key: each for key, each in self._loaded.items() if key in used}
         names = {sha256 or SETTINGS for sha256 in used}
         self._refused = {key: why for key, why in self._refused.items() if key in names}

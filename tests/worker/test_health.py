@@ -1,14 +1,19 @@
 """Each check against real parts that are broken."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 import pytest
 from sqlalchemy import Engine
 
+from catalog.bundle_store import BundleStore
 from catalog.jobs import INGEST_QUEUE
 from catalog.settings import Settings, read_settings
 from db.engine import sessions
 from db.heartbeats import RECONCILER, beat
+from db.model_registry import refuse
+from tests.bundles import promote, register, variant
 from tests.factories import job
 from worker.broker import connect
 from worker.client import EnqueueClient
@@ -76,3 +81,27 @@ def test_broker_that_is_away_is_told(
 def test_missing_bundle_is_told(chosen: Settings, engine: Engine) -> None:
     wrong = chosen.model_copy(update={"bundle": chosen.home})
     assert "Expected a model bundle" in bad(wrong, engine)["bundle"]
+
+
+def test_promoted_bundle_is_the_one_that_must_verify(
+    chosen: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    home = chosen.model_copy(update={"home": tmp_path})
+    sha256 = register(home, engine, variant(tmp_path, "b"))
+    promote(engine, sha256)
+    (check,) = [each for each in check_health(home, engine, ()) if each.name == "bundle"]
+    assert check.detail == "b verifies, promoted"
+    shutil.rmtree(BundleStore(home.models_folder).path(sha256))
+    assert "tagger model add" in bad(home, engine)["bundle"]
+
+
+def test_bundle_that_a_worker_refuses_is_told_as_long_as_it_has_a_role(
+    chosen: Settings, engine: Engine, tmp_path: Path
+) -> None:
+    home = chosen.model_copy(update={"home": tmp_path})
+    sha256 = register(home, engine, variant(tmp_path, "b"))
+    with sessions(engine).begin() as session:
+        refuse(session, "bulk@host", sha256, "does not reproduce", datetime.now(UTC))
+    assert bad(home, engine) == {}
+    promote(engine, sha256)
+    assert "bulk@host: does not reproduce" in bad(home, engine)["bundle"]
