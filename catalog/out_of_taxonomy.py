@@ -58,11 +58,41 @@ def nearest_neighbour(
     )
 
 
+def two_banks(
+    logits: NDArray[np.float32],
+    embedding: NDArray[np.float32],
+    parameters: Mapping[str, NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """Half the likeness to known strangers minus that to known garments, float32 (N,), -1 to 0.5.
+
+    For a model that was shown what is not in the taxonomy. Likeness is the mean cosine of the k
+    nearest. Half, because what is like neither bank is a stranger, too. Parameters: bank (M, d)
+    and strange_bank (S, d) of length 1, any float, S may be 0; neighbours, k.
+    """
+    length = np.linalg.norm(embedding, axis=1, keepdims=True)
+    unit = embedding / np.maximum(length, 1e-12)
+    k = int(parameters["neighbours"])
+    strange = _likeness(unit, parameters["strange_bank"], k)
+    return np.asarray(strange / 2 - _likeness(unit, parameters["bank"], k), np.float32)
+
+
 SCORES: Mapping[str, Score] = {
     "energy": energy,
     "class_gaussian": class_gaussian,
     "nearest_neighbour": nearest_neighbour,
+    "two_banks": two_banks,
 }
+
+
+def _likeness(
+    unit: NDArray[np.floating], bank: NDArray[np.floating], k: int
+) -> NDArray[np.float64]:
+    """The mean cosine of each of N points to the k most alike of M places, float64 (N,)."""
+    if not len(bank):
+        return np.zeros(len(unit))
+    cosines = unit.astype(np.float64) @ bank.astype(np.float64).T
+    k = min(k, cosines.shape[1])
+    return np.asarray(np.partition(cosines, -k, axis=1)[:, -k:].mean(axis=1))
 
 
 def _nearest_squared_distance(

@@ -45,7 +45,7 @@ def choose_score(serve: ServingModel, train: Split, validation: Split, *, seed: 
     drawn = serve(draw_shapes(DRAWN_IMAGES, np.random.default_rng(seed)))
     auroc = {
         name: separation(score_of(name, known, parameters), score_of(name, drawn, parameters))
-        for name in SCORES
+        for name in parameters
     }
     best = max(auroc, key=lambda name: auroc[name])
     return Choice(

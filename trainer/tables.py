@@ -82,10 +82,18 @@ PERCENT = (
 def _rows(values: dict[str, Any], prefix: str = "") -> Iterator[Row]:
     for key, value in values.items():
         name = f"{prefix}{key}".replace("_", " ")
-        if isinstance(value, dict):
+        if isinstance(value, dict) and "interval" in value:
+            yield Row(name=name, value=_proportion(value))
+        elif isinstance(value, dict):
             yield from _rows(value, f"{name}, ")
         else:
             yield Row(name=name, value=_text(name, value))
+
+
+def _proportion(value: dict[str, Any]) -> str:
+    """61 of 97 right → 62.89 % (53 to 72, of 97): the share and its 95 % interval."""
+    low, high = (100 * bound for bound in value["interval"])
+    return f"{percent(value['share'])} ({low:.0f} to {high:.0f}, of {value['whole']:,})"
 
 
 def _text(name: str, value: Any) -> str:

@@ -1,7 +1,13 @@
 import numpy as np
 import pytest
 
-from catalog.out_of_taxonomy import SCORES, class_gaussian, energy, nearest_neighbour
+from catalog.out_of_taxonomy import (
+    SCORES,
+    class_gaussian,
+    energy,
+    nearest_neighbour,
+    two_banks,
+)
 
 NOTHING = np.zeros((2, 3), np.float32)
 
@@ -55,6 +61,7 @@ def test_every_score_gives_one_float32_an_image_whatever_its_batch() -> None:
         "means": rng.normal(size=(10, 4)).astype(np.float32),
         "whitening": np.eye(4, dtype=np.float32),
         "bank": rng.normal(size=(20, 4)).astype(np.float16),
+        "strange_bank": rng.normal(size=(9, 4)).astype(np.float16),
         "neighbours": np.array(3),
     }
     for score in SCORES.values():
@@ -63,3 +70,17 @@ def test_every_score_gives_one_float32_an_image_whatever_its_batch() -> None:
         assert together.dtype == np.float32
         alone = score(logits[2:3], embedding[2:3], parameters)
         np.testing.assert_allclose(alone[0], together[2], rtol=1e-5)
+
+
+def test_what_is_like_known_strangers_is_stranger_and_what_is_like_garments_is_not() -> None:
+    parameters = {
+        "bank": np.array([[1, 0, 0]], np.float16),
+        "strange_bank": np.array([[0, 1, 0]], np.float16),
+        "neighbours": np.array(3),
+    }
+    garment, neither, stranger = two_banks(
+        np.zeros((3, 10), np.float32), np.array([[2, 0, 0], [0, 0, 3], [0, 4, 0]]), parameters
+    )
+    assert (garment, neither, stranger) == (-1.0, 0.0, 0.5)
+    without = parameters | {"strange_bank": np.empty((0, 3), np.float16)}
+    assert two_banks(np.zeros((1, 10), np.float32), np.ones((1, 3)), without)[0] < 0

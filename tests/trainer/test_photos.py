@@ -40,11 +40,11 @@ def test_photos_are_measured_by_set_through_the_shipped_model(
     assert list(table) == ["shop", "odd"]
     assert table["shop"]["photos"] == 121
     assert table["shop"]["unreadable"] == 1
-    assert table["shop"]["accuracy"] > 0.85
+    assert table["shop"]["accuracy"]["share"] > 0.85
     assert table["shop"]["strangers"] == 0
     assert table["shop"]["strangers_auroc"] is None
     assert table["odd"]["strangers"] == 1
-    assert table["odd"]["accuracy_exact"] is None
+    assert table["odd"]["accuracy_exact"]["share"] is None
 
 
 def test_a_photo_of_the_models_own_size_is_not_resampled(pictures: list[SamplePicture]) -> None:

@@ -12,6 +12,7 @@ LAZY = {
         "pipeline",
         "From the queue to the row, beside a bare loop.",
     ),
+    "adapt": ("trainer.adapt_commands", "bench_adapt", "What corrections teach: learning curve."),
     "review": ("review.commands.bench", "bench_review", "The review desk with a long queue."),
 }
 

@@ -1,0 +1,108 @@
+"""How much a shop gains from how many corrections: measured on photos that were not drawn."""
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalog.bundle import load_bundle
+from catalog.taxonomy import LABELS
+from trainer.adapt import AdaptConfig, learn, open_base, parts
+from trainer.dataset import DatasetError
+from trainer.fine_tuning import accuracy, logits_of
+from trainer.photos import Photo, load_input, read_photos, rightly_named
+from trainer.shop_photos import STRANGER, ShopPhotos
+from trainer.tables import percent
+
+
+@dataclass(frozen=True, kw_only=True)
+class Point:
+    """One draw: `corrections` photos learned from, strangers among them, and the rest judged.
+
+    `learner` is `base` where the base was kept. `accuracy` of the rest's photos of the ten
+    classes, `accuracy_exact` of those whose label means what Fashion-MNIST means.
+    """
+
+    set: str
+    corrections: int
+    of_the_ten_classes: int
+    seed: int
+    learner: str
+    photos: int
+    accuracy: float
+    accuracy_exact: float | None
+    fashion_mnist_before: float
+    fashion_mnist_after: float
+
+    def as_text(self) -> str:
+        """One line for people."""
+        exact = "none" if self.accuracy_exact is None else percent(self.accuracy_exact)
+        return (
+            f"{self.set} {self.corrections:>4} corrections, draw {self.seed}: {self.learner:<7} "
+            f"{percent(self.accuracy)} of {self.photos} others right (exact labels {exact}), "
+            f"Fashion-MNIST {percent(self.fashion_mnist_before)} → "
+            f"{percent(self.fashion_mnist_after)}"
+        )
+
+
+def learning_curve(
+    bundle_folder: Path,
+    manifest: Path,
+    set_name: str,
+    data_folder: Path,
+    *,
+    counts: Sequence[int],
+    seeds: Iterable[int],
+    verify: bool = True,
+    config: AdaptConfig | None = None,
+) -> Iterator[Point]:
+    """A point for each count and seed; what is drawn grows with the count, the rest is judged.
+
+    Raises:
+        DatasetError: the manifest has no readable photo of that set.
+    """
+    config = config or AdaptConfig()
+    bundle = load_bundle(bundle_folder)
+    train, held_out = parts(bundle, data_folder, verify=verify)
+    base = open_base(bundle, train, held_out, config)
+    listed = [photo for photo in read_photos(manifest) if photo.set == set_name]
+    read = [(photo, load_input(photo.path)) for photo in listed]
+    pairs = [(photo, pixels) for photo, pixels in read if pixels is not None]
+    if not pairs:
+        raise DatasetError(
+            f"Expected photos of the set {set_name!r} in {manifest}, found none that can be read."
+        )
+    kept = [photo for photo, _ in pairs]
+    whole = as_shop(kept, np.stack([pixels for _, pixels in pairs]))
+    for seed in seeds:
+        order = np.random.default_rng(seed).permutation(len(whole))
+        for count in counts:
+            drawn, rest = order[:count], order[count:]
+            name = "base"
+            base.restore()
+            if count:
+                name = learn(base, whole.take(drawn), config).choice.name
+            predicted = logits_of(base.network, whole.images[rest]).argmax(axis=1)
+            right = rightly_named([kept[place] for place in rest], predicted)
+            known = whole.known[rest]
+            exact = known & np.array([kept[place].exact for place in rest])
+            yield Point(
+                set=set_name,
+                corrections=count,
+                of_the_ten_classes=int(whole.known[drawn].sum()),
+                seed=seed,
+                learner=name,
+                photos=int(known.sum()),
+                accuracy=float(right[known].mean()),
+                accuracy_exact=float(right[exact].mean()) if exact.any() else None,
+                fashion_mnist_before=base.held_out_accuracy,
+                fashion_mnist_after=accuracy(base.network, base.held_out),
+            )
+
+
+def as_shop(photos: Sequence[Photo], images: NDArray[np.uint8]) -> ShopPhotos:
+    """Listed photos as if people had labelled them."""
+    numbers = [LABELS.index(each.label) if each.label in LABELS else STRANGER for each in photos]
+    return ShopPhotos(images=images, labels=np.array(numbers, np.int64))

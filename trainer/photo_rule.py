@@ -1,0 +1,123 @@
+"""The rule for photos, fitted on corrections that the network was not shown."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalog.bundle import Acceptance, PhotoRule
+from catalog.taxonomy import LABELS
+from trainer.acceptance import NEVER, error_bound, fit_acceptance
+from trainer.calibration import fit_temperature, softmax
+from trainer.dataset import Split
+from trainer.shop_photos import ShopPhotos
+from trainer.strangeness import separation
+
+NEIGHBOURS = 3
+Embed = Callable[[NDArray[np.uint8]], NDArray[np.float32]]  # images → embedding (N, d)
+# Fashion-MNIST images in the bank of the known, beside the shop's.
+GARMENTS = 2_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoRuleConfig:
+    """What is promised of accepted photos, and how many known ones may be called strange.
+
+    A few hundred corrections cannot prove much of a single class: `class_precision` keeps a class
+    out that has shown hardly anything. More is earned from the shop's reviews (`tagger trust`).
+    """
+
+    precision: float = 0.97
+    class_precision: float = 0.8
+    guarantee_level: float = 0.95
+    false_alarms: float = 0.05
+
+
+@dataclass(frozen=True, kw_only=True)
+class FittedRule:
+    """A rule and what it does on the photos that it was fitted on, each judged out of fold."""
+
+    rule: PhotoRule
+    figures: Mapping[str, Any]
+
+
+def unit(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Embeddings at length 1, float32 (N, d)."""
+    return embedding / np.maximum(np.linalg.norm(embedding, axis=1, keepdims=True), 1e-12)
+
+
+def banks(embed: Embed, photos: ShopPhotos, garments: Split) -> dict[str, NDArray[Any]]:
+    """What the score two_banks needs, from a shop's photos and Fashion-MNIST garments."""
+    embedding = unit(embed(photos.images))
+    known = unit(embed(garments.images[:GARMENTS]))
+    return {
+        "bank": np.concatenate([embedding[photos.known], known]).astype(np.float16),
+        "strange_bank": embedding[~photos.known].astype(np.float16),
+        "neighbours": np.array(NEIGHBOURS),
+    }
+
+
+def fit_photo_rule(
+    logits: NDArray[np.float32],
+    labels: NDArray[np.int64],
+    strangeness: NDArray[np.float32],
+    config: PhotoRuleConfig,
+) -> FittedRule:
+    """Temperature, strangeness threshold and acceptance from photos held out of the training.
+
+    logits float32 (N, 10); labels int64 (N,), -1 for strangers, which are wrong when accepted;
+    strangeness float32 (N,), higher is stranger. Flagged strangers count as not accepted.
+    """
+    known = labels >= 0
+    temperature = fit_temperature(logits[known], labels[known])
+    threshold = float(np.quantile(strangeness[known], 1 - config.false_alarms))
+    confidences = softmax(logits, temperature)
+    familiar = strangeness <= threshold
+    least = fit_acceptance(
+        confidences[familiar],
+        labels[familiar],
+        precision=config.precision,
+        class_precision=config.class_precision,
+        level=config.guarantee_level,
+    )
+    rule = PhotoRule(
+        temperature=temperature,
+        acceptance=Acceptance(
+            confidence_min=dict(zip(LABELS, map(float, least), strict=True)),
+            precision=config.precision,
+            class_precision=config.class_precision,
+            guarantee_level=config.guarantee_level,
+        ),
+        out_of_taxonomy_threshold=threshold,
+    )
+    return FittedRule(rule=rule, figures=rule_figures(rule, confidences, labels, strangeness))
+
+
+def rule_figures(
+    rule: PhotoRule,
+    confidences: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    strangeness: NDArray[np.float32],
+) -> dict[str, Any]:
+    """How many photos a rule accepts, and how many of these are right."""
+    least = np.array([rule.acceptance.confidence_min.get(label, NEVER) for label in LABELS])
+    predicted, known = confidences.argmax(axis=1), labels >= 0
+    accepted = confidences.max(axis=1) >= least[predicted]
+    accepted &= strangeness <= rule.out_of_taxonomy_threshold
+    wrong = int((accepted & (predicted != labels)).sum())
+    count = int(accepted.sum())
+    both = known.any() and (~known).any()
+    return {
+        "accepted_coverage": float(accepted[known].mean()) if known.any() else None,
+        "accepted": count,
+        "accepted_wrong": wrong,
+        "accepted_precision_at_least": 1
+        - error_bound(wrong, count, rule.acceptance.guarantee_level),
+        "strangers_flagged": float((~accepted[~known]).mean()) if (~known).any() else None,
+        "strangers_auroc": separation(strangeness[known], strangeness[~known]) if both else None,
+        "classes_accepted": [
+            label for label, value in zip(LABELS, least, strict=True) if value <= 1
+        ],
+    }

@@ -1,0 +1,145 @@
+"""A shop's labelled photos as model inputs: fetched, decoded and reduced as the workers do it.
+
+The one place where the trainer touches the worker's code: its fetcher, with all its guards, for
+pictures on other hosts.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalog.failures import FailureCode, FetchFailure, ImageFailure
+from catalog.images.decode import DecodeLimits, decode
+from catalog.images.model_input import model_input
+from catalog.settings import Settings
+from catalog.taxonomy import LABELS
+from trainer.corrections import Correction
+from trainer.photos import DECODED_PX
+from worker.fetching.fetcher import Fetcher, FetchLimits
+
+INPUT_SHAPE = (28, 28, 1)
+STRANGER = -1
+FETCHING_THREADS = 4
+
+
+@dataclass(frozen=True, kw_only=True)
+class ShopPhotos:
+    """N labelled photos: images uint8 (N, 28, 28, 1), 0-255; labels int64 (N,), 0-9, or -1 for
+    what is not in the taxonomy. `unread` says why each of the others is missing."""
+
+    images: NDArray[np.uint8]
+    labels: NDArray[np.int64]
+    unread: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    @property
+    def known(self) -> NDArray[np.bool_]:
+        """Which of them belong to a class, bool (N,)."""
+        return self.labels != STRANGER
+
+    def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> "ShopPhotos":
+        """The photos at `index`, or where it is true."""
+        return ShopPhotos(images=self.images[index], labels=self.labels[index])
+
+
+def read_photos(corrections: Sequence[Correction], chosen: Settings) -> ShopPhotos:
+    """Every photo that can be read and is the one that the person saw."""
+    source = photo_source(chosen)
+    limits = DecodeLimits(bytes_max=chosen.image_bytes_max, pixels_max=chosen.image_pixels_max)
+
+    def read(each: Correction) -> NDArray[np.uint8] | str:
+        try:
+            data = source(each.image_uri)
+            found = hashlib.sha256(data).hexdigest()
+            if each.image_sha256 not in (None, found):
+                return f"{each.image_uri}: another picture than the one that was labelled"
+            photo = decode(data, size_px_min=DECODED_PX, limits=limits)
+        except ImageFailure as failure:
+            return f"{each.image_uri}: {failure.code}: {failure.detail}"
+        return model_input(photo.pixels).pixels
+
+    with ThreadPoolExecutor(FETCHING_THREADS) as pool:
+        results = list(pool.map(read, corrections))
+    read_ones = [
+        (pixels, each.label)
+        for pixels, each in zip(results, corrections, strict=True)
+        if not isinstance(pixels, str)
+    ]
+    return shop_photos(
+        [pixels for pixels, _ in read_ones],
+        [label for _, label in read_ones],
+        unread=tuple(result for result in results if isinstance(result, str)),
+    )
+
+
+def shop_photos(
+    inputs: Sequence[NDArray[np.uint8]], labels: Sequence[str], unread: tuple[str, ...] = ()
+) -> ShopPhotos:
+    """Model inputs and their labels; equal inputs with different labels are left out.
+
+    Of equal inputs one is kept: the others would stand in the part that is trained on and in the
+    one that judges it.
+    """
+    keys = [pixels.tobytes() for pixels in inputs]
+    names: dict[bytes, set[str]] = defaultdict(set)
+    first: dict[bytes, int] = {}
+    for place, (key, label) in enumerate(zip(keys, labels, strict=True)):
+        names[key].add(label)
+        first.setdefault(key, place)
+    kept = [place for key, place in first.items() if len(names[key]) == 1]
+    numbers = [LABELS.index(each) if each in LABELS else STRANGER for each in labels]
+    return ShopPhotos(
+        images=np.array([inputs[place] for place in kept], np.uint8).reshape(-1, *INPUT_SHAPE),
+        labels=np.array([numbers[place] for place in kept], np.int64),
+        unread=unread,
+    )
+
+
+def photo_source(chosen: Settings) -> Callable[[str], bytes]:
+    """From a URI to bytes; raises ImageFailure.
+
+    Whoever runs the trainer named the file of corrections and reads local files by their own
+    permissions; what lies on other hosts goes through the workers' fetcher.
+    """
+    fetcher = Fetcher(
+        FetchLimits(
+            bytes_max=chosen.image_bytes_max,
+            total_timeout_s=chosen.fetch_timeout_s,
+            connect_timeout_s=chosen.connect_timeout_s,
+            redirects_max=chosen.redirects_max,
+            connections_per_host_max=chosen.connections_per_host_max,
+            connections_max=chosen.connections_max,
+            allowed_networks=chosen.allowed_networks,
+            object_stores=chosen.object_stores,
+        ),
+        (),
+    )
+
+    def source(uri: str) -> bytes:
+        scheme = urlsplit(uri).scheme.lower()
+        if scheme not in ("", "file"):
+            return fetcher.fetch(uri)
+        path = Path(unquote(urlsplit(uri).path) if scheme else uri)
+        return _local(path, chosen.image_bytes_max)
+
+    return source
+
+
+def _local(path: Path, bytes_max: int) -> bytes:
+    try:
+        if not path.is_file():
+            raise FetchFailure(FailureCode.NOT_FOUND, f"Expected a file, found none at {path}.")
+        if path.stat().st_size > bytes_max:
+            raise FetchFailure(FailureCode.TOO_MANY_BYTES, f"{path} is larger than {bytes_max}.")
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        raise FetchFailure(FailureCode.FILE_UNREADABLE, f"{path}: {error}") from error
