@@ -2,22 +2,27 @@
 
 import getpass
 import json
+from datetime import UTC, datetime
+from pathlib import Path
 
 import click
 from sqlalchemy import Engine
 
 from catalog.settings import settings
 from db import retag_runs
-from db.engine import make_engine, sessions
+from db.engine import make_engine, reading, sessions
 from db.migrate import require_newest
 from db.retag_models import RunState
 from db.retag_progress import Progress
+from db.retag_report import Report
+from db.retag_report import report as read_report
 from db.retag_selection import Selection, parse_days, parse_selection
 from worker.broker import connect, redis_url
 from worker.client import EnqueueClient
-from worker.commands.tables import table
+from worker.commands.tables import echo_counts, table
 from worker.retag.dry_run import count_selected
 from worker.retag.publisher import Publisher
+from worker.retag.report_page import render_page
 from worker.retag.starting import progress_of, progress_of_newest, resume_run, start_run
 from worker.retag.terminal import ProgressBar, line
 
@@ -129,6 +134,44 @@ def resume(run_id: int, any_change: bool, background: bool, as_json: bool) -> No
 def cancel(run_id: int) -> None:
     """End a run; what waits in the queue is still tagged."""
     _move(run_id, RunState.CANCELLED, (RunState.PLANNED, RunState.RUNNING, RunState.PAUSED))
+
+
+@retag.command()
+@RUN
+@click.option("--html", type=click.Path(dir_okay=False, path_type=Path), help="Write a page.")
+@AS_JSON
+def report(run_id: int, html: Path | None, as_json: bool) -> None:
+    """Say what a run changed into what, with examples."""
+    with reading(_engine())() as session:
+        found = read_report(session, run_id, datetime.now(UTC))
+    if html is not None:
+        html.write_text(render_page(found), encoding="utf-8")
+        click.echo(f"Wrote {html}", err=True)
+    if as_json:
+        click.echo(json.dumps(found.as_json()))
+    elif html is None:
+        _print_report(found)
+
+
+def _print_report(found: Report) -> None:
+    click.echo(line(found.progress))
+    if found.cells:
+        rows = [("before", "now", "products", "of these")] + [
+            (each.from_label or "-", each.to_label, str(each.count), _share(each.share))
+            for each in found.cells
+        ]
+        click.echo(f"\n{table(rows, right=frozenset({2, 3}))}")
+    click.echo(f"\n{found.flagged} of them flagged")
+    click.echo(
+        f"{found.reviewed} reviewed products are seen otherwise, and keep their label: the model now "
+        f"agrees with the person on {found.agrees_now}, and no longer on {found.disagrees_now}"
+    )
+    if found.failures:
+        echo_counts("Failures", found.failures, found.progress.published)
+
+
+def _share(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"
 
 
 def _publish(engine: Engine, run_id: int) -> None:

@@ -14,11 +14,14 @@ from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
 from catalog.settings import Settings, settings
 from db.engine import make_engine, reading
 from db.migrate import require_newest
+from db.retag_progress import Progress
 from db.summary import Summary, summarise
 from db.vitals import Vitals, vitals
 from worker.broker import BrokerError, connect, depths, redis_url
 from worker.commands.tables import echo_counts
 from worker.health import all_queues, check_health
+from worker.retag.starting import progress_of_open
+from worker.retag.terminal import line
 
 
 @click.command()
@@ -29,22 +32,26 @@ def status(as_json: bool) -> None:
     Exit code 1 when the database or the broker cannot be reached.
     """
     chosen = settings()
-    summary, signs = _ledger(chosen)
+    summary, signs, runs = _ledger(chosen)
     waiting, trouble = _queues(chosen)
     if as_json:
-        click.echo(json.dumps(_as_json(chosen, summary, signs, waiting, trouble)))
+        found = _as_json(chosen, summary, signs, waiting, trouble)
+        click.echo(json.dumps(found | {"retag_runs": [run.as_json() for run in runs]}))
     else:
         _print(summary, waiting, trouble)
         _print_vitals(signs)
+        for run in runs:
+            click.echo(f"\n{line(run)}")
     raise SystemExit(1 if trouble else 0)
 
 
-def _ledger(chosen: Settings) -> tuple[Summary, Vitals]:
+def _ledger(chosen: Settings) -> tuple[Summary, Vitals, list[Progress]]:
     engine = make_engine(chosen.database)
     try:
         require_newest(engine)
         with reading(engine)() as session:
-            return summarise(session), vitals(session, datetime.now(UTC))
+            now = datetime.now(UTC)
+            return summarise(session), vitals(session, now), progress_of_open(session)
     except DBAPIError as error:
         shown = engine.url.render_as_string()
         raise OperatorError(f"Expected the database {shown} to answer: {error.orig}") from error
