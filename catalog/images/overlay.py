@@ -1,5 +1,7 @@
 """The thumbnail that shows a person what the network looked at."""
 
+from functools import lru_cache
+
 import cv2
 import numpy as np
 from numpy.typing import NDArray
@@ -57,10 +59,21 @@ def overlay(view: NDArray[np.uint8], heat: NDArray[np.float32]) -> NDArray[np.ui
     """Lay a heat map (h, w), 0-1, over a view, uint8 (size, size, 3) RGB."""
     size = view.shape[:2][::-1]
     smooth = np.clip(cv2.resize(heat, size, interpolation=cv2.INTER_CUBIC), 0, 1)
-    colours = cv2.applyColorMap((smooth * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    colours = cv2.applyColorMap((smooth * 255).astype(np.uint8), _heat_colours())
     share = smooth * HEAT_SHARE
-    mixed = cv2.blendLinear(view, cv2.cvtColor(colours, cv2.COLOR_BGR2RGB), 1 - share, share)
+    mixed = cv2.blendLinear(view, colours, 1 - share, share)
     return np.asarray(mixed, np.uint8)
+
+
+@lru_cache(maxsize=1)
+def _heat_colours() -> NDArray[np.uint8]:
+    """The colours of 0-255, uint8 (256, 1, 3) RGB: OpenCV would make them anew for every picture.
+
+    That took half the time of an overlay.
+    """
+    tones = np.arange(256, dtype=np.uint8)[:, None]
+    colours = cv2.applyColorMap(tones, cv2.COLORMAP_INFERNO)
+    return np.asarray(cv2.cvtColor(colours, cv2.COLOR_BGR2RGB), np.uint8)
 
 
 def encode_jpeg(picture: NDArray[np.uint8]) -> bytes:
