@@ -9,6 +9,7 @@ import multiprocessing
 import sqlite3
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from multiprocessing.synchronize import Barrier
 from pathlib import Path
 
@@ -20,41 +21,66 @@ from catalog.images.decode import decode
 from catalog.images.model_input import model_input
 from catalog.images.overlay import crop, encode_jpeg, grad_cam, overlay
 from catalog.settings import Settings
+from worker.bench_pipeline.processes import busy_s, cpu_s
 from worker.classifier import Classifier
 
+# The figures are over when all have ended their work: a process that dies leaves them waiting.
+TIMEOUT_S = 300.0
 BATCH = 64
 TABLE = (
     "CREATE TABLE rows (path TEXT, label TEXT, confidence REAL, class_map BLOB, embedding BLOB, "
     "overlay BLOB)"
 )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Floor:
+    """cpu_ms: milliseconds of CPU for each photo. strangers_cores: as in a Run."""
+
+    images_per_second: float
+    cpu_ms: float
+    strangers_cores: float
+
+
 Row = tuple[str, str, float, bytes, bytes, bytes]
 
 
-def measure_floor(files: Sequence[Path], count: int, chosen: Settings, processes: int) -> float:
-    """Photos per second, `count` in all, from all processes being ready to the last commit."""
+def measure_floor(files: Sequence[Path], count: int, chosen: Settings, processes: int) -> Floor:
+    """`count` photos in all, from all processes being ready to the last commit."""
     context = multiprocessing.get_context("spawn")
-    ready = context.Barrier(processes + 1)
+    ready, ended = context.Barrier(processes + 1), context.Barrier(processes + 1)
     database = chosen.home / f"floor-{time.time_ns()}.db"
     with sqlite3.connect(database) as connection:
         connection.execute(TABLE)
     connection.close()
     shares = [[files[n % len(files)] for n in range(k, count, processes)] for k in range(processes)]
     workers = [
-        context.Process(target=_work, args=(share, chosen, database, ready)) for share in shares
+        context.Process(target=_work, args=(share, chosen, database, ready, ended))
+        for share in shares
     ]
     for worker in workers:
         worker.start()
-    ready.wait()
-    started = time.perf_counter()
+    ready.wait(TIMEOUT_S)
+    started, busy = time.perf_counter(), busy_s()
+    before = sum(cpu_s(worker.pid or 0) for worker in workers)
+    ended.wait(TIMEOUT_S)
+    spent = sum(cpu_s(worker.pid or 0) for worker in workers) - before
+    seconds = time.perf_counter() - started
+    strangers_s = busy_s() - busy - spent
     for worker in workers:
         worker.join()
-    seconds = time.perf_counter() - started
     if any(worker.exitcode for worker in workers):
         raise RuntimeError("expected every process of the bare loop to end well, found one failed")
-    return count / seconds
+    return Floor(
+        images_per_second=count / seconds,
+        cpu_ms=1000 * spent / count,
+        strangers_cores=max(0.0, strangers_s) / seconds,
+    )
 
 
-def _work(files: list[Path], chosen: Settings, database: Path, ready: Barrier) -> None:
+def _work(
+    files: list[Path], chosen: Settings, database: Path, ready: Barrier, ended: Barrier
+) -> None:
     cv2.setNumThreads(1)
     classifier = Classifier(load_bundle(chosen.bundle), threads=1)
     list(_rows(files[:BATCH], classifier, chosen.thumbnail_size_px))  # warm
@@ -65,6 +91,7 @@ def _work(files: list[Path], chosen: Settings, database: Path, ready: Barrier) -
     with sqlite3.connect(database, timeout=60) as connection:
         connection.executemany("INSERT INTO rows VALUES (?, ?, ?, ?, ?, ?)", rows)
     connection.close()
+    ended.wait()
 
 
 def _rows(files: Sequence[Path], classifier: Classifier, size_px: int) -> Iterator[Row]:

@@ -23,6 +23,13 @@ def cpu_s(process_id: int) -> float:
     ) / float(_TICKS_PER_S)
 
 
+def busy_s() -> float:
+    """CPU seconds that all programs of the machine together have used so far."""
+    # user, nice, system, then idle and waiting, then interrupts: see proc(5).
+    fields = Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:]
+    return sum(int(fields[place]) for place in (0, 1, 2, 5, 6)) / _TICKS_PER_S
+
+
 def own_cpu_s(process_id: int) -> float:
     """CPU seconds of a process alone."""
     stat = _stat(Path(f"/proc/{process_id}"))

@@ -1,29 +1,25 @@
 """One run: a real broker, real workers as shipped, one database, and what it cost."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import count
-from pathlib import Path
 
 import numpy as np
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine
 
 from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, Job
 from catalog.settings import Settings
 from db import migrate
-from db.engine import make_engine, reading
-from db.results import unfinished
+from db.engine import make_engine
 from worker.bench_pipeline.counters import Counters, read_counters
-from worker.bench_pipeline.processes import children, cpu_s, memory_mb, own_cpu_s
+from worker.bench_pipeline.processes import busy_s, children, cpu_s, memory_mb, own_cpu_s
 from worker.bench_pipeline.watching import Watcher, queued_at
 from worker.client import EnqueueClient
 from worker.embedded import EmbeddedBroker
 from worker.metrics import directory
 from worker.system import System, running
 
-POLL_S = 0.02
 TIMEOUT_S = 300.0
 QUEUES = {"chunks": BULK_QUEUE, "singles": INGEST_QUEUE}
 
@@ -39,13 +35,15 @@ class Run:
     latency_s: from a product's acceptance to its tagging being visible, by percentile. cpu_ms:
     milliseconds of CPU for each image, by process. stage_ms and stage_cpu_ms: of the child's
     threads, by stage, on the clock and on the CPU. memory_mb: proportional set size by process.
-    batches: how many batches held at most so many items.
+    batches: how many batches held at most so many items. strangers_cores: how much of the machine
+    other programs used meanwhile; above a tenth or so the figures say little.
     """
 
     name: str
     images: int
     seconds: float
     images_per_second: float
+    strangers_cores: float
     latency_s: Mapping[str, float]
     cpu_ms: Mapping[str, float]
     stage_ms: Mapping[str, float]
@@ -63,44 +61,43 @@ class Bench:
         self.client = EnqueueClient(engine, broker_url=system.settings.redis_url)
         self.started = started
         self._server_pid = server_pid
-        self._names = count()
 
-    def wait(self, product_ids: Sequence[str]) -> float:
-        """Wait until all have an outcome; return the instant, by the performance counter."""
-        deadline = time.monotonic() + TIMEOUT_S
-        left = list(product_ids)
-        while left:
+    def wait(self, watcher: Watcher, jobs: Sequence[Job]) -> None:
+        """Wait until all are tagged; what is not is no figure but an error."""
+        ids = [job.product_id for job in jobs]
+        if not watcher.wait(ids, TIMEOUT_S):
             self.system.require_alive()
-            if time.monotonic() > deadline:
-                raise BenchmarkError(f"{len(left)} of {len(product_ids)} items without an outcome")
-            with reading(self.engine)() as session:
-                # The last ones are the last to be done: all others are asked for only once.
-                waiting = unfinished(session, left[-1:]) or unfinished(session, left)
-            if not waiting:
-                break
-            time.sleep(POLL_S)
-        return time.perf_counter()
+            left = len(set(ids) - watcher.seen_at.keys())
+            raise BenchmarkError(f"{left} of {len(ids)} items were not tagged in {TIMEOUT_S:.0f} s")
+
+    def first_item_s(self, job: Job) -> float:
+        """Seconds from the start of the workers to this job's tagging."""
+        with Watcher(self.engine, every_s=0.005, since_ever=True) as watcher:
+            self.wait(watcher, [job])
+        return watcher.seen_at[job.product_id] - self.started
 
     def run(self, name: str, mode: str, jobs: Sequence[Job]) -> Run:
         """Accept and publish all jobs as fast as the client can, and wait for the outcomes."""
         before = self._counters(mode)
-        cpu_before = self._cpu_s()
+        cpu_before, busy_before = self._cpu_s(), busy_s()
         with Watcher(self.engine, every_s=0.05) as watcher:
             started = time.perf_counter()
             if mode == "chunks":
                 self.client.enqueue_many(jobs)
             else:
                 self.client.enqueue_singles(jobs)
-            seconds = self.wait([job.product_id for job in jobs]) - started
-            cpu_after = self._cpu_s()
-            time.sleep(0.1)  # the watcher's last look
+            self.wait(watcher, jobs)
+            seconds = time.perf_counter() - started
+            cpu_after, busy_after = self._cpu_s(), busy_s()
         counted = self._counters(mode).since(before)
         per_image = 1000 / len(jobs)
+        spent = sum(cpu_after.values()) - sum(cpu_before.values())
         return Run(
             name=name,
             images=len(jobs),
             seconds=seconds,
             images_per_second=len(jobs) / seconds,
+            strangers_cores=max(0.0, busy_after - busy_before - spent) / seconds,
             latency_s=self._latency(jobs, watcher.seen_at),
             cpu_ms={part: per_image * (cpu_after[part] - cpu_before[part]) for part in cpu_after},
             stage_ms={stage: per_image * spent for stage, spent in counted.stage_s.items()},
@@ -116,8 +113,7 @@ class Bench:
             for number, job in enumerate(jobs):
                 time.sleep(max(0.0, begun + number / per_second - time.perf_counter()))
                 self.client.enqueue(job)
-            self.wait([job.product_id for job in jobs])
-            time.sleep(0.1)
+            self.wait(watcher, jobs)
         return self._latency(jobs, watcher.seen_at)
 
     def idle(self, jobs: Sequence[Job]) -> Mapping[str, float]:
@@ -125,7 +121,7 @@ class Bench:
         with Watcher(self.engine, every_s=0.002) as watcher:
             for job in jobs:
                 self.client.enqueue(job)
-                self.wait([job.product_id])
+                self.wait(watcher, [job])
                 time.sleep(0.02)
         return self._latency(jobs, watcher.seen_at)
 
@@ -139,15 +135,6 @@ class Bench:
             raise BenchmarkError(f"{len(set(ids) - seen_at.keys())} of {len(ids)} were not tagged")
         spent = np.array([seen_at[each] - accepted[each] for each in ids])
         return {f"p{share}": float(np.percentile(spent, share)) for share in (50, 95, 99)}
-
-    def _processes(self) -> dict[str, int]:
-        """Every process that takes part, by its name."""
-        found = {"client": 0}
-        if self.system.broker is not None:
-            found["broker"] = self.system.broker.process.pid
-        for name, process in self.system.workers.items():
-            found[name] = process.pid
-        return found
 
     def _cpu_s(self) -> dict[str, float]:
         """CPU seconds so far, by part."""
@@ -192,19 +179,10 @@ def benched(
     if first is not None:
         EnqueueClient(engine, broker_url=broker.url).enqueue(first)
     try:
-        started = time.perf_counter()
+        started = time.time()
         with running(chosen) as system:
             system.broker = broker
             yield Bench(system, engine, started, server_pid)
     finally:
         engine.dispose()
         broker.stop()
-
-
-def is_sqlite(chosen: Settings) -> bool:
-    """Whether these settings store in a file."""
-    return make_url(chosen.database).get_backend_name() == "sqlite"
-
-
-Prepare = Callable[[str], Settings]
-Files = Sequence[Path]

@@ -7,13 +7,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from statistics import median
 from typing import Any
 
 from catalog.jobs import Job
 from catalog.settings import Settings, read_settings
 from worker.bench_pipeline.figures import Figures
-from worker.bench_pipeline.floor import measure_floor
+from worker.bench_pipeline.floor import Floor, measure_floor
 from worker.bench_pipeline.image_host import image_host
 from worker.bench_pipeline.photos import jobs_of, photo_files
 from worker.bench_pipeline.running import Bench, Run, benched
@@ -26,6 +25,9 @@ TUTORIAL_IMAGES = 150
 PACED_LOAD = 0.5
 PACED_S = 5.0
 WARM_UP = 256
+# A run that other programs disturbed is repeated, so many times in all.
+ATTEMPTS = 3
+STRANGERS_CORES_MAX = 0.1
 Say = Callable[[str], None]
 
 
@@ -48,7 +50,7 @@ class _Suite:
         self.plan, self.home, self.postgres, self.say = plan, home, postgres, say
         self.files = photo_files(home, plan.photos)
         self.runs: dict[str, Run] = {}
-        self.floors: list[float] = []
+        self.floors: list[Floor] = []
         self.first_item_s: dict[str, float] = {}
         self.idle_s: dict[str, Mapping[str, float]] = {}
         self.paced_s: Mapping[str, float] = {}
@@ -69,8 +71,11 @@ class _Suite:
 
     def floor(self) -> None:
         chosen = read_settings(home=self.home, database_url=None, redis_url=None)
-        self.floors.append(measure_floor(self.files, self.plan.images, chosen, cores()))
-        self.say(f"bare loop: {self.floors[-1]:.0f} images per second")
+        found = measure_floor(self.files, self.plan.images, chosen, cores())
+        self.floors.append(found)
+        self.say(
+            f"bare loop: {_line(found.images_per_second, found.cpu_ms, found.strangers_cores)}"
+        )
 
     def database(self, database: str) -> None:
         """Chunks and singles, and what an idle system takes."""
@@ -116,7 +121,11 @@ class _Suite:
                 jobs = self.jobs(name)
                 if name == "chunks_remote":
                     jobs = [_from_host(job, url) for job in jobs]
-                    bench.run("warm", "chunks", [_again(job) for job in jobs[:WARM_UP]])
+                    bench.run(
+                        "warm",
+                        "chunks",
+                        [_renamed(job, f"{job.product_id}-warm") for job in jobs[:WARM_UP]],
+                    )
                 self.measure(bench, name, "chunks", jobs)
 
     @contextmanager
@@ -126,7 +135,7 @@ class _Suite:
         server = self.postgres.process_id if database == "postgresql" else None
         with benched(chosen, first, server_pid=server) as bench:
             if first is not None:
-                self.first_item_s[database] = bench.wait([first.product_id]) - bench.started
+                self.first_item_s[database] = bench.first_item_s(first)
                 self.say(f"{database}: first item after {self.first_item_s[database]:.2f} s")
             name = f"warm-{time.monotonic_ns()}"
             bench.run("warm", "chunks", self.jobs(f"{name}-chunks", WARM_UP))
@@ -134,8 +143,17 @@ class _Suite:
             yield bench
 
     def measure(self, bench: Bench, name: str, mode: str, jobs: list[Job]) -> None:
-        self.runs[name] = bench.run(name, mode, jobs)
-        self.say(f"{name}: {self.runs[name].images_per_second:.0f} images per second")
+        """The best of some runs; one that had the machine for itself is the last."""
+        found: list[Run] = []
+        for attempt in range(ATTEMPTS):
+            again = [_renamed(job, f"{job.product_id}-{attempt}") for job in jobs]
+            run = bench.run(name, mode, again)
+            found.append(run)
+            speed = _line(run.images_per_second, sum(run.cpu_ms.values()), run.strangers_cores)
+            self.say(f"{name}: {speed}")
+            if run.strangers_cores < STRANGERS_CORES_MAX:
+                break
+        self.runs[name] = max(found, key=lambda run: run.images_per_second)
 
 
 class Postgres:
@@ -180,7 +198,8 @@ def measure(plan: Plan, say: Say) -> Figures:
         return Figures(
             cores=cores(),
             images=plan.images,
-            floor=median(suite.floors),
+            floor=max(each.images_per_second for each in suite.floors),
+            floor_cpu_ms=min(each.cpu_ms for each in suite.floors),
             tutorial=tutorial,
             runs=suite.runs,
             idle_s=suite.idle_s,
@@ -211,5 +230,12 @@ def _from_host(job: Job, url: str) -> Job:
     return job.model_copy(update={"image_uri": f"{url}/{Path(job.image_uri).name}"})
 
 
-def _again(job: Job) -> Job:
-    return job.model_copy(update={"product_id": f"{job.product_id}-warm"})
+def _renamed(job: Job, product_id: str) -> Job:
+    return job.model_copy(update={"product_id": product_id})
+
+
+def _line(per_second: float, cpu_ms: float, strangers_cores: float) -> str:
+    return (
+        f"{per_second:.0f} images per second, {cpu_ms:.2f} ms of CPU an image "
+        f"(other programs: {strangers_cores:.2f} cores)"
+    )
