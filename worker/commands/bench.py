@@ -66,3 +66,14 @@ def memory(count: int, as_json: bool) -> None:
 
     result = measure(count)
     click.echo(result.as_json() if as_json else render(result))
+
+
+@bench.command()
+@click.option("--photos", "count", default=640, show_default=True, help="Photos of each mode.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def models(count: int, as_json: bool) -> None:
+    """What a shadow and a canary cost, and how fast a promotion and a rollback take effect."""
+    from worker.bench_models import measure, render  # numpy, LiteRT: not for --help
+
+    result = measure(count)
+    click.echo(result.as_json() if as_json else render(result))

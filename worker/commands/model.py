@@ -189,6 +189,21 @@ def compare(first: str, second: str, as_json: bool) -> None:
         click.echo(comparison_table(found, speed))
 
 
+@model.command()
+@click.argument("name", metavar="MODEL", default=Role.SERVING.value)
+def path(name: str) -> None:
+    """Print the folder of MODEL's bundle, by default of the one that serves.
+
+    As in: tagger adapt --base "$(tagger model path)".
+    """
+    with _session(read=True) as (chosen, session):
+        version = _version(chosen, session, name)
+        bundle = _bundle(chosen, session, version)
+    if bundle is None:
+        raise RegistryError(f"Expected the bundle of {version} to be at hand, found none.")
+    click.echo(bundle.folder)
+
+
 @contextmanager
 def _session(*, read: bool = False) -> Iterator[tuple[Settings, Session]]:
     chosen = settings()
@@ -240,7 +255,7 @@ def _version(chosen: Settings, session: Session, name: str) -> str:
             if holder.version is None:
                 raise RegistryError(f"Expected a {name}, found none.")
             return holder.version
-    if registry.has_tagged(session, name):
+    if name == _settings_version(chosen) or registry.has_tagged(session, name):
         return name
     return registry.find(session, name).version
 

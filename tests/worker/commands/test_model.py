@@ -163,6 +163,16 @@ def test_a_bundle_that_is_gone_is_neither_promoted_nor_tried(
         assert "tagger model add" in done.stderr
 
 
+def test_the_folder_of_what_serves_is_where_learning_goes_on(
+    tagger: Tagger, registered: Path
+) -> None:
+    assert Path(tagger("path").stdout.strip()) == SHIPPED_BUNDLE
+    tagger("promote", "b")
+    serving = Path(tagger("path").stdout.strip())
+    assert read_manifest(serving).model_version == "b"
+    assert read_manifest(Path(tagger("path", SHIPPED).stdout.strip())).model_version == SHIPPED
+
+
 def test_what_workers_refuse_is_listed(tagger: Tagger, registered: Path, engine: Engine) -> None:
     with sessions(engine).begin() as session:
         registry.refuse(session, "ingest@host", "f" * 64, "spoilt on the way", NOW)
