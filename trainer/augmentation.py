@@ -26,7 +26,7 @@ def augment(batch: Split, config: AugmentationConfig, rng: Generator) -> Images:
         image = whole[..., 0].astype(np.float32)
         if rng.random() < config.photo_share:
             flipped = image[:, ::-1] if rng.random() < config.flip_share else image
-            varied.append(photo_look(flipped, int(label), batch, rng))
+            varied.append(photo_look(flipped, int(label), batch, config.photo_look, rng))
         else:
             varied.append(_vary(image, config, rng))
     return np.clip(np.rint(np.stack(varied)), 0, 255).astype(np.uint8)[..., None]

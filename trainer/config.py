@@ -14,10 +14,32 @@ class ConfigError(OperatorError):
 
 
 @dataclass(frozen=True, kw_only=True)
+class PhotoLookConfig:
+    """What happens to a garment that is made to look like a photo: see trainer/photo_look.py.
+
+    Shares are the probability per image, 0-1. Prints were tried too: with stripes and checks on
+    everything, a checked shirt was no longer told from a pullover.
+    """
+
+    tone_share: float = 0.3  # dark garments for light ones, flat for contrasted
+    stacked_share: float = 0.35  # of tops have trousers below them
+    sleeveless_share: float = 0.15  # of tops lose their sleeves to the cut-out
+    hem_share: float = 0.2  # of trousers have the hem of a top above them
+    legs_share: float = 0.25  # of dresses have bare legs below them
+    tilt_share: float = 0.35  # seen or laid down at an angle
+    fray_share: float = 0.15  # an outline a pixel too wide or too narrow
+    bite_share: float = 0.1  # parts taken for background
+    residue_share: float = 0.15  # background taken for garment
+    background_share: float = 0.03  # a cut-out that failed
+    refit_share: float = 0.7  # other proportions
+    sharpness_share: float = 0.4
+
+
+@dataclass(frozen=True, kw_only=True)
 class AugmentationConfig:
     """How training images are varied; shares are the probability per image, 0-1."""
 
-    photo_share: float = 0.25  # made to look like photos (trainer/photo_look.py); the rest:
+    photo_share: float = 0.2  # made to look like photos (trainer/photo_look.py); the rest:
     flip_share: float = 0.5  # left-right: half of all garments could have lain the other way
     gentle_share: float = 0.5  # of images get the small changes of pose that follow
     shift_px_max: float = 1.5
@@ -31,6 +53,7 @@ class AugmentationConfig:
     noise_share: float = 0.06  # Gaussian, shot or impulse noise
     blur_share: float = 0.05  # Gaussian, motion or glass blur
     erase_share: float = 0.03  # random erasing (Zhong et al. 2017, arXiv 1708.04896)
+    photo_look: PhotoLookConfig = field(default_factory=PhotoLookConfig)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -160,7 +183,12 @@ def from_dict(fields: Mapping[str, Any]) -> TrainConfig:
         ConfigError: a field is missing or unknown.
     """
     try:
-        augmentation = AugmentationConfig(**fields["augmentation"])
+        augmentation = AugmentationConfig(
+            **{
+                **fields["augmentation"],
+                "photo_look": PhotoLookConfig(**fields["augmentation"].get("photo_look", {})),
+            }
+        )
         return TrainConfig(
             **{**fields, "augmentation": augmentation, "widths": tuple(fields["widths"])}
         )

@@ -2,7 +2,7 @@
 
 Everything is made from Fashion-MNIST alone and imitates what cutting out and reducing a photo does
 to a garment: dark ones that are light, other garments worn above or below, the wearer's legs and
-missing sleeves, holes and frayed edges of a bad cut-out, residue of the background, prints, other
+missing sleeves, holes and frayed edges of a bad cut-out, residue of the background, other
 proportions and another sharpness (Tobin et al. 2017, arXiv 1703.06907, for the idea).
 """
 
@@ -14,6 +14,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from catalog.taxonomy import LABELS
+from trainer.config import PhotoLookConfig
 from trainer.dataset import Split
 
 Image = NDArray[np.float32]
@@ -24,30 +25,35 @@ TOPS = frozenset(LABELS.index(name) for name in ("T-shirt/top", "Pullover", "Coa
 TROUSER, DRESS = LABELS.index("Trouser"), LABELS.index("Dress")
 
 
-def photo_look(image: Image, label: int, batch: Split, rng: Generator) -> Image:
+def photo_look(
+    image: Image, label: int, batch: Split, config: PhotoLookConfig, rng: Generator
+) -> Image:
     """One garment, float32 (28, 28) 0-255 on black, as if cut out of a photo; same shape and range.
 
     `batch` holds the garments that may be worn with it.
     """
-    for share, change in ((0.7, change_garment_tone), (0.25, print_pattern)):
+    if rng.random() < config.tone_share:
+        image = change_garment_tone(image, rng)
+    image = worn(image, label, batch, config, rng)
+    for share, change in (
+        (config.tilt_share, tilt),
+        (config.fray_share, fray),
+        (config.bite_share, bite),
+        (config.residue_share, add_residue),
+        (config.background_share, leave_background),
+        (config.refit_share, refit),
+        (config.sharpness_share, change_sharpness),
+    ):
         if rng.random() < share:
             image = change(image, rng)
-    image = worn(image, label, batch, rng)
-    if rng.random() < 0.35:
-        image = tilt(image, rng)
-    for share, spoil in ((0.25, fray), (0.25, bite), (0.25, add_residue), (0.05, leave_background)):
-        if rng.random() < share:
-            image = spoil(image, rng)
-    if rng.random() < 0.7:
-        image = refit(image, rng)
-    if rng.random() < 0.5:
-        image = change_sharpness(image, rng)
     return np.clip(image, 0, 255)
 
 
 def change_garment_tone(image: Image, rng: Generator) -> Image:
     """Dark garments for light ones, flat for contrasted: the background stays black."""
     mask = garment(image)
+    if not mask.any():
+        return image
     inside = image[mask] / 255
     kind = rng.integers(3)
     if kind == 0:
@@ -61,33 +67,16 @@ def change_garment_tone(image: Image, rng: Generator) -> Image:
     return varied
 
 
-def print_pattern(image: Image, rng: Generator) -> Image:
-    """Stripes, checks or a mottled print on the garment."""
-    rows, columns = np.mgrid[0:SIZE_PX, 0:SIZE_PX].astype(np.float32)
-    period, phase = rng.uniform(2, 9), rng.uniform(0, 9)
-    across = np.sin((rows + phase) * 2 * np.pi / period)
-    down = np.sin((columns + phase) * 2 * np.pi / period)
-    kind = rng.integers(4)
-    if kind == 3:
-        coarse = rng.standard_normal((10, 10)).astype(np.float32)
-        pattern = cv2.resize(coarse, (SIZE_PX, SIZE_PX), interpolation=cv2.INTER_LINEAR)
-    else:
-        pattern = (across, down, across * down)[kind]
-    mask = garment(image)
-    varied = image + rng.uniform(10, 80) * pattern
-    return np.where(mask, np.clip(varied, GARMENT_FLOOR, 255), 0).astype(np.float32)
-
-
-def worn(image: Image, label: int, batch: Split, rng: Generator) -> Image:
+def worn(image: Image, label: int, batch: Split, config: PhotoLookConfig, rng: Generator) -> Image:
     """What a wearer adds: trousers below a top, a top above trousers, legs; sleeves may be lost."""
-    if label in TOPS and rng.random() < 0.35:
+    if label in TOPS and rng.random() < config.stacked_share:
         return _stacked(image, _companion(batch, frozenset({TROUSER}), rng), rng)
-    if label in TOPS and rng.random() < 0.2:
+    if label in TOPS and rng.random() < config.sleeveless_share:
         return _without_sleeves(image, rng)
-    if label == TROUSER and rng.random() < 0.2:
+    if label == TROUSER and rng.random() < config.hem_share:
         companion = _companion(batch, TOPS, rng)
         return image if companion is None else _hem_above(image, companion, rng)
-    if label == DRESS and rng.random() < 0.25:
+    if label == DRESS and rng.random() < config.legs_share:
         return _bare_legs(image, rng)
     return image
 
