@@ -101,7 +101,8 @@ class RetagChange(Base):
     )
 
     run_id: Mapped[int] = mapped_column(ForeignKey("retag_runs.id"), primary_key=True)
-    product_id: Mapped[str] = mapped_column(ForeignKey("products.id"), primary_key=True)
+    # No foreign key: what a run did stays true of a product that is deleted later.
+    product_id: Mapped[str] = mapped_column(String(128), primary_key=True)
     from_label: Mapped[str | None] = mapped_column(String(32))  # none: never tagged before
     to_label: Mapped[str | None] = mapped_column(String(32))  # none: failed
     reason_code: Mapped[str | None] = mapped_column(String(32))  # why it failed

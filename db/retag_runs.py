@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 
 from sqlalchemy import ColumnElement, Select, func, or_, select, text
 from sqlalchemy.exc import IntegrityError
@@ -16,6 +16,11 @@ from db.retag_selection import Selection
 
 # Below so many products counting is quicker than doubting the planner's estimate.
 ESTIMATE_MIN = 100_000
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+ESTIMATE_ON_POSTGRESQL = (
+    "SELECT reltuples\\:\\:bigint FROM pg_class WHERE oid = 'products'\\:\\:regclass"
+)
+ESTIMATE_ON_SQLITE = "SELECT max(rowid) FROM products"  # rows are hardly ever deleted
 
 
 class RunError(OperatorError):
@@ -85,13 +90,14 @@ def plan(
 
 
 def count_products(session: Session) -> int:
-    """How many products the ledger holds; on PostgreSQL the planner's estimate of many."""
-    if session.get_bind().dialect.name == "postgresql":
-        # Counting reads a whole index, and this is for a progress bar.
-        tuples = "SELECT reltuples::bigint FROM pg_class WHERE oid = 'products'::regclass"
-        estimate = session.scalar(text(tuples)) or 0
-        if estimate >= ESTIMATE_MIN:
-            return int(estimate)
+    """How many products the ledger holds; an estimate where they are many.
+
+    Counting reads a whole index, and this is for a progress bar.
+    """
+    postgres = session.get_bind().dialect.name == "postgresql"
+    estimate = session.scalar(text(ESTIMATE_ON_POSTGRESQL if postgres else ESTIMATE_ON_SQLITE)) or 0
+    if estimate >= ESTIMATE_MIN:
+        return int(estimate)
     return session.scalar(select(func.count()).select_from(Product)) or 0
 
 
@@ -165,6 +171,7 @@ def owed(run_id: int) -> Select[str]:
     Only what is on its way or waits for a retry is looked at. What is missing here and in the
     counts was overtaken: accepted anew by somebody else meanwhile.
     """
-    on_its_way = or_(Product.published_at.is_not(None), Product.next_attempt_at.is_not(None))
+    # SQLite searches an index for what is greater, not for what is not null.
+    on_its_way = or_(Product.published_at > EPOCH, Product.next_attempt_at > EPOCH)
     mine = Product.publication.startswith(prefix(run_id), autoescape=True)
     return select(Product.id).where(on_its_way, mine)

@@ -61,9 +61,6 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(
             ["run_id"], ["retag_runs.id"], name=op.f("fk_retag_changes_run_id")
         ),
-        sa.ForeignKeyConstraint(
-            ["product_id"], ["products.id"], name=op.f("fk_retag_changes_product_id")
-        ),
         sa.PrimaryKeyConstraint("run_id", "product_id", name=op.f("pk_retag_changes")),
     )
     op.create_index(
