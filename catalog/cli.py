@@ -34,6 +34,12 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "data": ("trainer.commands", "data", "Look at the training data."),
     "train": ("trainer.commands", "train", "Train a network and write its bundle."),
     "evaluate": ("trainer.commands", "evaluate", "Measure a bundle on the test set."),
+    "trust": ("worker.commands.trust", "trust", "Show what photos are accepted, and why."),
+    "recalibrate": (
+        "worker.commands.trust",
+        "recalibrate_command",
+        "Refit what photos are accepted from their reviews.",
+    ),
     "adapt": ("trainer.adapt_commands", "adapt", "Learn from what people corrected."),
     "review": ("review.commands.review", "review", "Review flagged items: server and terminal."),
     "reviewer": ("review.commands.reviewer", "reviewer", "Say who may review."),

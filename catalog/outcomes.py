@@ -41,8 +41,8 @@ class Tagging:
     class_map_height: int
     class_map_width: int
     embedding: bytes
-    # What tells later, without fetching, that the picture is still the same; None: nothing does.
-    image_validator: str | None = None
+    # That the confidences were made at, where the picture is a photo; None: it came reduced.
+    photo_temperature: float | None = None
 
     @property
     def flagged(self) -> bool:
@@ -71,13 +71,6 @@ class ShadowOpinion:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unchanged:
-    """The same model has looked at the same picture before: its tagging stands."""
-
-    image_validator: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Outcome:
     """What became of one payload.
 
@@ -87,6 +80,6 @@ class Outcome:
 
     subject: str
     job: Job | None
-    result: Tagging | Failure | Unchanged
+    result: Tagging | Failure
     payload: str | None = None
     shadow: ShadowOpinion | None = None

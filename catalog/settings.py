@@ -123,6 +123,9 @@ class Settings(BaseSettings):
     audit_share: float = Field(
         0.01, ge=0, le=1, description="share of accepted items that a person reviews anyway"
     )
+    cautious_audit_share: float = Field(
+        0.2, ge=0, le=1, description="the same for photos of classes that have not earned trust"
+    )
     second_opinion_share: float = Field(
         0.05, ge=0, le=1, description="share of reviewed items that a second person judges blindly"
     )

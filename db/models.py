@@ -134,6 +134,8 @@ class Tagging(Base):
     runner_up: Mapped[str] = mapped_column(String(32))
     runner_up_confidence: Mapped[float]
     out_of_taxonomy_score: Mapped[float]
+    # That the confidences were made at, where the picture is a photo; none: it came reduced.
+    photo_temperature: Mapped[float | None]
     flagged: Mapped[bool]
     reasons: Mapped[list[str]] = mapped_column(JSON)
     tagged_at: Mapped[datetime]

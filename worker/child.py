@@ -105,6 +105,7 @@ class Child:
             )
         # Between two batches: nothing of this one has been seen by a model yet.
         self._use(self._models.look(self._store.generation))
+        self._tagger.earned = self._store.earned
         todo = [jobs[index] for index in begun.now]
         skipped = self._skipped(todo, begun.attempts)
         self._validators.clear()
@@ -228,6 +229,7 @@ def make_tagger(
     rules = TaggingRules(
         thumbnail_size_px=chosen.thumbnail_size_px,
         audit_share=chosen.audit_share,
+        cautious_audit_share=chosen.cautious_audit_share,
         decode_limits=DecodeLimits(
             bytes_max=chosen.image_bytes_max, pixels_max=chosen.image_pixels_max
         ),

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.bundle import Manifest
+from catalog.judging import Rule, at_temperature
 from catalog.lots import drawn
 from worker.classifier import Classifier, Predictions
 
@@ -69,6 +70,12 @@ class Word:
     def confidences(self) -> NDArray[np.float32]:
         """float32 (classes,), calibrated."""
         return np.asarray(self.predictions.confidences[self.row])
+
+    def under(self, rule: Rule) -> NDArray[np.float32]:
+        """The confidences as a rule wants them: those of photos at their own temperature."""
+        if rule.photo_temperature is None:
+            return self.confidences
+        return at_temperature(self.confidences, self.manifest.temperature, rule.photo_temperature)
 
     @property
     def out_of_taxonomy_score(self) -> float:

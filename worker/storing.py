@@ -8,6 +8,7 @@ from sqlalchemy import Engine, exc
 
 from catalog.bundle import Manifest
 from catalog.failures import FailureCode
+from catalog.judging import Earned
 from catalog.outcomes import Failure, Outcome, Tagging
 from db import attempts as ledger
 from db import shadow_taggings
@@ -17,6 +18,7 @@ from db.model_registry import beat_and_look
 from db.recording import record_model, record_outcomes
 from db.retag_outcomes import Known, known_pictures, record_unchanged
 from db.retag_publications import run_of
+from db.trust import earned
 from worker.identity import owner
 from worker.retries import RetryPolicy
 
@@ -42,8 +44,9 @@ class Store:
         self._reading = reading(engine)
         # The manifests of all models that spoke in this process, by version.
         self._manifests: dict[str, Manifest] = {}
-        # The registry's generation as the last heartbeat saw it.
+        # The registry's generation, and what photos have earned, as the last heartbeat saw them.
         self.generation = 0
+        self.earned: dict[str, Earned] = {}
         self._retries = retries
         self._attempt_s_max = attempt_s_max
         self._flag_changes_from = flag_changes_from
@@ -88,6 +91,7 @@ class Store:
                 record_outcomes(session, begun.quarantined, now, attempts=begun.attempts)
             if heartbeat is not None:
                 self.generation = beat_and_look(session, heartbeat, queue, now, {"model": model})
+                self.earned = earned(session)
         self._owed.clear()
         return begun
 

@@ -1,7 +1,7 @@
 """From jobs to outcomes: fetch, decode, reduce, classify, explain. Nothing is stored here."""
 
 import hashlib
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -14,6 +14,7 @@ from catalog.images.decode import DecodeLimits, decode
 from catalog.images.model_input import ModelInput, model_input
 from catalog.images.overlay import crop, encode_jpeg, grad_cam, overlay
 from catalog.jobs import Job
+from catalog.judging import AuditShares, Earned, Rule, rule_for
 from catalog.outcomes import Failure, FlagReason, Outcome, ShadowOpinion, Tagging
 from worker.classifier import Classifier
 from worker.lineup import Image, Lineup, Word
@@ -27,6 +28,12 @@ class TaggingRules:
     thumbnail_size_px: int
     audit_share: float
     decode_limits: DecodeLimits
+    cautious_audit_share: float = 0.0
+
+    @property
+    def audit(self) -> AuditShares:
+        """Both shares."""
+        return AuditShares(usual=self.audit_share, cautious=self.cautious_audit_share)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,8 +56,9 @@ class Tagger:
         rules: TaggingRules,
         clock: StageClock,
     ) -> None:
-        # Replaced between two batches, never during one.
+        # Replaced between two batches, never during one; earned: by model version.
         self.lineup = Lineup(serving=classifier)
+        self.earned: Mapping[str, Earned] = {}
         self._fetch = fetch
         self._pool = pool
         self._rules = rules
@@ -115,7 +123,9 @@ class Tagger:
         )
 
     def _tagging(self, job: Job, seen: _Seen, word: Word) -> Tagging:
-        manifest, confidences = word.manifest, word.confidences
+        manifest = word.manifest
+        rule = self._rule(seen, word, self._rules.audit)
+        confidences = word.under(rule)
         best, second = (int(index) for index in np.argsort(-confidences, kind="stable")[:2])
         class_map = word.predictions.class_maps[word.row]
         with self._clock.time("overlay"):
@@ -129,7 +139,8 @@ class Tagger:
             out_of_taxonomy_score=word.out_of_taxonomy_score,
             model_version=manifest.model_version,
             image_sha256=seen.image_sha256,
-            reasons=_reasons(job, seen, word, self._rules.audit_share),
+            photo_temperature=rule.photo_temperature,
+            reasons=_reasons(job, seen, word, rule),
             overlay_jpeg=jpeg,
             class_map=class_map.astype(np.float16).tobytes(),
             class_map_height=class_map.shape[0],
@@ -138,29 +149,41 @@ class Tagger:
         )
 
     def _opinion(self, job: Job, seen: _Seen, word: Word) -> ShadowOpinion:
-        best = int(np.argmax(word.confidences))
+        # Nobody audits a shadow: what it says is not shown to anyone.
+        rule = self._rule(seen, word, AuditShares(usual=0.0, cautious=0.0))
+        confidences = word.under(rule)
+        best = int(np.argmax(confidences))
         return ShadowOpinion(
             label=word.manifest.labels[best],
-            confidence=float(word.confidences[best]),
+            confidence=float(confidences[best]),
             out_of_taxonomy_score=word.out_of_taxonomy_score,
             model_version=word.manifest.model_version,
             image_sha256=seen.image_sha256,
-            # Nobody audits a shadow: what it says is not shown to anyone.
-            reasons=_reasons(job, seen, word, audit_share=0.0),
+            reasons=_reasons(job, seen, word, rule),
+        )
+
+    def _rule(self, seen: _Seen, word: Word, audit: AuditShares) -> Rule:
+        return rule_for(
+            word.manifest,
+            photo=seen.reduced.is_photo,
+            earned=self.earned.get(word.manifest.model_version),
+            audit=audit,
         )
 
 
-def _reasons(job: Job, seen: _Seen, word: Word, audit_share: float) -> tuple[FlagReason, ...]:
-    """Why a person should look at it, by the rules of the model that spoke."""
-    best = int(np.argmax(word.confidences))
+def _reasons(job: Job, seen: _Seen, word: Word, rule: Rule) -> tuple[FlagReason, ...]:
+    """Why a person should look at it, by the rule in force for the model that spoke."""
+    confidences = word.under(rule)
+    best = int(np.argmax(confidences))
+    label = word.manifest.labels[best]
     return flag_reasons(
         product_id=job.product_id,
-        label=word.manifest.labels[best],
-        confidence=float(word.confidences[best]),
+        label=label,
+        confidence=float(confidences[best]),
         out_of_taxonomy_score=word.out_of_taxonomy_score,
         declared_label=job.declared_label,
         poor_image=seen.reduced.poor is not None,
-        acceptance=word.manifest.acceptance,
-        out_of_taxonomy=word.manifest.out_of_taxonomy,
-        audit_share=audit_share,
+        acceptance=rule.acceptance,
+        out_of_taxonomy=rule.out_of_taxonomy,
+        audit_share=rule.audit_share[label],
     )

@@ -63,6 +63,11 @@ class ModelInput:
     working: NDArray[np.uint8] | None = None
     mask: NDArray[np.bool_] | None = None
 
+    @property
+    def is_photo(self) -> bool:
+        """Whether it had to be cut out and reduced, or came as the network was trained."""
+        return self.working is not None
+
 
 def model_input(photo: NDArray[np.uint8]) -> ModelInput:
     """Reduce a photo, uint8 (H, W, 3) RGB, to what the network was trained on."""

@@ -8,11 +8,13 @@ from db.engine import make_engine
 from db.registry_models import RegisteredBundle
 from db.retag_models import RetagRun
 from db.review_models import Review
+from db.trust_models import EarnedTrust
 
 # Each of these modules adds its tables to one metadata.
 METADATA = Review.metadata
 assert RegisteredBundle.metadata is METADATA
 assert RetagRun.metadata is METADATA
+assert EarnedTrust.metadata is METADATA
 
 
 def run(connection: Connection) -> None:

@@ -2,19 +2,24 @@
 
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from copy import copy
+from dataclasses import replace
 
+import cv2
 import numpy as np
 import pytest
+from PIL import Image
 
-from catalog.bundle import load_bundle
+from catalog.bundle import PhotoRule, load_bundle
 from catalog.failures import FailureCode, FetchFailure
 from catalog.images.decode import DecodeLimits
 from catalog.jobs import Job
-from catalog.outcomes import Failure, Tagging
+from catalog.judging import NEVER, Earned
+from catalog.outcomes import Failure, FlagReason, Tagging
 from catalog.sample import SAMPLE
 from catalog.settings import SHIPPED_BUNDLE
 from catalog.taxonomy import LABELS
-from tests.catalog.images.pictures import jpeg
+from tests.catalog.images.pictures import encode, jpeg
 from worker.classifier import Classifier, softmax
 from worker.stages import StageClock
 from worker.tagging import Tagger, TaggingRules
@@ -91,3 +96,48 @@ def test_batch_without_a_good_image_needs_no_model(classifier: Classifier) -> No
     assert isinstance(outcome.result, Failure)
     assert outcome.result.code is FailureCode.EMPTY_FILE
     assert tagger(classifier, lambda _: b"").tag_batch([]) == []
+
+
+def as_photo(image: np.ndarray) -> bytes:
+    """A garment as a small photo on white paper."""
+    large = 255 - cv2.resize(image, (112, 112), interpolation=cv2.INTER_NEAREST)
+    return encode(Image.fromarray(cv2.copyMakeBorder(large, 8, 8, 8, 8, 0, value=255)), "PNG")
+
+
+def test_photos_are_under_the_cautious_rule_until_trust_is_earned(
+    classifier: Classifier, images: np.ndarray
+) -> None:
+    manifest = replace(
+        classifier.manifest,
+        photos=PhotoRule(
+            temperature=2 * classifier.manifest.temperature,
+            acceptance=replace(
+                classifier.manifest.acceptance, confidence_min=dict.fromkeys(LABELS, NEVER)
+            ),
+            out_of_taxonomy_threshold=float("inf"),
+        ),
+    )
+    careful = copy(classifier)
+    careful.manifest = manifest
+    reduced = encode(Image.fromarray(255 - images[0, :, :, 0]), "PNG")
+    jobs = [Job(product_id=name, image_uri=name) for name in ("photo", "reduced")]
+    files = {"photo": as_photo(images[0, :, :, 0]), "reduced": reduced}
+    mine = tagger(careful, files.__getitem__)
+
+    def results() -> list[Tagging]:
+        return [each.result for each in mine.tag_batch(jobs) if isinstance(each.result, Tagging)]
+
+    photo, small = results()
+    assert FlagReason.LOW_CONFIDENCE in photo.reasons
+    assert photo.photo_temperature == 2 * classifier.manifest.temperature
+    assert small.photo_temperature is None
+    assert small.confidence == pytest.approx(
+        float(classifier.classify(images[:1]).confidences.max()), abs=1e-5
+    )
+    mine.earned = {
+        manifest.model_version: Earned(
+            temperature=manifest.temperature, confidence_min={photo.label: 0.0}
+        )
+    }
+    photo, _ = results()
+    assert FlagReason.LOW_CONFIDENCE not in photo.reasons

@@ -32,7 +32,8 @@ def classify(paths: tuple[Path, ...], as_json: bool) -> None:
     chosen = settings()
     bundle = load_serving_bundle(chosen.bundle)
     # Whoever names a file on the command line may read it: no allowed roots here.
-    everywhere = chosen.model_copy(update={"allowed_roots": (Path("/"),), "audit_share": 0.0})
+    unaudited = {"audit_share": 0.0, "cautious_audit_share": 0.0}
+    everywhere = chosen.model_copy(update={"allowed_roots": (Path("/"),), **unaudited})
     tagger = make_tagger(everywhere, Classifier(bundle, threads=chosen.model_threads), StageClock())
     rows, failed = [], 0
     for batch in _batches(find_pictures(paths)):
