@@ -40,6 +40,7 @@ class Classifier:
 
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
         self.manifest = bundle.manifest
+        check = read_check(bundle)
         try:
             # Its bytes, not its path: a mapped file that is cut short would kill the process.
             model = bundle.serving_model.read_bytes()
@@ -47,12 +48,15 @@ class Classifier:
             self._serve: Any = interpreter.get_signature_runner(SIGNATURE)
             self._score = SCORES[self.manifest.out_of_taxonomy.score]
             self._score_parameters = _load_parameters(bundle)
-        except (OSError, ValueError, RuntimeError, KeyError) as error:
+            logits = self._serve(images=check.images)["logits"]
+            # All that a batch asks for, so that what fails fails here and not in every batch.
+            self.classify(check.images[:2])
+        except (OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError) as error:
             raise BundleError(
                 f"Expected to load {self.manifest.model_version} from {bundle.folder}, found "
                 f"{type(error).__name__}: {error}. Fetch the bundle again."
             ) from error
-        require_reproduced(bundle, self._serve(images=read_check(bundle).images)["logits"])
+        require_reproduced(bundle, logits)
 
     def classify(self, images: NDArray[np.uint8]) -> Predictions:
         """Classify images, uint8 (N, 28, 28, 1), 0-255, light garment on black."""

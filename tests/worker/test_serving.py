@@ -70,6 +70,17 @@ def test_a_file_of_rubbish_is_refused_though_its_checksum_is_right(folder: Path,
         Classifier(load_serving_bundle(folder))
 
 
+def test_parameters_that_do_not_fit_the_model_are_refused_before_they_stop_a_batch(
+    folder: Path,
+) -> None:
+    name = load_serving_bundle(folder).manifest.out_of_taxonomy.parameters
+    assert name is not None
+    np.savez(folder / name, allow_pickle=False, of_another_score=np.zeros(3))
+    reseal(folder)
+    with pytest.raises(BundleError, match="Expected to load"):
+        Classifier(load_serving_bundle(folder))
+
+
 def test_a_classifier_outlives_its_bundle(folder: Path) -> None:
     with np.load(SAMPLE) as sample:
         images = sample["images"][:3, :, :, None]
