@@ -38,10 +38,12 @@ from trainer.check_predictions import write_check_predictions
 from trainer.dataset import CHECKSUMS
 from trainer.evaluate import Measured
 from trainer.export import export_serving_model
+from trainer.imitations import imitated_photos
 from trainer.network import INPUT_SHAPE, build_explainer, predict
+from trainer.photo_rule import FittedRule, PhotoRuleConfig, fit_photo_rule
 from trainer.report import write_report
 from trainer.serving import ServingModel
-from trainer.strangeness import PARAMETERS, choose_score
+from trainer.strangeness import PARAMETERS, Choice, choose_score, score_of
 from trainer.train import LOG, Run
 
 REPORT = "report"
@@ -52,6 +54,7 @@ GUARANTEE_LEVEL = 0.95
 # trained; int8 rounding costs a few.
 AGREEMENT_MIN = 0.98
 CHECKED_IMAGES = 512
+PHOTO_RULE = PhotoRuleConfig(precision=0.98, class_precision=0.95)
 LIBRARIES = ("keras", "tensorflow", "ai-edge-litert", "numpy", "scipy", "opencv-python-headless")
 
 
@@ -131,6 +134,7 @@ def write_bundle(run: Run, folder: Path) -> Manifest:
     choice = choose_score(serve, run.train, run.validation, seed=run.config.seed)
     if choice.parameters:
         np.savez(folder / PARAMETERS, allow_pickle=False, **choice.parameters)
+    photos = rule_for_photos(serve, choice, run)
     if (run.folder / LOG).is_file():
         (folder / REPORT).mkdir()
         shutil.copyfile(run.folder / LOG, folder / REPORT / LOG)
@@ -160,7 +164,11 @@ def write_bundle(run: Run, folder: Path) -> Manifest:
             threshold=choice.threshold,
             parameters=PARAMETERS if choice.parameters else None,
         ),
-        metrics={"validation": validation_metrics(confidences, run.validation.labels)},
+        photos=photos.rule,
+        metrics={
+            "validation": validation_metrics(confidences, run.validation.labels),
+            "imitated_photos": photos.figures,
+        },
         training={"config": run.config.to_dict(), "summary": run.summary},
         data={"name": "Fashion-MNIST, 31 August 2017", "sha256": dict(CHECKSUMS)},
         libraries=library_versions(),
@@ -168,6 +176,16 @@ def write_bundle(run: Run, folder: Path) -> Manifest:
     )
     write_manifest(folder, manifest)
     return manifest
+
+
+def rule_for_photos(serve: ServingModel, choice: Choice, run: Run) -> FittedRule:
+    """The cautious rule: fitted on validation images that were made to look like photos."""
+    photos = imitated_photos(
+        run.validation, run.config.augmentation.photo_look, seed=run.config.seed
+    )
+    outputs = serve(photos.images)
+    strangeness = score_of(choice.score, outputs, {choice.score: choice.parameters})
+    return fit_photo_rule(outputs.logits, photos.labels, strangeness, PHOTO_RULE)
 
 
 def check_bundle(folder: Path, run: Run) -> None:

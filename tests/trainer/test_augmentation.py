@@ -5,12 +5,15 @@ import pytest
 from numpy.typing import NDArray
 
 from trainer.augmentation import augment
-from trainer.config import AugmentationConfig
+from trainer.config import AugmentationConfig, PhotoLookConfig
 from trainer.corruptions import CORRUPTIONS, corrupt
 from trainer.dataset import Split
+from trainer.photo_look import photo_look
 
 Garments = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 SHARES = [field.name for field in fields(AugmentationConfig) if field.name.endswith("_share")]
+PHOTO_SHARES = [field.name for field in fields(PhotoLookConfig)]
+NO_LOOK = replace(PhotoLookConfig(), **dict.fromkeys(PHOTO_SHARES, 0.0))
 NOTHING = replace(AugmentationConfig(), **dict.fromkeys(SHARES, 0.0))
 
 
@@ -48,6 +51,37 @@ def test_each_share_changes_pictures_on_its_own(batch: Split, share: str) -> Non
     varied = augment(batch, config, np.random.default_rng(0))
     changed = (varied != batch.images).any(axis=(1, 2, 3)).mean()
     assert changed > 0.9
+
+
+def looks(batch: Split, config: PhotoLookConfig) -> NDArray[np.float32]:
+    rng = np.random.default_rng(0)
+    return np.stack(
+        [
+            photo_look(image[..., 0].astype(np.float32), int(label), batch, config, rng)
+            for image, label in zip(batch.images, batch.labels, strict=True)
+        ]
+    )
+
+
+@pytest.mark.parametrize("share", PHOTO_SHARES)
+def test_each_share_of_the_photo_look_changes_garments_on_its_own(batch: Split, share: str) -> None:
+    varied = looks(batch, replace(NO_LOOK, **{share: 1.0}))
+    changed = (varied != batch.images[..., 0]).any(axis=(1, 2))
+    assert changed.any()
+    assert (varied.min(), varied.max()) >= (0, 0)
+    assert varied.max() <= 255
+
+
+def test_a_photo_look_without_shares_is_the_garment_itself(batch: Split) -> None:
+    assert np.array_equal(looks(batch, NO_LOOK), batch.images[..., 0])
+
+
+def test_a_black_picture_survives_the_photo_look(batch: Split) -> None:
+    black = np.zeros((28, 28), np.float32)
+    rng = np.random.default_rng(0)
+    everything = replace(NO_LOOK, **dict.fromkeys(PHOTO_SHARES, 1.0))
+    for label in range(10):
+        assert np.isfinite(photo_look(black, label, batch, everything, rng)).all()
 
 
 @pytest.mark.parametrize("kind", CORRUPTIONS)

@@ -16,7 +16,7 @@ from trainer.check_predictions import add_check_predictions
 from trainer.evaluate import Measured, evaluate
 from trainer.faithfulness import grad_cam, gradient_grad_cam
 from trainer.network import predict
-from trainer.publish import add_report, publish
+from trainer.publish import PHOTO_RULE, add_report, publish
 from trainer.serving import ServingModel
 from trainer.tables import as_text
 from trainer.train import Run
@@ -85,6 +85,14 @@ def test_a_bundle_of_format_1_gets_check_predictions_only_if_it_verifies(
     with pytest.raises(BundleError, match=r"model\.keras"):
         add_check_predictions(folder)
     assert (folder / "manifest.json").read_bytes() == before
+
+
+def test_a_bundle_has_a_rule_of_its_own_for_photos(bundle_folder: Path) -> None:
+    manifest = load_bundle(bundle_folder).manifest
+    assert manifest.photos is not None
+    assert manifest.photos.acceptance.precision == PHOTO_RULE.precision
+    assert set(manifest.photos.acceptance.confidence_min) == set(LABELS)
+    assert manifest.metrics["imitated_photos"]["strangers_flagged"] >= 0
 
 
 def test_the_logits_are_the_mean_of_the_class_maps(
