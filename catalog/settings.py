@@ -67,9 +67,9 @@ class Settings(BaseSettings):
         0.25, gt=0, le=60, description="a batch waits no longer than this for more jobs"
     )
     chunk_size: int = Field(128, ge=1, le=256, description="jobs in one bulk message")
-    ingest_processes: int = Field(1, ge=1, le=64, description="child processes, queue ingest")
-    bulk_processes: int = Field(1, ge=1, le=64, description="child processes, queue bulk")
-    decode_threads: int = Field(2, ge=1, le=64, description="decoding threads in each child")
+    ingest_processes: int = Field(2, ge=1, le=64, description="child processes, queue ingest")
+    bulk_processes: int = Field(2, ge=1, le=64, description="child processes, queue bulk")
+    decode_threads: int = Field(1, ge=1, le=64, description="decoding threads in each child")
     model_threads: int = Field(1, ge=1, le=64, description="LiteRT threads in each child")
     prefetch_multiplier: int | None = Field(
         None, ge=1, description="messages reserved per child; unset: what the batch rule needs"
