@@ -25,6 +25,7 @@ def imported_by(code: str) -> set[str]:
         "import review.commands.export, review.commands.bench, review.bench",
         "import db.recording, db.migrate, db.summary, db.commands",
         "import worker.commands.up, worker.commands.demo, worker.commands.classify",
+        "import worker.commands.model, worker.commands.health, worker.bench_models",
         "import worker.commands.enqueue, worker.commands.status, worker.commands.bench",
     ],
 )
