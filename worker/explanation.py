@@ -8,10 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from catalog.images.cutout import cut_out
 from catalog.images.decode import decode
 from catalog.images.model_input import ModelInput, model_input
 from catalog.images.overlay import crop, grad_cam, overlay
+from catalog.judging import AuditShares, rule_for
 from worker.classifier import Classifier
+from worker.lineup import Word
 
 PANEL_PX = 256
 GAP_PX = 16
@@ -25,11 +28,16 @@ PAPER, INK, BAR = "white", "black", "#3b6ea5"
 
 @dataclass(frozen=True, kw_only=True)
 class Explanation:
-    """The stages of one photo, each uint8 (256, 256, 3) RGB, and all calibrated confidences."""
+    """The stages of one photo, each uint8 (256, 256, 3) RGB, and all calibrated confidences.
+
+    stages: what happens between photo and model input, in order, by caption. poor: why a person
+    should look at the photo whatever the network says, or None.
+    """
 
     photo: NDArray[np.uint8]
-    cut_out: NDArray[np.uint8]
+    stages: Sequence[tuple[str, NDArray[np.uint8]]]
     reduced: NDArray[np.uint8]
+    poor: str | None
     overlays: Sequence[tuple[str, NDArray[np.uint8]]]
     confidences: Sequence[tuple[str, float]]
 
@@ -43,7 +51,10 @@ def explain(data: bytes, classifier: Classifier) -> Explanation:
     photo = decode(data, size_px_min=2 * PANEL_PX).pixels
     reduced = model_input(photo)
     predictions = classifier.classify(reduced.pixels[None])
-    labels, confidences = classifier.manifest.labels, predictions.confidences[0]
+    word = Word(manifest=classifier.manifest, predictions=predictions, row=0)
+    nobody = AuditShares(usual=0.0, cautious=0.0)
+    rule = rule_for(classifier.manifest, photo=reduced.is_photo, earned=None, audit=nobody)
+    labels, confidences = classifier.manifest.labels, word.under(rule)
     order = np.argsort(-confidences, kind="stable")
     view = crop(photo, reduced.square, PANEL_PX)
     overlays = [
@@ -52,18 +63,22 @@ def explain(data: bytes, classifier: Classifier) -> Explanation:
     ]
     return Explanation(
         photo=_fitted(photo),
-        cut_out=_fitted(_marked(photo, reduced)),
+        stages=_stages(reduced, view),
         reduced=_enlarged(reduced.pixels),
+        poor=reduced.poor,
         overlays=overlays,
         confidences=[(labels[place], float(confidences[place])) for place in order],
     )
 
 
-def draw(explanation: Explanation) -> bytes:
-    """PNG bytes: photo, model input and overlays side by side, confidences as bars below."""
+def draw(explanation: Explanation, *, stages: bool = False) -> bytes:
+    """PNG bytes: photo, model input and overlays side by side, confidences as bars below.
+
+    stages: with every step from the photo to the model input in between.
+    """
     panels = [
         ("photo", explanation.photo),
-        ("cut out", explanation.cut_out),
+        *(explanation.stages if stages else ()),
         ("model input, 28 by 28", explanation.reduced),
         *((f"Grad-CAM: {label}", picture) for label, picture in explanation.overlays),
     ]
@@ -104,11 +119,23 @@ def _fitted(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(panel)
 
 
-def _marked(photo: NDArray[np.uint8], reduced: ModelInput) -> NDArray[np.uint8]:
-    """The small photo that was cut out, with all but the garment in magenta."""
+def _stages(reduced: ModelInput, view: NDArray[np.uint8]) -> list[tuple[str, NDArray[np.uint8]]]:
+    """What was left of a photo at each step; of a picture that came reduced there are none."""
     if reduced.working is None or reduced.mask is None:
-        return photo
-    return np.where(reduced.mask[:, :, None], reduced.working, LEFT_OUT)
+        return []
+    found = cut_out(reduced.working)
+    how = "colour" if found.plain else "GrabCut"
+    return [
+        ("made small", _fitted(reduced.working)),
+        (f"background, by {how}", _fitted(_marked(reduced.working, found.mask))),
+        ("wearer and others", _fitted(_marked(reduced.working, reduced.mask))),
+        ("trimmed", view),
+    ]
+
+
+def _marked(picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.uint8]:
+    """A picture, uint8 (H, W, 3), with all but the mask in magenta."""
+    return np.where(mask[:, :, None], picture, LEFT_OUT)
 
 
 def _enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:

@@ -19,11 +19,12 @@ from worker.serving import load_serving_bundle
     type=click.Path(path_type=Path, dir_okay=False),
     help="Where to write the PNG; default: NAME-explained.png in the current folder.",
 )
-def explain_command(image: Path, out: Path | None) -> None:
+@click.option("--stages", is_flag=True, help="With every step from the photo to the model input.")
+def explain_command(image: Path, out: Path | None, stages: bool) -> None:
     """Write a picture of why IMAGE got its label.
 
-    It shows the photo, what was cut out of it, the model input, the Grad-CAM overlays of the
-    three best classes and the confidences of all ten.
+    It shows the photo, the model input, the Grad-CAM overlays of the three best classes and the
+    confidences of all ten.
     """
     bundle = load_serving_bundle(settings().bundle)
     out = out or Path(f"{image.stem}-explained.png")
@@ -31,6 +32,7 @@ def explain_command(image: Path, out: Path | None) -> None:
         explanation = explain(image.read_bytes(), Classifier(bundle))
     except ImageFailure as failure:
         raise OperatorError(f"{image}: {failure.code}: {failure.detail}") from failure
-    out.write_bytes(draw(explanation))
+    out.write_bytes(draw(explanation, stages=stages))
     label, confidence = explanation.confidences[0]
-    click.echo(f"{label} {100 * confidence:.1f} %, {out}")
+    poor = f", poor image: {explanation.poor}" if explanation.poor else ""
+    click.echo(f"{label} {100 * confidence:.1f} %{poor}, {out}")
