@@ -16,9 +16,21 @@ from trainer.batches import one_hot
 from trainer.config import AugmentationConfig
 from trainer.dataset import Split
 
+# Images, soft targets and the weight of each in the loss, float32.
+WeightedBatch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 Weights = Sequence[NDArray[np.float32]]
 Learner = Callable[["Base", Split, int], None]
 
+# Fashion-MNIST images beside photos are flipped and moved a little, or they are learned by heart.
+REPLAY_AUGMENTATION = AugmentationConfig(
+    photo_share=0.0,
+    pose_share=0.0,
+    turn_share=0.0,
+    tone_share=0.0,
+    noise_share=0.0,
+    blur_share=0.0,
+    erase_share=0.0,
+)
 # A correction is shown many times, each time otherwise; what the photo look imitates it has.
 SHOP_AUGMENTATION = AugmentationConfig(
     photo_share=0.0,
@@ -44,14 +56,14 @@ class FineTuningConfig:
     head_anchor: float = 1e-3  # pulls the head towards the base's, per squared weight
     shop_batch: int = 64
     replay_batch: int = 64  # Fashion-MNIST images beside them in each step
-    replay_images: int = 8_192
+    replay_images: int = 20_000
+    replay_weight: float = 3.0  # of a Fashion-MNIST image in the loss, where a photo weighs 1
     replay_base_share: float = 0.5  # weight of the base's own word on them, against forgetting
-    steps_per_photo: float = 1.2
+    steps_per_photo: float = 1.5
     steps_min: int = 60
-    steps_max: int = 600
-    learning_rate: float = 0.02
+    steps_max: int = 750
+    learning_rate: float = 0.05
     label_smoothing: float = 0.1
-    train_norms: bool = False
     forgetting_max: float = 0.008  # of the held-out Fashion-MNIST accuracy
     forgetting_steps: int = 10  # tries on the way back to the base
 
@@ -149,7 +161,7 @@ def fit_network(base: Base, photos: Split, seed: int) -> None:
     steps = fine_tuning_steps(config, len(photos))
     for layer in base.network.layers:
         if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = config.train_norms
+            layer.trainable = False
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=config.learning_rate / 20,
         decay_steps=math.ceil(0.9 * steps),
@@ -183,15 +195,23 @@ class ShopBatches(keras.utils.PyDataset):  # type: ignore[misc]
     def __len__(self) -> int:
         return self._steps
 
-    def __getitem__(self, index: int) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    def __getitem__(self, index: int) -> WeightedBatch:
         config, base = self._base.config, self._base
         rng = np.random.default_rng([self._seed, index])
         shop = self._photos.take(self._order[index * config.shop_batch :][: config.shop_batch])
         drawn = rng.integers(0, len(base.replay), config.replay_batch)
         replay = base.replay.take(drawn)
-        images = [augment(shop, SHOP_AUGMENTATION, rng), replay.images]
+        images = [
+            augment(shop, SHOP_AUGMENTATION, rng),
+            augment(replay, REPLAY_AUGMENTATION, rng),
+        ]
         targets = [smoothed(shop.labels, config.label_smoothing), base.replay_targets[drawn]]
-        return np.concatenate(images).astype(np.float32), np.concatenate(targets)
+        weights = np.repeat([1.0, config.replay_weight], [len(shop), len(replay)])
+        return (
+            np.concatenate(images).astype(np.float32),
+            np.concatenate(targets),
+            (weights / weights.mean()).astype(np.float32),
+        )
 
 
 def stay_near(base: Base) -> None:
