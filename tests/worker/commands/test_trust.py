@@ -1,0 +1,168 @@
+"""Trust in photos: earned by reviews, shown, put in force, picked up by a working child."""
+
+import json
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import cv2
+import numpy as np
+import pytest
+from click.testing import CliRunner
+from PIL import Image
+from sqlalchemy import Engine, select, update
+
+from catalog.bundle import read_manifest
+from catalog.cli import main
+from catalog.outcomes import FlagReason
+from catalog.sample import SAMPLE
+from catalog.settings import SHIPPED_BUNDLE, read_settings, settings
+from catalog.status import ProductStatus
+from catalog.taxonomy import LABELS
+from db.engine import make_engine, reading, sessions
+from db.migrate import upgrade
+from db.models import Product, Tagging
+from db.recording import record_model, record_outcomes
+from db.trust_models import EarnedTrust
+from tests.factories import tagged
+from worker import child as children
+from worker.child import Child
+
+MANIFEST = read_manifest(SHIPPED_BUNDLE)
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+BAG = LABELS.index("Bag")
+
+
+@pytest.fixture
+def engine() -> Iterator[Engine]:
+    engine = make_engine(settings().database)
+    upgrade(engine)
+    yield engine
+    engine.dispose()
+
+
+def reviewed_bags(engine: Engine, *, right: int, wrong: int = 0, confidence: float = 0.9) -> None:
+    """Photos that were flagged for their confidence, and what a person then said."""
+    others = (1 - confidence) / 9
+    confidences = tuple(confidence if place == BAG else others for place in range(10))
+    with sessions(engine).begin() as session:
+        record_model(session, MANIFEST, NOW)
+        photos = [
+            tagged(
+                f"p{number}",
+                label="Bag",
+                confidence=confidence,
+                confidences=confidences,
+                reasons=(FlagReason.LOW_CONFIDENCE,),
+                photo_temperature=MANIFEST.photo_rule.temperature,
+                model_version=MANIFEST.model_version,
+                image_sha256=f"{number:064}",
+            )
+            for number in range(right + wrong)
+        ]
+        record_outcomes(session, photos, NOW)
+        wrong_ones = [f"p{number}" for number in range(wrong)]
+        session.execute(update(Product).values(status=ProductStatus.REVIEWED, reviewed_label="Bag"))
+        session.execute(
+            update(Product).where(Product.id.in_(wrong_ones)).values(reviewed_label="Coat")
+        )
+
+
+def tagger(*arguments: str) -> dict[str, Any]:
+    done = CliRunner().invoke(main, [*arguments, "--json"])
+    assert done.exit_code == 0, done.output
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_with_too_few_reviews_the_cautious_rule_stays_and_what_is_missing_is_said(
+    engine: Engine,
+) -> None:
+    reviewed_bags(engine, right=39)
+    bag = tagger("recalibrate")["classes"]["Bag"]
+    assert bag["state"] == "cautious"
+    assert bag["more_right_reviews_needed"] == 60
+    text = CliRunner().invoke(main, ["trust"]).output
+    assert "60 more right reviews" in text
+    assert "39 of them reviewed" in text
+
+
+def test_reviews_that_prove_it_are_put_in_force_for_their_class_alone(engine: Engine) -> None:
+    reviewed_bags(engine, right=120)
+    before = tagger("trust")
+    assert before["classes"]["Bag"]["state"] == "cautious"
+    assert "would accept" in CliRunner().invoke(main, ["trust"]).output
+    assert tagger("recalibrate", "--dry-run")["classes"]["Bag"]["state"] == "cautious"
+    found = tagger("recalibrate")["classes"]
+    assert found["Bag"]["state"] == "trusted"
+    assert found["Bag"]["accepted_from"] <= 0.9
+    assert (found["Bag"]["reviewed"], found["Bag"]["right"]) == (120, 120)
+    assert found["Bag"]["errors_at_most"] <= 0.03
+    assert {found[label]["state"] for label in LABELS if label != "Bag"} == {"cautious"}
+
+
+def test_errors_soften_the_confidences_and_no_class_is_trusted_for_them(engine: Engine) -> None:
+    reviewed_bags(engine, right=60, wrong=60)
+    found = tagger("recalibrate")
+    assert found["classes"]["Bag"]["state"] == "cautious"
+    assert found["temperature"] == pytest.approx(found["fitted_temperature"], rel=0.01)
+    assert found["temperature"] > MANIFEST.photo_rule.temperature
+
+
+class Uncounted:
+    """In place of the metrics, whose files stay open as long as their process lives."""
+
+    def __init__(self, *_: object) -> None: ...
+
+    def batch(self, *_: object) -> None: ...
+
+
+def photo(folder: Path, number: int) -> dict[str, str]:
+    """A garment as a small photo on white paper, and the message about it."""
+    with np.load(SAMPLE) as sample:
+        image = sample["images"][number]
+    large = 255 - cv2.resize(image, (112, 112), interpolation=cv2.INTER_CUBIC)
+    path = folder / f"{number}.png"
+    Image.fromarray(cv2.copyMakeBorder(large, 8, 8, 8, 8, 0, value=255)).save(path)
+    return {"product_id": f"photo-{number}", "image_uri": path.as_uri()}
+
+
+def test_a_working_child_takes_what_was_earned_at_its_heartbeat(
+    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(children, "HEARTBEAT_S", 0.0)
+    monkeypatch.setattr(children, "WorkerMetrics", Uncounted)
+    monkeypatch.setattr(children, "make_engine", lambda *_, **__: engine)
+    chosen = read_settings(
+        home=settings().home, allowed_roots=(tmp_path,), audit_share=0, cautious_audit_share=0
+    )
+    working = Child(chosen)
+    messages = [photo(tmp_path, number) for number in range(0, 600, 40)]
+    working.tag_and_store(messages)
+    with reading(engine)() as session:
+        rows = list(session.scalars(select(Tagging)))
+    assert all(row.photo_temperature is not None for row in rows)
+    unsure = next(row for row in rows if row.reasons == [FlagReason.LOW_CONFIDENCE.value])
+    with sessions(engine).begin() as session:
+        session.add(
+            EarnedTrust(
+                model_version=MANIFEST.model_version,
+                label=unsure.label,
+                confidence_min=0.0,
+                temperature=MANIFEST.photo_rule.temperature,
+                reviewed=0,
+                right=0,
+                error_at_most=1.0,
+                level=0.95,
+                decided_at=NOW,
+            )
+        )
+    again = next(each for each in messages if each["product_id"] == unsure.product_id)
+    again = again | {"product_id": "again"}
+    working.tag_and_store([again])
+    with reading(engine)() as session:
+        assert (
+            session.scalars(select(Tagging.reasons).where(Tagging.product_id == "again")).one()
+            == []
+        )
