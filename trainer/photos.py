@@ -13,7 +13,7 @@ from scipy.stats import binomtest
 from catalog.bundle import Bundle
 from catalog.failures import DecodeFailure
 from catalog.images.decode import decode
-from catalog.images.model_input import model_input
+from catalog.images.model_input import ModelInput, model_input
 from catalog.out_of_taxonomy import SCORES
 from catalog.taxonomy import LABELS, NOT_IN_TAXONOMY
 from trainer.acceptance import NEVER
@@ -86,9 +86,11 @@ def set_figures(bundle: Bundle, serve: ServingModel, photos: list[Photo]) -> dic
     They are judged by the bundle's rule for photos, before a shop's reviews have earned more.
     Proportions come with their 95 % Wilson intervals, exact labels first.
     """
-    inputs = [load_input(photo.path) for photo in photos]
-    read = [photo for photo, pixels in zip(photos, inputs, strict=True) if pixels is not None]
-    outputs = serve(np.stack([pixels for pixels in inputs if pixels is not None]))
+    inputs = [load_photo(photo.path) for photo in photos]
+    read = [photo for photo, found in zip(photos, inputs, strict=True) if found is not None]
+    seen = [found for found in inputs if found is not None]
+    outputs = serve(np.stack([found.pixels for found in seen]))
+    poor = np.array([found.poor is not None for found in seen])
     rule = bundle.manifest.photo_rule
     confidences = softmax(outputs.logits, rule.temperature)
     predicted, confidence = confidences.argmax(axis=1), confidences.max(axis=1)
@@ -99,12 +101,13 @@ def set_figures(bundle: Bundle, serve: ServingModel, photos: list[Photo]) -> dic
         outputs.logits, outputs.embedding, read_parameters(bundle)
     )
     least = np.array([rule.acceptance.confidence_min.get(label, NEVER) for label in LABELS])
-    accepted = (confidence >= least[predicted]) & (score <= rule.out_of_taxonomy_threshold)
+    accepted = (confidence >= least[predicted]) & (score <= rule.out_of_taxonomy_threshold) & ~poor
     return {
         "photos": len(photos),
         "unreadable": len(photos) - len(read),
         "accuracy_exact": proportion(right, known & exact),
         "accuracy": proportion(right, known),
+        "poor_image_flagged": proportion(poor, known),
         "mean_confidence": float(confidence[known].mean()) if known.any() else None,
         "accepted_coverage": proportion(accepted, known),
         "accepted_precision_exact": proportion(right, known & exact & accepted),
@@ -143,13 +146,19 @@ def rightly_named(photos: Sequence[Photo], predicted: NDArray[np.int64]) -> NDAr
     )
 
 
-def load_input(path: Path) -> NDArray[np.uint8] | None:
-    """The model input of one photo, uint8 (28, 28, 1), or None where it cannot be decoded."""
+def load_photo(path: Path) -> ModelInput | None:
+    """What the model would see of one photo, or None where it cannot be decoded."""
     try:
         photo = decode(path.read_bytes(), size_px_min=DECODED_PX)
     except (DecodeFailure, OSError):
         return None
-    return model_input(photo.pixels).pixels
+    return model_input(photo.pixels)
+
+
+def load_input(path: Path) -> NDArray[np.uint8] | None:
+    """The same as pixels alone, uint8 (28, 28, 1)."""
+    found = load_photo(path)
+    return None if found is None else found.pixels
 
 
 def proportion(what: NDArray[np.bool_], among: NDArray[np.bool_]) -> dict[str, Any]:
