@@ -32,6 +32,8 @@ WAIST_DIFFERENCE_MIN = 16
 WAIST_SHARE_MIN = 0.5
 LEGS_SHARE_MIN = 0.05
 CUT_OFF_ROWS = 3
+# White stripes of a top on white paper are gaps in its mask, up to this share of the photo high.
+STRIPE_SHARE = 0.15
 # What would leave less than these shares of the mask was no head, no skin, no other garment.
 AFTER_HEAD_MIN = 0.2
 AFTER_SKIN_MIN = 0.35
@@ -44,9 +46,11 @@ def without_wearer(photo: NDArray[np.uint8], mask: Mask) -> Mask:
     shoulders = _shoulder_row(mask, skin)
     if shoulders is None:
         return large_parts(_largest_band(lab, mask))
-    cut_off = bool(mask[-CUT_OFF_ROWS:].any())
-    mask = _without_head_and_skin(lab, mask, skin, shoulders)
-    return large_parts(_top(lab, mask) if cut_off else _largest_band(lab, mask))
+    dressed = _without_head_and_skin(lab, mask, skin, shoulders)
+    if not mask[-CUT_OFF_ROWS:].any():
+        return large_parts(_largest_band(lab, dressed))
+    left_out = mask & ~dressed
+    return large_parts(_with_stripes(_top(lab, dressed)) & ~left_out)
 
 
 def _skin(photo: NDArray[np.uint8]) -> Mask:
@@ -129,6 +133,13 @@ def _top(lab: NDArray[np.float32], mask: Mask) -> Mask:
     if split is None or split.gain < WAIST_GAIN_MIN or split.difference < WAIST_DIFFERENCE_MIN:
         return mask
     return _above(mask, split.row)
+
+
+def _with_stripes(mask: Mask) -> Mask:
+    """The mask with what lies between two of its parts in the same column."""
+    column = np.ones((max(1, round(STRIPE_SHARE * mask.shape[0])), 1), np.uint8)
+    closed = cv2.morphologyEx(mask.astype(np.uint8), cv2.MORPH_CLOSE, column)
+    return np.asarray(closed > 0, np.bool_)
 
 
 def _above(mask: Mask, row: int) -> Mask:

@@ -60,6 +60,13 @@ def test_trousers_alike_in_colour_are_left_out_where_the_wearer_is_cut_off() -> 
     assert not mask[88:].any()
 
 
+def test_white_stripes_of_a_top_on_white_are_part_of_it() -> None:
+    picture = figure(RED, NAVY)
+    picture[44:52, 24:61] = 255
+    picture[64:72, 24:61] = 255
+    assert kept(picture)[34:78, 28:56].mean() > 0.95
+
+
 def test_dress_of_one_colour_is_kept_whole() -> None:
     mask = kept(figure(NAVY, NAVY))
     assert mask[32:110, 28:56].mean() > 0.95
