@@ -97,7 +97,10 @@ def choose(
         if better + worse:
             doubt = float(binomtest(better, better + worse, alternative="greater").pvalue)
         comparisons[name] = Comparison(
-            accuracy=float(right.mean()), better=better, worse=worse, doubt=doubt
+            accuracy=float(right.mean()) if right.size else 0.0,
+            better=better,
+            worse=worse,
+            doubt=doubt,
         )
     tried = max(1, len(comparisons) - 1)
     good = [name for name, each in comparisons.items() if each.doubt <= doubt_max / tried]

@@ -45,7 +45,8 @@ class FittedRule:
 
 def unit(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
     """Embeddings at length 1, float32 (N, d)."""
-    return embedding / np.maximum(np.linalg.norm(embedding, axis=1, keepdims=True), 1e-12)
+    length = np.linalg.norm(embedding, axis=1, keepdims=True)
+    return np.asarray(embedding / np.maximum(length, 1e-12), np.float32)
 
 
 def banks(embed: Embed, photos: ShopPhotos, garments: Split) -> dict[str, NDArray[Any]]:

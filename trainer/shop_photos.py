@@ -20,7 +20,7 @@ from catalog.images.decode import DecodeLimits, decode
 from catalog.images.model_input import model_input
 from catalog.settings import Settings
 from catalog.taxonomy import LABELS
-from trainer.corrections import Correction
+from trainer.corrections import Correction, CorrectionsError
 from trainer.photos import DECODED_PX
 from worker.fetching.fetcher import Fetcher, FetchLimits
 
@@ -44,7 +44,7 @@ class ShopPhotos:
     @property
     def known(self) -> NDArray[np.bool_]:
         """Which of them belong to a class, bool (N,)."""
-        return self.labels != STRANGER
+        return np.asarray(self.labels != STRANGER)
 
     def take(self, index: NDArray[np.int64] | NDArray[np.bool_]) -> "ShopPhotos":
         """The photos at `index`, or where it is true."""
@@ -52,7 +52,11 @@ class ShopPhotos:
 
 
 def read_photos(corrections: Sequence[Correction], chosen: Settings) -> ShopPhotos:
-    """Every photo that can be read and is the one that the person saw."""
+    """Every photo that can be read and is the one that the person saw.
+
+    Raises:
+        CorrectionsError: there is none.
+    """
     source = photo_source(chosen)
     limits = DecodeLimits(bytes_max=chosen.image_bytes_max, pixels_max=chosen.image_pixels_max)
 
@@ -69,6 +73,11 @@ def read_photos(corrections: Sequence[Correction], chosen: Settings) -> ShopPhot
 
     with ThreadPoolExecutor(FETCHING_THREADS) as pool:
         results = list(pool.map(read, corrections))
+    if all(isinstance(result, str) for result in results):
+        raise CorrectionsError(
+            f"Expected pictures that can be read, found none among {len(results)}. The first: "
+            f"{results[0]}"
+        )
     read_ones = [
         (pixels, each.label)
         for pixels, each in zip(results, corrections, strict=True)

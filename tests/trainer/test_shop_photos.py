@@ -7,7 +7,7 @@ from PIL import Image
 
 from catalog.failures import FailureCode, ImageFailure
 from catalog.settings import Settings
-from trainer.corrections import Correction
+from trainer.corrections import Correction, CorrectionsError
 from trainer.shop_photos import STRANGER, photo_source, read_photos, shop_photos
 
 
@@ -52,6 +52,12 @@ def test_other_hosts_are_asked_through_the_fetchers_guards() -> None:
     with pytest.raises(ImageFailure) as caught:
         photo_source(Settings())("http://127.0.0.1/a.jpg")
     assert caught.value.code == FailureCode.FORBIDDEN_ADDRESS
+
+
+def test_corrections_without_a_readable_picture_are_refused(tmp_path: Path) -> None:
+    gone = [Correction(image_uri=str(tmp_path / f"{n}.jpg"), label="Bag") for n in range(3)]
+    with pytest.raises(CorrectionsError, match="found none among 3"):
+        read_photos(gone, Settings())
 
 
 def test_a_larger_file_than_allowed_is_not_read(picture: Path) -> None:
