@@ -8,11 +8,13 @@ from datetime import datetime
 from functools import lru_cache
 
 import cv2
+from sqlalchemy import Engine
 
 from catalog.failures import FailureCode, FetchFailure
 from catalog.images.decode import DecodeLimits
 from catalog.images.memory import give_large_blocks_back
 from catalog.jobs import (
+    BULK_QUEUE,
     INGEST_QUEUE,
     Job,
     MalformedJobError,
@@ -25,18 +27,22 @@ from catalog.settings import Settings, settings
 from db.attempts import Attempt, Delivery
 from db.engine import PATIENCE_S, make_engine
 from worker.classifier import Classifier
+from worker.fetching.ahead import FetchAhead
 from worker.fetching.fetcher import Fetcher, FetchLimits
 from worker.lineup import Lineup
 from worker.logs import log_outcomes
 from worker.metrics import WorkerMetrics
 from worker.model_keeper import ModelKeeper
 from worker.retag.skipping import unchanged
-from worker.retries import RetryPolicy
+from worker.retries import FetchPatience, RetryPolicy
 from worker.stages import StageClock
 from worker.storing import Store
 from worker.tagging import Tagger, TaggingRules
 
 HEARTBEAT_S = 5.0
+# SQLite has one writer: a new product must not wait while a whole chunk is written, by a process
+# of low priority at that.
+BULK_TOGETHER = 16
 
 
 class Child:
@@ -60,11 +66,18 @@ class Child:
             self._while_there_is_time,
             self._threads,
         )
+        self._tagger.ahead = FetchAhead(
+            self._while_there_is_time,
+            connections_max=chosen.connections_max,
+            per_host_max=chosen.connections_per_host_max,
+        )
+        self._patience = FetchPatience.of(chosen)
         self._store = Store(
             engine,
             RetryPolicy.of(chosen),
             attempt_s_max=chosen.attempt_s_max,
             flag_changes_from=chosen.retag_flag_confidence,
+            together_max=BULK_TOGETHER if _shares_a_writer(engine, queue) else None,
         )
         self._use(self._models.lineup)
         self._queue = queue
@@ -108,8 +121,12 @@ class Child:
         self._tagger.earned = self._store.earned
         todo = [jobs[index] for index in begun.now]
         skipped = self._skipped(todo, begun.attempts)
-        self._validators.clear()
-        outcomes = self._tagger.tag_batch([job for job in todo if job.product_id not in skipped])
+        # A new one: what an earlier batch left behind may still write into the old one.
+        self._validators = {}
+        left = [job for job in todo if job.product_id not in skipped]
+        outcomes = self._tagger.tag_batch(
+            left, [self._patience.seconds(begun.attempts[job.product_id].number) for job in left]
+        )
         outcomes += [each for each in parsed if isinstance(each, Outcome)]
         retries: dict[str, datetime] = {}
         if outcomes:
@@ -175,10 +192,15 @@ class Child:
                 f"The pictures of its batch took {self._fetch_budget_s:.0f} s together; this "
                 "one was not reached and is tried again.",
             )
+        validators = self._validators
         fetched = self._fetcher.fetch_validated(uri)
         if fetched.validator is not None:
-            self._validators[uri] = fetched.validator
+            validators[uri] = fetched.validator
         return fetched.data
+
+
+def _shares_a_writer(engine: Engine, queue: str) -> bool:
+    return queue == BULK_QUEUE and engine.dialect.name == "sqlite"
 
 
 def _spent(before: Mapping[str, float], after: Mapping[str, float]) -> dict[str, float]:

@@ -7,8 +7,10 @@ import subprocess
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
+BACKGROUND_NICENESS = 10
 _libc = ctypes.CDLL(None) if sys.platform == "linux" else None
 
 
@@ -16,6 +18,18 @@ def tied_to_parent() -> None:
     """Between fork and exec: ask the kernel for SIGTERM when the parent dies (Linux only)."""
     if _libc is not None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def tied_and_in_background() -> None:
+    """As `tied_to_parent`, with the process's niceness given to its session, too (Linux).
+
+    Where the kernel groups tasks by session (sched_autogroup_enabled, usual on desktops and many
+    servers), niceness counts within a session only: two sessions share the CPU evenly, however
+    nice one's processes are.
+    """
+    tied_to_parent()
+    with contextlib.suppress(OSError):  # no such grouping here
+        Path("/proc/self/autogroup").write_text(str(BACKGROUND_NICENESS), encoding="ascii")
 
 
 def stop(processes: Sequence[subprocess.Popen[bytes]], *, grace_s: float) -> None:

@@ -39,7 +39,9 @@ class Store:
         *,
         attempt_s_max: float,
         flag_changes_from: float = 0.0,
+        together_max: int | None = None,
     ) -> None:
+        """together_max: outcomes in one transaction at most; None: all of a batch."""
         self._sessions = sessions(engine)
         self._reading = reading(engine)
         # The manifests of all models that spoke in this process, by version.
@@ -50,6 +52,7 @@ class Store:
         self._retries = retries
         self._attempt_s_max = attempt_s_max
         self._flag_changes_from = flag_changes_from
+        self._together_max = together_max
         # Attempts that ended while the database was away, and are still to be taken back.
         self._owed: dict[str, Attempt] = {}
 
@@ -135,9 +138,13 @@ class Store:
         Raises:
             StoreUnavailableError: nothing was stored; the messages must not be acknowledged.
         """
-        attempts = attempts or {}
+        attempts, retries = attempts or {}, dict[str, datetime]()
+        size = self._together_max or len(outcomes) or 1
         with self._taken_back_if_away(attempts):
-            return self._store(outcomes, attempts, validators or {})
+            for start in range(0, len(outcomes), size):
+                some = outcomes[start : start + size]
+                retries |= self._store(some, attempts, validators or {})
+        return retries
 
     def bury(self, product_ids: Sequence[str], dead: str, trouble: FailureCode) -> None:
         """Record that the child `dead` died over these products.

@@ -77,3 +77,19 @@ def models(count: int, as_json: bool) -> None:
 
     result = measure(count)
     click.echo(result.as_json() if as_json else render(result))
+
+
+@bench.command()
+@click.option("--products", default=1_000_000, show_default=True, help="Products in the ledger.")
+@click.option("--singles", default=150, show_default=True, help="Ingest jobs, idle and busy each.")
+@click.option("--database", "database_url", help="An empty database; unset: SQLite.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def retag(products: int, singles: int, database_url: str | None, as_json: bool) -> None:
+    """How long a new product waits while the whole catalog is tagged again.
+
+    Real broker and workers, a ledger of a million products, a run over all of them.
+    """
+    from worker.bench_retag import measure, render  # numpy, LiteRT: not for --help
+
+    result = measure(products, singles, database_url)
+    click.echo(result.as_json() if as_json else render(result))

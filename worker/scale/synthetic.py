@@ -1,7 +1,7 @@
 """A made-up ledger of any size, as a year of tagging leaves it: written by the database itself."""
 
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 
 from sqlalchemy import Engine, insert, text
@@ -31,10 +31,10 @@ PRODUCTS = """
 INSERT INTO products (id, image_uri, status, publication, settled_publication, queue, attempts,
     deaths, current_tagging_id, last_model_version, last_tagged_at, image_validator, created_at,
     queued_at, updated_at)
-SELECT id, 'https://images.example.com/catalog/2026/' || id || '/front-1200x1600.jpg',
+SELECT id, {image_uri},
     CASE WHEN n % 100 = 0 THEN 'failed' WHEN n % 100 < 3 THEN 'needs_review' ELSE 'tagged' END,
     'accepted-' || h, 'accepted-' || h, 'bulk', 1, 0, n, :model, :at,
-    'etag:' || substr(h, 1, 16) || ':"' || substr(h, 1, 18) || '"', :at, :at, :at
+    'etag' || substr(h, 1, 16) || '"' || substr(h, 1, 18) || '"', :at, :at, :at
 FROM (SELECT n, {id} AS id, {hex} AS h FROM {numbers} AS numbers) AS rows
 """
 TAGGINGS = """
@@ -46,8 +46,18 @@ FROM (SELECT n, {id} AS id, {hex} AS h FROM {numbers} AS numbers) AS rows
 """
 
 
-def fill(engine: Engine, rows: int, *, thumbnails: int = 0, overlay_bytes: int = 3000) -> None:
-    """Write products and their taggings, thumbnails of the first so many, and statistics."""
+def fill(
+    engine: Engine,
+    rows: int,
+    *,
+    thumbnails: int = 0,
+    overlay_bytes: int = 3000,
+    files: Sequence[str] = (),
+) -> None:
+    """Write products and their taggings, thumbnails of the first so many, and statistics.
+
+    files: URIs that the products share in turn; without any, each has one of its own.
+    """
     with sessions(engine).begin() as session:
         session.add(
             Model(
@@ -58,7 +68,7 @@ def fill(engine: Engine, rows: int, *, thumbnails: int = 0, overlay_bytes: int =
                 first_used_at=TAGGED_AT,
             )
         )
-    for statement in statements(engine.dialect.name):
+    for statement in statements(engine.dialect.name, files):
         for first in range(1, rows + 1, PART):
             last = min(rows, first + PART - 1)
             with sessions(engine).begin() as session:
@@ -74,7 +84,7 @@ def fill(engine: Engine, rows: int, *, thumbnails: int = 0, overlay_bytes: int =
     analyse(engine)
 
 
-def statements(dialect: str) -> Iterator[str]:
+def statements(dialect: str, files: Sequence[str] = ()) -> Iterator[str]:
     """INSERT … SELECT over :first to :last, products before taggings."""
     cases = " ".join(f"WHEN {number} THEN '{label}'" for number, label in enumerate(LABELS))
     confidences = f"'{[0.000012, 0.000134, 0.981223, 0.000001, 0.004312, *[0.000321] * 4, 0.0]}'"
@@ -83,8 +93,20 @@ def statements(dialect: str) -> Iterator[str]:
     label = f"CASE n % {len(LABELS)} {cases} END"
     if dialect == "postgresql":  # which does not take JSON from text by itself
         reasons, confidences = f"CAST({reasons} AS json)", f"CAST({confidences} AS json)"
-    yield PRODUCTS.format(**given)
+    yield PRODUCTS.format(**given, image_uri=_uri(files))
     yield TAGGINGS.format(**given, label=label, reasons=reasons, confidences=confidences)
+
+
+def _uri(files: Sequence[str]) -> str:
+    if not files:
+        return "'https://images.example.com/catalog/2026/' || id || '/front-1200x1600.jpg'"
+    cases = " ".join(f"WHEN {number} THEN {_quoted(uri)}" for number, uri in enumerate(files))
+    return f"CASE n % {len(files)} {cases} END"
+
+
+def _quoted(value: str) -> str:
+    # A colon would begin a parameter.
+    return "'" + value.replace("'", "''").replace(":", r"\:") + "'"
 
 
 def analyse(engine: Engine) -> None:
