@@ -93,3 +93,18 @@ def retag(products: int, singles: int, database_url: str | None, as_json: bool) 
 
     result = measure(products, singles, database_url)
     click.echo(result.as_json() if as_json else render(result))
+
+
+@bench.command()
+@click.option("--rows", default=1_000_000, show_default=True, help="Products in the ledger.")
+@click.option("--only", type=click.Choice(["sqlite", "postgresql"]), help="One database only.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def ledger(rows: int, only: str | None, as_json: bool) -> None:
+    """Seconds of a run's pages and bytes of an item, in a ledger of a million made-up products.
+
+    On SQLite and PostgreSQL (the test extra); some 3 GB of disk for a million.
+    """
+    from worker.scale.measuring import measure, render  # PostgreSQL: not for --help
+
+    for figures in measure(rows, only):
+        click.echo(figures.as_json() if as_json else render(figures))
