@@ -67,7 +67,7 @@ class Child:
             self._threads,
         )
         self._tagger.ahead = FetchAhead(
-            self._while_there_is_time,
+            self._fetch_timed,
             connections_max=chosen.connections_max,
             per_host_max=chosen.connections_per_host_max,
         )
@@ -183,6 +183,10 @@ class Child:
             return None
         self._next_heartbeat = now + HEARTBEAT_S
         return self._heartbeat
+
+    def _fetch_timed(self, uri: str) -> bytes:
+        with self.clock.time("fetch"):
+            return self._while_there_is_time(uri)
 
     def _while_there_is_time(self, uri: str) -> bytes:
         """Slow hosts use up a batch's time, not its process's life: the rest is tried later."""

@@ -54,3 +54,30 @@ class RetryPolicy:
                 if wait is not None:
                     planned[outcome.subject] = now + timedelta(seconds=wait)
         return planned
+
+
+@dataclass(frozen=True, kw_only=True)
+class FetchPatience:
+    """How long a batch waits for a picture when nothing else comes, by the attempt's number.
+
+    One slow host must not hold a whole batch: the first attempts are short ones, and each is three
+    times as patient as the one before. The last one waits as long as a fetch may take.
+    """
+
+    first_s: float
+    longest_s: float
+    attempts_max: int
+
+    @classmethod
+    def of(cls, chosen: Settings) -> "FetchPatience":
+        return cls(
+            first_s=chosen.fetch_patience_s,
+            longest_s=chosen.fetch_timeout_s,
+            attempts_max=chosen.attempts_max,
+        )
+
+    def seconds(self, attempt_number: int) -> float:
+        """Seconds without any arrival after which the picture is left to a later batch."""
+        if attempt_number >= self.attempts_max:
+            return self.longest_s
+        return min(self.first_s * 3.0 ** min(attempt_number - 1, 30), self.longest_s)

@@ -1,6 +1,7 @@
 """From jobs to outcomes: fetch, decode, reduce, classify, explain. Nothing is stored here."""
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -17,6 +18,7 @@ from catalog.jobs import Job
 from catalog.judging import AuditShares, Earned, Rule, rule_for
 from catalog.outcomes import Failure, FlagReason, Outcome, ShadowOpinion, Tagging
 from worker.classifier import Classifier
+from worker.fetching.ahead import FetchAhead, is_remote
 from worker.lineup import Image, Lineup, Word
 from worker.stages import StageClock
 
@@ -60,13 +62,18 @@ class Tagger:
         self.lineup = Lineup(serving=classifier)
         self.earned: Mapping[str, Earned] = {}
         self._fetch = fetch
+        # Fetches remote pictures; without it, the threads that decode do.
+        self.ahead: FetchAhead | None = None
         self._pool = pool
         self._rules = rules
         self._clock = clock
 
-    def tag_batch(self, jobs: Sequence[Job]) -> list[Outcome]:
-        """What became of each job, in order; one bad image fails that image only."""
-        seen = list(self._pool.map(self._look, jobs))
+    def tag_batch(self, jobs: Sequence[Job], patience_s: Sequence[float] = ()) -> list[Outcome]:
+        """What became of each job, in order; one bad image fails that image only.
+
+        patience_s: how long to wait for each remote picture when nothing else comes.
+        """
+        seen = self._look_at_all(jobs, patience_s)
         ids = [job.product_id for job in jobs]
         images = [each.reduced.pixels if isinstance(each, _Seen) else None for each in seen]
         lineup = self.lineup
@@ -83,11 +90,32 @@ class Tagger:
         with self._clock.time("shadow"):
             return lineup.shadow_words(product_ids, images)
 
-    def _look(self, job: Job) -> _Seen | Failure:
+    def _look_at_all(
+        self, jobs: Sequence[Job], patience_s: Sequence[float]
+    ) -> list["_Seen | Failure"]:
+        """Remote pictures are fetched all at once, and decoded in the order they come."""
+        remote = {
+            place: job.image_uri for place, job in enumerate(jobs) if is_remote(job.image_uri)
+        }
+        ahead = self.ahead
+        if not remote or ahead is None:
+            return list(self._pool.map(self._look, jobs))
+        looks = {
+            place: self._pool.submit(self._look, job)
+            for place, job in enumerate(jobs)
+            if place not in remote
+        }
+        patience = dict(enumerate(patience_s or [math.inf] * len(jobs)))
+        for place, fetched in ahead.arrivals(remote, patience):
+            looks[place] = self._pool.submit(self._look, jobs[place], fetched.result)
+            looks[place].add_done_callback(lambda _: ahead.decoded())
+        return [looks[place].result() for place in range(len(jobs))]
+
+    def _look(self, job: Job, fetched: Callable[[], bytes] | None = None) -> _Seen | Failure:
         """Fetch, decode and reduce one photo."""
         try:
             with self._clock.time("read"):
-                data = self._fetch(job.image_uri)
+                data = fetched() if fetched else self._fetch(job.image_uri)
             with self._clock.time("decode"):
                 photo = decode(
                     data,
