@@ -59,12 +59,35 @@ class FileSource:
 
     @contextmanager
     def _open(self, path: Path) -> Iterator[int]:
+        descriptor = self._open_as_it_stands(path)
+        if descriptor is not None:
+            try:
+                yield descriptor
+            finally:
+                os.close(descriptor)
+            return
         try:
             root, resolved = self._resolve(path)
             with _opened(root, resolved) as descriptor:
                 yield descriptor
         except OSError as error:
             raise _failure(path, error) from error
+
+    def _open_as_it_stands(self, path: Path) -> int | None:
+        """Open a path that names its root and has no links below it; None for all others.
+
+        Most are such, and resolving links took more time than reading. Nothing outside can be
+        reached: there is no `..`, and no link is followed on the way from the root.
+        """
+        if ".." in path.parts:
+            return None
+        for root in self._roots:
+            if root.is_absolute() and path.is_relative_to(root):
+                try:
+                    return _open_below(root, path)
+                except OSError:
+                    return None  # a link, or nothing there: the long way says which
+        return None
 
     def _resolve(self, path: Path) -> tuple[Path, Path]:
         """The root that a path lies under, and the path without links and `..`.
@@ -124,6 +147,14 @@ def parse_path(uri: str) -> Path:
 
 @contextmanager
 def _opened(root: Path, resolved: Path) -> Iterator[int]:
+    descriptor = _open_below(root, resolved)
+    try:
+        yield descriptor
+    finally:
+        os.close(descriptor)
+
+
+def _open_below(root: Path, resolved: Path) -> int:
     """Open a path without links step by step, so that none can be slipped in on the way."""
     folder = os.open(root, _FOLDER_FLAGS)
     try:
@@ -132,13 +163,9 @@ def _opened(root: Path, resolved: Path) -> Iterator[int]:
             inner = os.open(parent, _FOLDER_FLAGS, dir_fd=folder)
             os.close(folder)
             folder = inner
-        descriptor = os.open(name, _FILE_FLAGS, dir_fd=folder)
+        return os.open(name, _FILE_FLAGS, dir_fd=folder)
     finally:
         os.close(folder)
-    try:
-        yield descriptor
-    finally:
-        os.close(descriptor)
 
 
 def _failure(path: Path, error: OSError) -> FetchFailure:
