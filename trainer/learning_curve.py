@@ -1,19 +1,25 @@
 """How much a shop gains from how many corrections: measured on photos that were not drawn."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from catalog.bundle import load_bundle
+from catalog.out_of_taxonomy import two_banks
 from catalog.taxonomy import LABELS
-from trainer.adapt import AdaptConfig, learn, open_base, parts
+from trainer.adapt import AdaptConfig, Learned, learn, open_base, parts
+from trainer.calibration import softmax
 from trainer.dataset import DatasetError
-from trainer.fine_tuning import accuracy, logits_of
+from trainer.fine_tuning import accuracy, embedding_of, logits_of
+from trainer.photo_rule import banks
 from trainer.photos import Photo, load_input, read_photos, rightly_named
 from trainer.shop_photos import STRANGER, ShopPhotos
+from trainer.strangeness import separation
 from trainer.tables import percent
 
 
@@ -22,7 +28,8 @@ class Point:
     """One draw: `corrections` photos learned from, strangers among them, and the rest judged.
 
     `learner` is `base` where the base was kept. `accuracy` of the rest's photos of the ten
-    classes, `accuracy_exact` of those whose label means what Fashion-MNIST means.
+    classes, `accuracy_exact` of those whose label means what Fashion-MNIST means. `accepted`: what
+    the fitted rule does with the rest, strangers among them; None where the base was kept.
     """
 
     set: str
@@ -35,6 +42,7 @@ class Point:
     accuracy_exact: float | None
     fashion_mnist_before: float
     fashion_mnist_after: float
+    accepted: Mapping[str, Any] | None = None
 
     def as_text(self) -> str:
         """One line for people."""
@@ -43,7 +51,17 @@ class Point:
             f"{self.set} {self.corrections:>4} corrections, draw {self.seed}: {self.learner:<7} "
             f"{percent(self.accuracy)} of {self.photos} others right (exact labels {exact}), "
             f"Fashion-MNIST {percent(self.fashion_mnist_before)} → "
-            f"{percent(self.fashion_mnist_after)}"
+            f"{percent(self.fashion_mnist_after)}" + self._accepted_text()
+        )
+
+    def _accepted_text(self) -> str:
+        if self.accepted is None:
+            return ""
+        coverage, count, wrong = (self.accepted[name] for name in ("coverage", "count", "wrong"))
+        flagged = percent(self.accepted["strangers_flagged"])
+        return (
+            f"; {percent(coverage)} accepted, {wrong} of {count} wrong, "
+            f"{flagged} of the strangers flagged"
         )
 
 
@@ -80,10 +98,8 @@ def learning_curve(
         order = np.random.default_rng(seed).permutation(len(whole))
         for count in counts:
             drawn, rest = order[:count], order[count:]
-            name = "base"
             base.restore()
-            if count:
-                name = learn(base, whole.take(drawn), config).choice.name
+            learned = learn(base, whole.take(drawn), config) if count else None
             predicted = logits_of(base.network, whole.images[rest]).argmax(axis=1)
             right = rightly_named([kept[place] for place in rest], predicted)
             known = whole.known[rest]
@@ -93,13 +109,40 @@ def learning_curve(
                 corrections=count,
                 of_the_ten_classes=int(whole.known[drawn].sum()),
                 seed=seed,
-                learner=name,
+                learner=learned.choice.name if learned else "base",
                 photos=int(known.sum()),
                 accuracy=float(right[known].mean()),
                 accuracy_exact=float(right[exact].mean()) if exact.any() else None,
                 fashion_mnist_before=base.held_out_accuracy,
                 fashion_mnist_after=accuracy(base.network, base.held_out),
+                accepted=accepted(learned, whole.take(drawn), whole.take(rest), right),
             )
+
+
+def accepted(
+    learned: Learned | None, drawn: ShopPhotos, rest: ShopPhotos, right: NDArray[np.bool_]
+) -> dict[str, Any] | None:
+    """What the rule that was fitted on the drawn photos accepts of the rest, and how well."""
+    if learned is None or learned.rule is None:
+        return None
+    rule, network = learned.rule.rule, learned.base.network
+    embed = partial(embedding_of, network)
+    logits = logits_of(network, rest.images)
+    strangeness = two_banks(logits, embed(rest.images), banks(embed, drawn, learned.base.replay))
+    confidences = softmax(logits, rule.temperature)
+    least = np.array([rule.acceptance.confidence_min[label] for label in LABELS])
+    taken = confidences.max(axis=1) >= least[confidences.argmax(axis=1)]
+    taken &= strangeness <= rule.out_of_taxonomy_threshold
+    known, strangers = rest.known, ~rest.known
+    return {
+        "coverage": float(taken[known].mean()),
+        "count": int(taken.sum()),
+        "wrong": int((taken & ~(right & known)).sum()),
+        "strangers_flagged": float((~taken[strangers]).mean()) if strangers.any() else None,
+        "strangers_auroc": (
+            separation(strangeness[known], strangeness[strangers]) if strangers.any() else None
+        ),
+    }
 
 
 def as_shop(photos: Sequence[Photo], images: NDArray[np.uint8]) -> ShopPhotos:
