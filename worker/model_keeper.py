@@ -47,6 +47,7 @@ class ModelKeeper:
         self._refused: dict[str, str] = {}
         self._told: dict[str, str] | None = None
         self._retry_at = float("inf")
+        self._said = ""
         with unavailable_if_away(), self._reading() as session:
             held, before = registry.roles(session), registry.served_before(session)
         self.lineup = self._line_up(held, self._first(held.serving, before))
@@ -81,7 +82,6 @@ class ModelKeeper:
         return found
 
     def _line_up(self, held: Roles, serving: Classifier) -> Lineup:
-        former = getattr(self, "lineup", None)
         canary, shadow = self._trial(held.canary), self._trial(held.shadow)
         lineup = Lineup(serving=serving, canary=canary, shadow=shadow)
         used = held.in_use
@@ -91,8 +91,9 @@ class ModelKeeper:
         self._generation = held.generation
         self._retry_at = time.monotonic() + RETRY_S if self._refused else float("inf")
         self._tell()
-        if former is None or former.manifests != lineup.manifests:
-            logger.info("Models: %s", _named(lineup))
+        if self._said != _named(lineup):
+            self._said = _named(lineup)
+            logger.info(self._said)
         return lineup
 
     def _trial(self, holder: Holder) -> Trial | None:
