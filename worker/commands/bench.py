@@ -4,6 +4,7 @@ import click
 
 from catalog.cli import LazyGroup
 from catalog.images.fuzz import fuzz
+from catalog.settings import settings
 
 # By name, imported when they run; other parts' benchmarks are imported nowhere else.
 LAZY = {
@@ -108,3 +109,15 @@ def ledger(rows: int, only: str | None, as_json: bool) -> None:
 
     for figures in measure(rows, only):
         click.echo(figures.as_json() if as_json else render(figures))
+
+
+@bench.command()
+@click.option("--items-per-s", type=float, required=True, help="Of one bulk child: bench serve.")
+@click.option("--product-bytes", type=float, required=True, help="bench ledger says these three,")
+@click.option("--tagging-bytes", type=float, required=True, help="each with its indexes.")
+@click.option("--thumbnail-bytes", type=float, required=True)
+def sizing(**measured: float) -> None:
+    """What 1, 10 and 100 million products need, from costs that were measured."""
+    from worker.scale.sizing import Costs, render
+
+    click.echo(render(Costs(**measured), settings()))

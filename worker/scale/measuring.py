@@ -22,7 +22,7 @@ from worker.scale.synthetic import fill
 
 CHUNK = 128
 THUMBNAILS = 20_000
-OVERLAY_BYTES = 3000
+OVERLAY_BYTES = 2300  # of photos of 1,000×1,333 px, on average
 PAGES = 50
 TABLES = ("products", "taggings", "thumbnails")
 
