@@ -30,5 +30,5 @@ def test_bundle_of_another_preprocessing_is_refused() -> None:
     with pytest.raises(BundleError, match="found 'other-9' in bundle test-1"):
         require_same_preprocessing(manifest(preprocessing="other-9"))
     other = {**manifest().preprocessing_parameters, "cutout.grabcut_px": 32}
-    with pytest.raises(BundleError, match="other values of cutout.grabcut_px"):
+    with pytest.raises(BundleError, match=r"other values of cutout\.grabcut_px"):
         require_same_preprocessing(manifest(preprocessing_parameters=other))
