@@ -7,19 +7,17 @@ from catalog.errors import OperatorError
 from catalog.jobs import Job, file_job
 from worker.bench_serve import generate_photos
 
-# Enough that no cache of a run holds what it decoded; the runs go round them.
-DISTINCT = 256
 SUFFIXES = {".jpg", ".jpeg", ".png", ".webp"}
 
 
-def photo_files(home: Path, given: Path | None) -> list[Path]:
+def photo_files(home: Path, given: Path | None, distinct: int) -> list[Path]:
     """Photos of a folder, or generated ones of 1,000×1,333 px on a plain background.
 
     Raises:
         OperatorError: the folder holds no picture.
     """
     if given is None:
-        generate_photos(home / "photos", DISTINCT)
+        generate_photos(home / "photos", distinct)
         return sorted((home / "photos").iterdir())
     files = sorted(each for each in given.rglob("*") if each.suffix.lower() in SUFFIXES)
     if not files:

@@ -33,9 +33,13 @@ Say = Callable[[str], None]
 
 @dataclass(frozen=True, kw_only=True)
 class Plan:
-    """What is measured: databases, modes and the extras, each on `images` photos."""
+    """What is measured: databases, modes and the extras, each on `images` photos.
+
+    distinct_photos: enough that no cache holds what was decoded; the runs go round them.
+    """
 
     images: int = 1500
+    distinct_photos: int = 256
     photos: Path | None = None
     databases: tuple[str, ...] = ("sqlite", "postgresql")
     modes: tuple[str, ...] = ("chunks", "singles")
@@ -48,7 +52,7 @@ class Plan:
 class _Suite:
     def __init__(self, plan: Plan, home: Path, postgres: "Postgres", say: Say) -> None:
         self.plan, self.home, self.postgres, self.say = plan, home, postgres, say
-        self.files = photo_files(home, plan.photos)
+        self.files = photo_files(home, plan.photos, plan.distinct_photos)
         self.runs: dict[str, Run] = {}
         self.floors: list[Floor] = []
         self.first_item_s: dict[str, float] = {}

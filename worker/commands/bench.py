@@ -13,6 +13,11 @@ LAZY = {
         "pipeline",
         "From the queue to the row, beside a bare loop.",
     ),
+    "regression": (
+        "worker.commands.bench_pipeline",
+        "regression",
+        "The pipeline's ratios beside the recorded ones.",
+    ),
     "adapt": ("trainer.adapt_commands", "bench_adapt", "What corrections teach: learning curve."),
     "review": ("review.commands.bench", "bench_review", "The review desk with a long queue."),
 }

@@ -1,4 +1,4 @@
-"""`tagger bench pipeline`."""
+"""`tagger bench pipeline` and `tagger bench regression`."""
 
 from pathlib import Path
 
@@ -47,7 +47,24 @@ def pipeline(
     )
     figures = measure(plan, lambda line: click.echo(line, err=True))
     if plot is not None:
-        from worker.bench_pipeline.plot import draw  # matplotlib
+        from worker.bench_pipeline.plot import draw  # matplotlib: the training extra
 
         draw(figures, plot)
     click.echo(figures.as_json() if as_json else render(figures))
+
+
+@click.command()
+@click.option("--record", is_flag=True, help="Keep today's ratios as those to compare with.")
+def regression(record: bool) -> None:
+    """Compare the pipeline's ratios with the recorded ones; exit code 1 if a third was lost."""
+    from worker.bench_pipeline import regression as ratios  # numpy, LiteRT: not for --help
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    if record:
+        ratios.record(say)
+        return
+    found = ratios.check(say)
+    click.echo(ratios.render(found))
+    raise SystemExit(1 if any(each.lost for each in found) else 0)
