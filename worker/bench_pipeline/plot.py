@@ -2,20 +2,28 @@
 
 from pathlib import Path
 
-import matplotlib
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
 
 from worker.bench_pipeline.figures import Figures
 
-matplotlib.use("Agg")
-from matplotlib import pyplot  # noqa: E402 - after the choice of a backend without a display
-
-ORDER = ("client", "broker", "ingest consumer", "bulk consumer", "ingest children")
-ORDER += ("bulk children", "database server", "upkeep")
+PARTS = (
+    "client",
+    "broker",
+    "ingest consumer",
+    "bulk consumer",
+    "ingest children",
+    "bulk children",
+    "database server",
+    "upkeep",
+)
 
 
 def draw(figures: Figures, path: Path) -> None:
     """Images per second beside the bare loop, and CPU for each image by process; a PNG."""
-    figure, (speed, cost) = pyplot.subplots(1, 2, figsize=(11, 4.5), layout="constrained")
+    figure = Figure(figsize=(11, 4.5), layout="constrained")
+    FigureCanvasAgg(figure)  # draws without a display
+    speed, cost = figure.subplots(1, 2)
     names = list(figures.runs)
     speed.barh(names, [run.images_per_second for run in figures.runs.values()])
     speed.axvline(figures.floor, color="black", linestyle="--", label="bare loop")
@@ -24,7 +32,7 @@ def draw(figures: Figures, path: Path) -> None:
     speed.set_xlabel(f"images per second, {figures.cores} cores")
     speed.legend(loc="lower right")
     left = [0.0] * len(names)
-    for part in ORDER:
+    for part in PARTS:
         share = [max(0.0, run.cpu_ms.get(part, 0.0)) for run in figures.runs.values()]
         cost.barh(names, share, left=left, label=part)
         left = [a + b for a, b in zip(left, share, strict=True)]
@@ -33,4 +41,3 @@ def draw(figures: Figures, path: Path) -> None:
     cost.set_yticklabels([])
     cost.legend(fontsize="x-small")
     figure.savefig(path, dpi=120)
-    pyplot.close(figure)

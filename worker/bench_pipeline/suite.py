@@ -24,9 +24,7 @@ LOW_FLUSH_INTERVAL_S = 0.01
 TUTORIAL_IMAGES = 150
 PACED_LOAD = 0.5
 PACED_S = 5.0
-WARM_UP = 256
-# A run that other programs disturbed is repeated, so many times in all.
-ATTEMPTS = 3
+# More than this of other programs' work disturbs a run.
 STRANGERS_CORES_MAX = 0.1
 Say = Callable[[str], None]
 
@@ -35,7 +33,8 @@ Say = Callable[[str], None]
 class Plan:
     """What is measured: databases, modes and the extras, each on `images` photos.
 
-    distinct_photos: enough that no cache holds what was decoded; the runs go round them.
+    distinct_photos: enough that no cache holds what was decoded; the runs go round them. attempts:
+    a run that other programs disturbed is repeated, so many times in all.
     """
 
     images: int = 1500
@@ -47,6 +46,8 @@ class Plan:
     latency: bool = True
     scaling: bool = True
     remote: bool = True
+    warm_up: int = 256
+    attempts: int = 3
 
 
 class _Suite:
@@ -128,7 +129,10 @@ class _Suite:
                     bench.run(
                         "warm",
                         "chunks",
-                        [_renamed(job, f"{job.product_id}-warm") for job in jobs[:WARM_UP]],
+                        [
+                            _renamed(job, f"{job.product_id}-warm")
+                            for job in jobs[: self.plan.warm_up]
+                        ],
                     )
                 self.measure(bench, name, "chunks", jobs)
 
@@ -142,14 +146,14 @@ class _Suite:
                 self.first_item_s[database] = bench.first_item_s(first)
                 self.say(f"{database}: first item after {self.first_item_s[database]:.2f} s")
             name = f"warm-{time.monotonic_ns()}"
-            bench.run("warm", "chunks", self.jobs(f"{name}-chunks", WARM_UP))
-            bench.run("warm", "singles", self.jobs(f"{name}-singles", WARM_UP))
+            bench.run("warm", "chunks", self.jobs(f"{name}-chunks", self.plan.warm_up))
+            bench.run("warm", "singles", self.jobs(f"{name}-singles", self.plan.warm_up))
             yield bench
 
     def measure(self, bench: Bench, name: str, mode: str, jobs: list[Job]) -> None:
         """The best of some runs; one that had the machine for itself is the last."""
         found: list[Run] = []
-        for attempt in range(ATTEMPTS):
+        for attempt in range(self.plan.attempts):
             again = [_renamed(job, f"{job.product_id}-{attempt}") for job in jobs]
             run = bench.run(name, mode, again)
             found.append(run)
