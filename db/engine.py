@@ -1,5 +1,7 @@
 """Engines and sessions for SQLite (WAL) and PostgreSQL."""
 
+import sqlite3
+import time
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,8 @@ from sqlalchemy.orm import Session, sessionmaker
 
 # How long a statement waits for a lock, and for a server that has gone silent.
 PATIENCE_S = 30.0
+# How often a writer looks whether SQLite's lock is free.
+LOCK_POLL_S = 0.002
 
 
 def make_engine(url: str, *, patience_s: float = PATIENCE_S) -> Engine:
@@ -31,7 +35,7 @@ def make_engine(url: str, *, patience_s: float = PATIENCE_S) -> Engine:
         Path(database).parent.mkdir(parents=True, exist_ok=True)
     engine = create_engine(url, connect_args={"timeout": patience_s})
     event.listen(engine, "connect", _prepare_sqlite)
-    event.listen(engine, "begin", _begin_sqlite)
+    event.listen(engine, "begin", partial(_begin_sqlite, patience_s=patience_s))
     return engine
 
 
@@ -71,6 +75,29 @@ def _prepare_sqlite(connection: Any, record: object) -> None:
     cursor.close()
 
 
-def _begin_sqlite(connection: Connection) -> None:
-    read_only = connection.get_execution_options().get("read_only", False)
-    connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+def _begin_sqlite(connection: Connection, *, patience_s: float) -> None:
+    if connection.get_execution_options().get("read_only", False):
+        connection.exec_driver_sql("BEGIN")
+        return
+    raw = connection.connection.cursor()
+    # SQLite's own wait sleeps for up to 100 ms between two looks, and so misses the short gaps
+    # that another writer leaves: a new product would wait for a whole bulk chunk.
+    raw.execute("PRAGMA busy_timeout = 0")
+    try:
+        _begin_within(connection, raw, time.monotonic() + patience_s)
+    finally:
+        raw.execute(f"PRAGMA busy_timeout = {round(1000 * patience_s)}")
+        raw.close()
+
+
+def _begin_within(connection: Connection, raw: Any, deadline: float) -> None:
+    while time.monotonic() < deadline:
+        try:
+            raw.execute("BEGIN IMMEDIATE")
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode & 0xFF != sqlite3.SQLITE_BUSY:
+                break
+            time.sleep(LOCK_POLL_S)
+        else:
+            return
+    connection.exec_driver_sql("BEGIN IMMEDIATE")  # so that SQLAlchemy raises what is wrong

@@ -33,6 +33,7 @@ from worker.lineup import Lineup
 from worker.logs import log_outcomes
 from worker.metrics import WorkerMetrics
 from worker.model_keeper import ModelKeeper
+from worker.processes import give_way
 from worker.retag.skipping import unchanged
 from worker.retries import FetchPatience, RetryPolicy
 from worker.stages import StageClock
@@ -58,7 +59,11 @@ class Child:
         self._fetch_deadline = float("inf")
         self._validators: dict[str, str] = {}  # of what this batch fetched, by URI
         self._fetcher = make_fetcher(chosen)
-        self._threads = ThreadPoolExecutor(chosen.decode_threads, thread_name_prefix="decode")
+        self._threads = ThreadPoolExecutor(
+            chosen.decode_threads,
+            thread_name_prefix="decode",
+            initializer=give_way if queue == BULK_QUEUE else None,
+        )
         self._tagger = make_tagger(
             chosen,
             self._models.lineup.serving,

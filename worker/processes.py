@@ -2,12 +2,13 @@
 
 import contextlib
 import ctypes
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Sequence
-from pathlib import Path
 
 PR_SET_PDEATHSIG = 1
 BACKGROUND_NICENESS = 10
@@ -20,16 +21,14 @@ def tied_to_parent() -> None:
         _libc.prctl(PR_SET_PDEATHSIG, signal.SIGTERM)
 
 
-def tied_and_in_background() -> None:
-    """As `tied_to_parent`, with the process's niceness given to its session, too (Linux).
+def give_way() -> None:
+    """Lower the priority of the calling thread, and of no other (Linux: each has its own).
 
-    Where the kernel groups tasks by session (sched_autogroup_enabled, usual on desktops and many
-    servers), niceness counts within a session only: two sessions share the CPU evenly, however
-    nice one's processes are.
+    For threads that decode for a bulk run. The thread that writes keeps its priority: one that
+    was put aside while it holds SQLite's only write lock would hold up every new product.
     """
-    tied_to_parent()
-    with contextlib.suppress(OSError):  # no such grouping here
-        Path("/proc/self/autogroup").write_text(str(BACKGROUND_NICENESS), encoding="ascii")
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), BACKGROUND_NICENESS)
 
 
 def stop(processes: Sequence[subprocess.Popen[bytes]], *, grace_s: float) -> None:

@@ -1,5 +1,6 @@
 """Two transactions a batch: one counts the attempts, one stores what came of them."""
 
+import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -13,7 +14,7 @@ from catalog.outcomes import Failure, Outcome, Tagging
 from db import attempts as ledger
 from db import shadow_taggings
 from db.attempts import Attempt, Begun, Delivery
-from db.engine import reading, sessions
+from db.engine import LOCK_POLL_S, reading, sessions
 from db.model_registry import beat_and_look
 from db.recording import record_model, record_outcomes
 from db.retag_outcomes import Known, known_pictures, record_unchanged
@@ -22,6 +23,8 @@ from db.trust import earned
 from worker.identity import owner
 from worker.retries import RetryPolicy
 
+# Between two of a batch's transactions: SQLite's lock goes to whoever looks first.
+GAP_S = 2 * LOCK_POLL_S
 UNAVAILABLE = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
 
 
@@ -142,6 +145,8 @@ class Store:
         size = self._together_max or len(outcomes) or 1
         with self._taken_back_if_away(attempts):
             for start in range(0, len(outcomes), size):
+                if start:
+                    time.sleep(GAP_S)
                 some = outcomes[start : start + size]
                 retries |= self._store(some, attempts, validators or {})
         return retries

@@ -15,15 +15,9 @@ from catalog.settings import Settings, environment
 from db import migrate
 from db.engine import make_engine
 from worker.embedded import EmbeddedBroker
-from worker.processes import (
-    BACKGROUND_NICENESS,
-    stop,
-    tied_and_in_background,
-    tied_to_parent,
-)
+from worker.processes import stop, tied_to_parent
 from worker.serving import load_serving_bundle
 
-NICE = ("nice", "-n", str(BACKGROUND_NICENESS))
 LOG_TAIL_LINES = 15
 EARLY_DEATH_S = 10.0
 RESTART_PAUSE_S = 5.0
@@ -53,14 +47,13 @@ class System:
         self._proven: set[str] = set()  # those that have lived for a while
 
     def start_workers(self, queues: Sequence[str] = (INGEST_QUEUE, BULK_QUEUE)) -> None:
-        """Start the ingest worker and, at a lower CPU priority, the bulk worker and the upkeep."""
+        """Start the ingest worker, the bulk worker, whose decoding gives way, and the upkeep."""
         self.logs.mkdir(parents=True, exist_ok=True)
-        nice = list(NICE)
         if INGEST_QUEUE in queues:
             self.start_worker(INGEST_QUEUE, self.settings.ingest_processes)
         if BULK_QUEUE in queues:
-            self.start_worker(BULK_QUEUE, self.settings.bulk_processes, nice)
-        later = [*nice, *LATER]
+            self.start_worker(BULK_QUEUE, self.settings.bulk_processes)
+        later = list(LATER)
         self._start(UPKEEP_QUEUE, [*later, *_worker(UPKEEP_APP, UPKEEP_QUEUE), "--pool", "solo"])
         schedule = str(self.settings.home / "beat-schedule")
         self._start(
@@ -139,7 +132,6 @@ class System:
     def _start(self, name: str, command: list[str], extra: Mapping[str, str] | None = None) -> None:
         self._commands[name] = command, extra
         self._started[name] = time.monotonic()
-        nice = tuple(command[: len(NICE)]) == NICE
         with self.log(name).open("ab") as log:
             self.workers[name] = subprocess.Popen(
                 command,
@@ -150,7 +142,7 @@ class System:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,  # Ctrl-C is for the supervisor, which stops them in order
-                preexec_fn=tied_and_in_background if nice else tied_to_parent,
+                preexec_fn=tied_to_parent,
             )
 
 
