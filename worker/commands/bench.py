@@ -18,6 +18,11 @@ LAZY = {
         "regression",
         "The pipeline's ratios beside the recorded ones.",
     ),
+    "experiments": (
+        "worker.commands.bench_pipeline",
+        "experiments",
+        "What each step costs when it is done otherwise.",
+    ),
     "adapt": ("trainer.adapt_commands", "bench_adapt", "What corrections teach: learning curve."),
     "review": ("review.commands.bench", "bench_review", "The review desk with a long queue."),
 }

