@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from worker.bench_pipeline.running import Run
 
+DATABASE_CORES = 4
 # Stations of one process each: a second core does not help them.
 SINGLE = ("broker", "client", "ingest consumer", "bulk consumer")
 
@@ -66,6 +67,30 @@ def table(run: Run, machines: Sequence[int], *, cores: int, database_cores: int)
             run, machines=number, cores=cores, database_cores=database_cores, senders=10**6
         )
         lines.append(f"{number:>5} {bound.images_per_second:>9,.0f}  {bound.station}")
+    return lines
+
+
+def report(runs: Mapping[str, Run], cores: int) -> list[str]:
+    """The model beside what was measured, and where it breaks, for people."""
+    lines = []
+    for name, children in (("chunks_one", 1), ("chunks_two", 2)):
+        if name in runs:
+            bound = on_one_machine(runs[name], children=children, cores=cores)
+            lines.append(
+                f"model, {children} {'child' if children == 1 else 'children'}: at most "
+                f"{bound.images_per_second:.0f} images per second ({bound.station}); measured "
+                f"{runs[name].images_per_second:.0f}"
+            )
+    for name in ("chunks_postgresql", "singles_postgresql"):
+        if name in runs:
+            machines, bound = breaking_point(
+                runs[name], cores=cores, database_cores=DATABASE_CORES, senders=10**6
+            )
+            lines.append(
+                f"model, {name}, {DATABASE_CORES} cores for the database: more than {machines} "
+                f"machines of {cores} cores are stopped by the {bound.station} at "
+                f"{bound.images_per_second:,.0f} images per second"
+            )
     return lines
 
 

@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from worker.bench_pipeline.capacity import report
 from worker.bench_pipeline.running import Run
 
 
@@ -93,6 +94,7 @@ def render(figures: Figures) -> str:
         lines.append(f"From the workers' start to the first tagging, {database}: {seconds_:.2f} s")
     lines += ["", *_details(figures.runs)]
     lines += ["", *(f"{key:<36} {ratio:.2f}" for key, ratio in figures.ratios().items())]
+    lines += ["", *report(figures.runs, figures.cores)]
     return "\n".join(lines)
 
 
