@@ -12,6 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from catalog.status import ProductStatus
 from db.models import Product, Tagging, Thumbnail
+from db.retag_selection import unindexed
 from db.review_models import Review, ReviewItem
 
 PAGE_SIZE = 250
@@ -37,7 +38,9 @@ def thumbnails_page(session: Session, cursor: int, before: datetime) -> PrunePag
     """
     ids = _next_ids(session, Thumbnail.tagging_id, cursor)
     superseded = Product.current_tagging_id.is_distinct_from(Tagging.id)
-    return _page(session, cursor, ids, before, or_(superseded, Product.status.not_in(SHOWN)))
+    return _page(
+        session, cursor, ids, before, or_(superseded, unindexed(Product.status).not_in(SHOWN))
+    )
 
 
 def taggings_page(session: Session, cursor: int, before: datetime) -> PrunePage:
@@ -89,7 +92,7 @@ def _page(
         .where(Tagging.id.in_(ids), Tagging.tagged_at < before, wanted, ~_judged())
         # A worker that tags the same picture with the same model again makes the old tagging
         # current: what is on its way is left alone, and waits while these rows are locked.
-        .where(Product.published_at.is_(None), Product.status.in_(SETTLED))
+        .where(unindexed(Product.published_at).is_(None), unindexed(Product.status).in_(SETTLED))
         .order_by(Product.id)
         .with_for_update(of=Product)
     )

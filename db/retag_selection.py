@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, select
+from sqlalchemy import ColumnElement, and_, func, select
 
 from catalog.errors import OperatorError
 from catalog.failures import FailureCode
@@ -106,25 +106,34 @@ def parse_days(text: str) -> float:
     return float(found[1]) / (24 if found[2] == "h" else 1)
 
 
+def unindexed(column: Any) -> ColumnElement[Any]:
+    """A column for conditions that are to be checked row by row in a range of the key.
+
+    SQLite takes every `=`, `IN` and `IS NULL` on an indexed column for a rare one, unless ANALYZE
+    has told otherwise, and would visit the index's every row for each page.
+    """
+    return func.coalesce(column, None)
+
+
 def condition(selection: Selection, *, model_version: str, as_of: datetime) -> ColumnElement[bool]:
     """Whether a product belongs to a run that began as_of, when model_version served.
 
     What is on its way already is left alone, and what was accepted since: the run would chase it.
     """
+    status = unindexed(Product.status)
     settled = [
         Product.created_at <= as_of,
-        Product.published_at.is_(None),
-        Product.next_attempt_at.is_(None),
+        func.coalesce(Product.published_at, Product.next_attempt_at).is_(None),
     ]
     if selection.everything:
-        return and_(*settled, Product.status.in_([*LABELLED, ProductStatus.FAILED]))
+        return and_(*settled, status.in_([*LABELLED, ProductStatus.FAILED]))
     if selection.failed_transient:
         # Scalar subqueries are answered row by row from the key; EXISTS may become a join that
         # reads the whole other table for every page.
         reason = select(FailureRow.reason_code).where(FailureRow.subject == Product.id)
-        failed = Product.status == ProductStatus.FAILED
+        failed = status == ProductStatus.FAILED
         return and_(*settled, failed, reason.scalar_subquery().in_(TRANSIENT))
-    chosen = [*settled, Product.status.in_(LABELLED)]
+    chosen = [*settled, status.in_(LABELLED)]
     if selection.older_model:
         chosen.append(Product.last_model_version.is_distinct_from(model_version))
     if selection.older_than_days is not None:

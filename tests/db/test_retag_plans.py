@@ -1,16 +1,18 @@
 """No query of a run, its report or the pruning reads a whole table, on either database."""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event, insert
 
 from catalog.outcomes import Outcome
-from db import pruning, retag_pages, retag_runs
+from db import migrate, pruning, retag_pages, retag_runs
 from db.attempts import Attempt
-from db.engine import reading, sessions
+from db.engine import make_engine, reading, sessions
 from db.recording import record_model, record_outcomes
 from db.retag_models import RetagChange, RetagChunk
 from db.retag_outcomes import known_pictures, record_unchanged
@@ -153,3 +155,34 @@ def test_pruning_reads_no_whole_table(big: Engine) -> None:
         page = pruning.taggings_page(session, ROWS // 2, NOW)
         pruning.delete_taggings(session, [*page.tagging_ids, 7])
     assert list(plans.whole_tables()) == []
+
+
+STEPS_MAX = 400_000  # of SQLite's machine; visiting all products takes more than a million
+
+
+def test_no_statement_visits_every_product_even_where_sqlite_knows_no_statistics(
+    tmp_path: Path,
+) -> None:
+    """A search in an index may visit all of it: plans alone do not tell."""
+    engine = make_engine(f"sqlite:///{tmp_path / 'catalog.db'}")
+    migrate.upgrade(engine)
+    fill(engine, ROWS, thumbnails=500, overlay_bytes=200, statistics=False)
+    costly: dict[str, int] = defaultdict(int)
+    running = [""]
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def _see(connection: Any, cursor: object, statement: str, *_: object) -> None:
+        running[0] = statement
+        driver = connection.connection.driver_connection
+        driver.set_progress_handler(
+            lambda: costly.update({running[0]: costly[running[0]] + 1}), 1000
+        )
+
+    for text in SELECTIONS:
+        publish(engine, planned(engine, text))
+    finish_and_report(engine)
+    with sessions(engine).begin() as session:
+        assert pruning.thumbnails_page(session, 100, NOW).tagging_ids
+        pruning.taggings_page(session, ROWS // 2, NOW)
+    engine.dispose()
+    assert {statement: 1000 * n for statement, n in costly.items() if 1000 * n > STEPS_MAX} == {}

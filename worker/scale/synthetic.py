@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import Engine, insert, text
 from sqlalchemy.orm import Session
@@ -53,10 +54,12 @@ def fill(
     thumbnails: int = 0,
     overlay_bytes: int = 3000,
     files: Sequence[str] = (),
+    statistics: bool = True,
 ) -> None:
     """Write products and their taggings, thumbnails of the first so many, and statistics.
 
-    files: URIs that the products share in turn; without any, each has one of its own.
+    files: URIs that the products share in turn; without any, each has one of its own. statistics:
+    tell the planner of it, which on SQLite nothing does by itself.
     """
     with sessions(engine).begin() as session:
         session.add(
@@ -81,7 +84,8 @@ def fill(
             draw = "SELECT setval(pg_get_serial_sequence('taggings', 'id'), max(id)) FROM taggings"
             session.execute(text(draw))
     _fill_thumbnails(engine, min(rows, thumbnails), overlay_bytes)
-    analyse(engine)
+    if statistics:
+        analyse(engine)
 
 
 def statements(dialect: str, files: Sequence[str] = ()) -> Iterator[str]:
@@ -111,9 +115,14 @@ def _quoted(value: str) -> str:
 
 def analyse(engine: Engine) -> None:
     """Tell the planner what is there."""
-    with engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        statement = "VACUUM ANALYZE" if engine.dialect.name == "postgresql" else "ANALYZE"
-        connection.exec_driver_sql(statement)
+    connection = engine.raw_connection()
+    driver: Any = connection.driver_connection
+    if engine.dialect.name == "postgresql":
+        driver.autocommit = True  # VACUUM wants no transaction
+        driver.execute("VACUUM ANALYZE")
+    else:
+        driver.execute("ANALYZE")
+    connection.invalidate()
 
 
 def _fill_thumbnails(engine: Engine, count: int, overlay_bytes: int) -> None:
