@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 from sqlalchemy import Engine, event, insert
+from sqlalchemy.orm import Session
 
 from catalog.outcomes import Outcome
 from db import migrate, pruning, retag_pages, retag_runs
 from db.attempts import Attempt
 from db.engine import make_engine, reading, sessions
 from db.recording import record_model, record_outcomes
-from db.retag_models import RetagChange, RetagChunk
+from db.retag_models import RetagChange, RetagChunk, RunState
 from db.retag_outcomes import known_pictures, record_unchanged
 from db.retag_report import report
 from db.retag_selection import Selection, condition, parse_selection
@@ -33,20 +34,27 @@ HISTORY = 30_000
 def big(engine: Engine) -> Engine:
     fill(engine, ROWS, thumbnails=2000, overlay_bytes=200)
     with sessions(engine).begin() as session:
-        run = retag_runs.plan(session, Selection(labels=("Bag",)), NOW, model_version="m", who="x")
-        session.flush()
+        runs = [_over(session) for _ in range(20)]
         counts = dict.fromkeys(("size", "kept", "changed", "skipped", "failed"), 1)
-        session.execute(
-            insert(RetagChunk),
-            [{"publication": f"c{n}", "run_id": run.id, **counts} for n in range(HISTORY)],
-        )
-        labels = {"from_label": "Bag", "to_label": "Coat", "flagged": False, "run_id": run.id}
-        session.execute(
-            insert(RetagChange),
-            [{"product_id": f"p{n}", "confidence": n / HISTORY, **labels} for n in range(HISTORY)],
-        )
+        labels = {"from_label": "Bag", "to_label": "Coat", "flagged": False}
+        chunks = [
+            {"publication": f"c{n}", "run_id": runs[n % 20], **counts} for n in range(HISTORY)
+        ]
+        session.execute(insert(RetagChunk), chunks)
+        changes = [
+            {"run_id": runs[n % 20], "product_id": f"p{n}", "confidence": n / HISTORY, **labels}
+            for n in range(HISTORY)
+        ]
+        session.execute(insert(RetagChange), changes)
     analyse(engine)
     return engine
+
+
+def _over(session: Session) -> int:
+    run = retag_runs.plan(session, Selection(labels=("Bag",)), NOW, model_version="m", who="ann")
+    run.state = RunState.FINISHED
+    session.flush()
+    return run.id
 
 
 class Plans:
