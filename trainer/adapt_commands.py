@@ -95,6 +95,11 @@ def adapt(
     "--counts", default="0,50,100,200,500", show_default=True, help="Corrections to learn from."
 )
 @click.option("--seeds", default=1, show_default=True, help="Draws of each count.")
+@click.option(
+    "--learner",
+    type=click.Choice(["head", "network"]),
+    help="Learn this way without choosing or fitting a rule: a quarter of the time.",
+)
 @base_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 @data_dir_option
@@ -104,6 +109,7 @@ def bench_adapt(
     set_name: str,
     counts: str,
     seeds: int,
+    learner: str | None,
     base_folder: Path | None,
     as_json: bool,
     data_dir: Path | None,
@@ -120,6 +126,7 @@ def bench_adapt(
         counts=[int(count) for count in counts.split(",")],
         seeds=range(seeds),
         verify=not unverified_data,
+        learner=learner,
     )
     for point in points:
         click.echo(json.dumps(asdict(point)) if as_json else point.as_text())
