@@ -9,6 +9,10 @@ from worker.bench_pipeline.capacity import report
 from worker.bench_pipeline.running import Run
 
 
+# Above this, what other programs use disturbs a run.
+STRANGERS_CORES_MAX = 0.1
+
+
 @dataclass(frozen=True, kw_only=True)
 class Figures:
     """floor and tutorial: images per second; tutorial is None where TensorFlow is not installed.
@@ -24,6 +28,7 @@ class Figures:
     images: int
     floor: float
     floor_cpu_ms: float
+    floor_strangers_cores: float = 0.0
     tutorial: float | None
     runs: Mapping[str, Run]
     idle_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
@@ -42,6 +47,19 @@ class Figures:
         found |= self._over("remote_over_local", "chunks_remote", "chunks_local")
         found |= self._over("two_over_one", "chunks_two", "chunks_one")
         return found
+
+    def steady_ratios(self) -> dict[str, float]:
+        """Those that other programs cannot have spoilt: all of CPU, and speeds without strangers."""
+        quiet = {
+            name
+            for name, run in self.runs.items()
+            if max(run.strangers_cores, self.floor_strangers_cores) < STRANGERS_CORES_MAX
+        }
+        return {
+            key: value
+            for key, value in self.ratios().items()
+            if key.endswith("_cpu") or key.partition("_over_")[0] in quiet
+        }
 
     def as_json(self) -> str:
         raw: dict[str, Any] = asdict(self)

@@ -60,14 +60,22 @@ def test_remote_and_scaling_ratios_are_of_their_own_pairs() -> None:
     assert ratios["two_over_one"] == pytest.approx(1.8)
 
 
+def test_speeds_that_other_programs_spoilt_are_not_compared() -> None:
+    ratios = figures(runs={"a": run(), "b": run(strangers_cores=0.5)}).steady_ratios()
+    assert {"a_over_floor", "a_over_floor_cpu", "b_over_floor_cpu"} <= ratios.keys()
+    assert "b_over_floor" not in ratios
+    assert "a_over_floor" not in figures(floor_strangers_cores=0.5).steady_ratios()
+
+
 def test_picture_is_drawn_without_a_display(tmp_path: Path) -> None:
     draw(figures(), tmp_path / "figures.png")
     assert (tmp_path / "figures.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_ratio_is_lost_only_when_a_third_of_it_is_gone() -> None:
-    kept, lost, missing = compare({"a": 0.9, "b": 0.9, "c": 0.9}, {"a": 0.61, "b": 0.59})
+    kept, lost, missing = compare({"a": 0.9, "b": 0.9, "c_cpu": 0.9}, {"a": 0.61, "b": 0.59})
     assert [each.lost for each in (kept, lost, missing)] == [False, True, True]
+    assert not Comparison(key="chunks_sqlite_over_floor", then=0.9, now=None).lost
     assert not Comparison(key="better", then=0.5, now=2.0).lost
     text = render_comparison([kept, lost, missing]).splitlines()
     assert [line.endswith("LOST") for line in text[1:]] == [False, True, True]
