@@ -2,6 +2,7 @@
 
 import getpass
 import json
+import time
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -21,11 +22,13 @@ from worker.broker import connect, redis_url
 from worker.client import EnqueueClient
 from worker.commands.tables import echo_counts, table
 from worker.retag.dry_run import count_selected
-from worker.retag.publisher import Publisher
+from worker.retag.publisher import Publisher, Step
 from worker.retag.report_page import render_page
 from worker.retag.starting import progress_of, progress_of_newest, resume_run, start_run
 from worker.retag.terminal import ProgressBar, line
 
+LIVE = (RunState.PLANNED, RunState.RUNNING)
+WATCH_S = 0.5
 RUN = click.argument("run_id", metavar="RUN", type=click.IntRange(min=1))
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="JSON instead of a table.")
 
@@ -110,8 +113,7 @@ def show(run_id: int, as_json: bool) -> None:
 @RUN
 def pause(run_id: int) -> None:
     """Publish no more of a run, whoever publishes it; what waits in the queue is still tagged."""
-    allowed = (RunState.PLANNED, RunState.RUNNING)
-    _move(run_id, RunState.PAUSED, allowed)
+    _move(run_id, RunState.PAUSED, LIVE)
 
 
 @retag.command()
@@ -122,7 +124,7 @@ def pause(run_id: int) -> None:
 def resume(run_id: int, any_change: bool, background: bool, as_json: bool) -> None:
     """Go on with a run where it stands: a paused one, or one whose publisher died."""
     engine = _engine()
-    if progress_of(engine, run_id).state not in (RunState.PLANNED, RunState.RUNNING):
+    if progress_of(engine, run_id).state not in LIVE:
         resume_run(engine, settings(), run_id, any_change=any_change)
     if not background:
         _publish(engine, run_id)
@@ -163,8 +165,8 @@ def _print_report(found: Report) -> None:
         click.echo(f"\n{table(rows, right=frozenset({2, 3}))}")
     click.echo(f"\n{found.flagged} of them flagged")
     click.echo(
-        f"{found.reviewed} reviewed products are seen otherwise, and keep their label: the model now "
-        f"agrees with the person on {found.agrees_now}, and no longer on {found.disagrees_now}"
+        f"{found.reviewed} reviewed products are seen otherwise, and keep their label: the model "
+        f"now agrees with the person on {found.agrees_now}, and no longer on {found.disagrees_now}"
     )
     if found.failures:
         echo_counts("Failures", found.failures, found.progress.published)
@@ -179,7 +181,10 @@ def _publish(engine: Engine, run_id: int) -> None:
     publisher = Publisher(engine, EnqueueClient(engine, broker_url=url), connect(url), settings())
     with ProgressBar(engine, run_id) as bar:
         try:
-            publisher.drive(run_id, after_step=bar.update)
+            while publisher.drive(run_id, after_step=bar.update) is Step.STOPPED:
+                if progress_of(engine, run_id).state not in LIVE:
+                    return
+                time.sleep(WATCH_S)  # the upkeep process has it just now
         except KeyboardInterrupt:
             click.echo(
                 f"Run {run_id} goes on in the upkeep process of `tagger up`; "
