@@ -115,7 +115,7 @@ class Settings(BaseSettings):
     image_pixels_max: int = Field(50_000_000, ge=1, description="larger pictures are refused")
     fetch_timeout_s: float = Field(20.0, gt=0, description="total time to fetch one picture")
     fetch_patience_s: float = Field(
-        1.0, gt=0, description="a batch waits so long for a slow host when nothing else comes"
+        2.0, gt=0, description="a batch waits so long for a slow host when nothing else comes"
     )
     connect_timeout_s: float = Field(5.0, gt=0, description="time to connect to an image host")
     redirects_max: int = Field(5, ge=0, description="redirects followed, each re-checked")

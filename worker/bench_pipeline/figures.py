@@ -8,7 +8,6 @@ from typing import Any
 from worker.bench_pipeline.capacity import report
 from worker.bench_pipeline.running import Run
 
-
 # Above this, what other programs use disturbs a run.
 STRANGERS_CORES_MAX = 0.1
 
@@ -49,7 +48,7 @@ class Figures:
         return found
 
     def steady_ratios(self) -> dict[str, float]:
-        """Those that other programs cannot have spoilt: all of CPU, and speeds without strangers."""
+        """Those that other programs cannot have spoilt: of CPU, and speeds without strangers."""
         quiet = {
             name
             for name, run in self.runs.items()

@@ -63,12 +63,13 @@ def image_host(folder: Path, delay_s: float) -> Iterator[tuple[str, int]]:
     Under `/slow/` it answers only after sixty times as long.
     """
     command = [sys.executable, "-m", __name__, str(folder), str(delay_s)]
-    process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(command, stdout=subprocess.PIPE)
+    assert process.stdout is not None
     try:
-        assert process.stdout is not None
         yield f"http://127.0.0.1:{int(process.stdout.readline())}", process.pid
     finally:
-        stop([process], grace_s=2)  # type: ignore[list-item]
+        stop([process], grace_s=2)
+        process.stdout.close()
 
 
 if __name__ == "__main__":
