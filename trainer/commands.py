@@ -15,6 +15,8 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 data_dir_option = click.option(
     "--data-dir",
+    "--data",
+    "data_dir",
     type=click.Path(path_type=Path, file_okay=False),
     help="Folder of the four files. Without it: Debian's package, the cache, a download.",
 )
