@@ -29,7 +29,8 @@ def test_two_children_are_summed() -> None:
         "from tests.factories import flagged, failed, tagged\n"
         "from worker.metrics import WorkerMetrics\n"
         "metrics = WorkerMetrics(settings(), 'ingest')\n"
-        "metrics.batch([tagged('a'), flagged('b'), failed('c')], [], {'cnn': 0.01}, {'cnn': 0.01})\n"
+        "told = [tagged('a'), flagged('b'), failed('c')]\n"
+        "metrics.batch(told, [], {'cnn': 0.01}, {'cnn': 0.01})\n"
     )
     root = str(Path(__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": root}
