@@ -184,7 +184,8 @@ class Child:
 
     def _due_heartbeat(self) -> str | None:
         now = time.monotonic()
-        if now < self._next_heartbeat:
+        # At every chunk: a run that is started just after a promotion is for the new model.
+        if now < self._next_heartbeat and self._queue != BULK_QUEUE:
             return None
         self._next_heartbeat = now + HEARTBEAT_S
         return self._heartbeat
