@@ -119,19 +119,7 @@ def photo_source(chosen: Settings) -> Callable[[str], bytes]:
     Whoever runs the trainer named the file of corrections and reads local files by their own
     permissions; what lies on other hosts goes through the workers' fetcher.
     """
-    fetcher = Fetcher(
-        FetchLimits(
-            bytes_max=chosen.image_bytes_max,
-            total_timeout_s=chosen.fetch_timeout_s,
-            connect_timeout_s=chosen.connect_timeout_s,
-            redirects_max=chosen.redirects_max,
-            connections_per_host_max=chosen.connections_per_host_max,
-            connections_max=chosen.connections_max,
-            allowed_networks=chosen.allowed_networks,
-            object_stores=chosen.object_stores,
-        ),
-        (),
-    )
+    fetcher = Fetcher(FetchLimits.of(chosen), ())
 
     def source(uri: str) -> bytes:
         scheme = urlsplit(uri).scheme.lower()

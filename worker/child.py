@@ -234,17 +234,7 @@ def fetch_budget_s(chosen: Settings) -> float:
 
 def make_fetcher(chosen: Settings) -> Fetcher:
     """A fetcher for one process; it opens and connects nothing yet."""
-    limits = FetchLimits(
-        bytes_max=chosen.image_bytes_max,
-        total_timeout_s=chosen.fetch_timeout_s,
-        connect_timeout_s=chosen.connect_timeout_s,
-        redirects_max=chosen.redirects_max,
-        connections_per_host_max=chosen.connections_per_host_max,
-        connections_max=chosen.connections_max,
-        allowed_networks=chosen.allowed_networks,
-        object_stores=chosen.object_stores,
-    )
-    return Fetcher(limits, chosen.allowed_roots)
+    return Fetcher(FetchLimits.of(chosen), chosen.allowed_roots)
 
 
 def make_tagger(

@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+from catalog.settings import Settings
+
 
 @dataclass(frozen=True, kw_only=True)
 class FetchLimits:
@@ -21,3 +23,17 @@ class FetchLimits:
     connections_max: int = 32
     allowed_networks: tuple[str, ...] = ()
     object_stores: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, chosen: Settings) -> "FetchLimits":
+        """What the operator chose."""
+        return cls(
+            bytes_max=chosen.image_bytes_max,
+            total_timeout_s=chosen.fetch_timeout_s,
+            connect_timeout_s=chosen.connect_timeout_s,
+            redirects_max=chosen.redirects_max,
+            connections_per_host_max=chosen.connections_per_host_max,
+            connections_max=chosen.connections_max,
+            allowed_networks=chosen.allowed_networks,
+            object_stores=chosen.object_stores,
+        )
