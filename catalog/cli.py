@@ -33,6 +33,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "db": ("db.commands", "db", "Look after the database's schema."),
     "data": ("trainer.commands", "data", "Look at the training data."),
     "train": ("trainer.commands", "train", "Train a network and write its bundle."),
+    "join": ("trainer.commands", "join", "Write one bundle of several finished runs."),
     "evaluate": ("trainer.commands", "evaluate", "Measure a bundle on the test set."),
     "trust": ("worker.commands.trust", "trust", "Show what photos are accepted, and why."),
     "recalibrate": (

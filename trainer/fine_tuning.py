@@ -159,9 +159,7 @@ def fit_network(base: Base, photos: Split, seed: int) -> None:
     base.restore()
     config = base.config
     steps = fine_tuning_steps(config, len(photos))
-    for layer in base.network.layers:
-        if isinstance(layer, keras.layers.BatchNormalization):
-            layer.trainable = False
+    keep_statistics(base.network)
     schedule = keras.optimizers.schedules.CosineDecay(
         initial_learning_rate=config.learning_rate / 20,
         decay_steps=math.ceil(0.9 * steps),
@@ -176,6 +174,15 @@ def fit_network(base: Base, photos: Split, seed: int) -> None:
     keras.utils.set_random_seed(seed)
     base.network.fit(ShopBatches(base, photos, steps, seed), epochs=1, verbose=0, shuffle=False)
     stay_near(base)
+
+
+def keep_statistics(network: keras.Model) -> None:
+    """Freeze batch norm, in the networks inside it too."""
+    for layer in network.layers:
+        if isinstance(layer, keras.Model):
+            keep_statistics(layer)
+        if isinstance(layer, keras.layers.BatchNormalization):
+            layer.trainable = False
 
 
 LEARNERS: dict[str, Learner] = {"base": fit_nothing, "head": fit_head, "network": fit_network}
