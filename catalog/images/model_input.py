@@ -15,7 +15,7 @@ from catalog.images.cutout import CutOut, cut_out
 from catalog.images.wearer import without_wearer
 
 # The name of these steps and their constants: a bundle made for others must not serve.
-PREPROCESSING = "cutout-2"
+PREPROCESSING = "cutout-3"
 
 SIZE_PX = 28
 # The garment is cut out at this size: the mask is reduced to a quarter of it anyway.

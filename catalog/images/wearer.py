@@ -17,6 +17,9 @@ Mask = NDArray[np.bool_]
 HEAD_SHARE = 0.16
 HEAD_WIDTH_MAX = 0.72
 HEAD_SKIN_MIN = 0.12
+# Straps are narrower than a head, and a head has hair and eyes as well as skin.
+HEAD_WIDTH_MIN = 0.3
+HEAD_SKIN_MAX = 0.8
 FACE_PIXELS_MIN = 8
 # How far bare skin may lie from the face's tone: lightness by shading, colour hardly.
 SKIN_RANGE = np.array([60, 12, 12], np.float32)
@@ -41,6 +44,8 @@ AFTER_SKIN_MIN = 0.35
 
 def without_wearer(photo: NDArray[np.uint8], mask: Mask) -> Mask:
     """The part of the mask that is most likely for sale; photo is uint8 (H, W, 3) RGB."""
+    if _wider_than_high(mask):
+        return mask
     skin = _skin(photo)
     lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB).astype(np.float32)
     shoulders = _shoulder_row(mask, skin)
@@ -51,6 +56,11 @@ def without_wearer(photo: NDArray[np.uint8], mask: Mask) -> Mask:
         return large_parts(_largest_band(lab, dressed))
     left_out = mask & ~dressed
     return large_parts(_with_stripes(_top(lab, dressed)) & ~left_out)
+
+
+def _wider_than_high(mask: Mask) -> bool:
+    """Shoes and bags lie: whoever wears a garment stands, and garments are worn above others."""
+    return bool(np.ptp(np.flatnonzero(mask.any(axis=0))) > np.ptp(np.flatnonzero(mask.any(axis=1))))
 
 
 def _skin(photo: NDArray[np.uint8]) -> Mask:
@@ -66,13 +76,15 @@ def _shoulder_row(mask: Mask, skin: Mask) -> int | None:
     widths = np.convolve(mask.sum(axis=1), np.full(3, 1 / 3), "same")
     widest = widths[top : top + max(3, int(0.6 * height))].max()
     head = slice(top, top + max(3, int(HEAD_SHARE * height)))
-    if widths[head].max() > HEAD_WIDTH_MAX * widest:
+    if not HEAD_WIDTH_MIN <= widths[head].max() / widest <= HEAD_WIDTH_MAX:
         return None
     if skin[head][mask[head]].mean() < HEAD_SKIN_MIN:
         return None
     below = np.arange(top + int(0.08 * height), top + int(0.5 * height))
     wide = below[widths[below] >= HEAD_WIDTH_MAX * widest]
-    return int(wide[0]) if wide.size else None
+    if not wide.size or skin[top : wide[0]][mask[top : wide[0]]].mean() > HEAD_SKIN_MAX:
+        return None
+    return int(wide[0])
 
 
 def _without_head_and_skin(

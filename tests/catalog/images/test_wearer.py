@@ -83,3 +83,21 @@ def test_garment_without_a_wearer_is_left_as_it_is() -> None:
     cv2.rectangle(picture, (14, 20), (70, 95), (205, 170, 140), -1)
     mask = cut_out(picture).mask
     np.testing.assert_array_equal(without_wearer(picture, mask), mask)
+
+
+def test_straps_in_the_colour_of_skin_are_no_head() -> None:
+    picture = np.full((112, 84, 3), 255, np.uint8)
+    cv2.rectangle(picture, (30, 10), (33, 35), SKIN, -1)
+    cv2.rectangle(picture, (50, 10), (53, 35), SKIN, -1)
+    cv2.rectangle(picture, (14, 36), (70, 100), SKIN, -1)
+    mask = cut_out(picture).mask
+    np.testing.assert_array_equal(without_wearer(picture, mask), mask)
+
+
+def test_shoe_of_two_colours_is_no_garment_above_another() -> None:
+    picture = np.full((84, 112, 3), 255, np.uint8)
+    cv2.rectangle(picture, (10, 40), (100, 60), NAVY, -1)
+    cv2.rectangle(picture, (10, 61), (100, 74), RED, -1)
+    cv2.rectangle(picture, (10, 25), (40, 40), NAVY, -1)
+    mask = cut_out(picture).mask
+    np.testing.assert_array_equal(without_wearer(picture, mask), mask)
