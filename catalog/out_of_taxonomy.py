@@ -35,10 +35,24 @@ def class_gaussian(
     Lee et al. 2018 (arXiv 1807.03888). Parameters: means (10, d) of the whitened embedding and
     whitening (d, d), which makes the covariance shared by all classes the identity.
     """
-    # In float64, so that the order in which BLAS adds up, which depends on the size of the batch,
-    # does not show in the float32 result: the same image gets the same score in any batch.
-    whitened = embedding.astype(np.float64) @ parameters["whitening"].astype(np.float64)
-    return _nearest_squared_distance(whitened, parameters["means"], 1)
+    distance = _mahalanobis(embedding, parameters["means"], parameters["whitening"])
+    return distance.astype(np.float32)
+
+
+def relative_gaussian(
+    logits: NDArray[np.float32],
+    embedding: NDArray[np.float32],
+    parameters: Mapping[str, NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """How much farther to the nearest class than to all garments together, float32 (N,).
+
+    Relative Mahalanobis distance (Ren et al. 2021, arXiv 2106.09022): what varies in every garment
+    says nothing of strangers. Parameters: those of class_gaussian; all_means (1, d) and
+    all_whitening (d, d), the same for all classes as one.
+    """
+    to_class = _mahalanobis(embedding, parameters["means"], parameters["whitening"])
+    to_all = _mahalanobis(embedding, parameters["all_means"], parameters["all_whitening"])
+    return (to_class - to_all).astype(np.float32)
 
 
 def nearest_neighbour(
@@ -53,9 +67,8 @@ def nearest_neighbour(
     """
     length = np.linalg.norm(embedding, axis=1, keepdims=True)
     unit = embedding / np.maximum(length, 1e-12)
-    return _nearest_squared_distance(
-        unit, parameters["bank"].astype(np.float32), int(parameters["neighbours"])
-    )
+    distance = _nearest_squared_distance(unit, parameters["bank"], int(parameters["neighbours"]))
+    return distance.astype(np.float32)
 
 
 def two_banks(
@@ -79,6 +92,7 @@ def two_banks(
 SCORES: Mapping[str, Score] = {
     "energy": energy,
     "class_gaussian": class_gaussian,
+    "relative_gaussian": relative_gaussian,
     "nearest_neighbour": nearest_neighbour,
     "two_banks": two_banks,
 }
@@ -95,12 +109,21 @@ def _likeness(
     return np.asarray(np.partition(cosines, -k, axis=1)[:, -k:].mean(axis=1))
 
 
+def _mahalanobis(
+    embedding: NDArray[np.floating], means: NDArray[np.floating], whitening: NDArray[np.floating]
+) -> NDArray[np.float64]:
+    """The squared distance to the nearest of the whitened means, float64 (N,)."""
+    # In float64, so that the order in which BLAS adds up, which depends on the size of the batch,
+    # does not show in the float32 result: the same image gets the same score in any batch.
+    whitened = embedding.astype(np.float64) @ whitening.astype(np.float64)
+    return _nearest_squared_distance(whitened, means, 1)
+
+
 def _nearest_squared_distance(
     points: NDArray[np.floating], places: NDArray[np.floating], k: int
-) -> NDArray[np.float32]:
-    """The squared distance of each of N points to the k-th nearest of M places, float32 (N,)."""
+) -> NDArray[np.float64]:
+    """The squared distance of each of N points to the k-th nearest of M places, float64 (N,)."""
     points, places = points.astype(np.float64), places.astype(np.float64)
     squares = (points**2).sum(axis=1)[:, None] + (places**2).sum(axis=1) - 2 * points @ places.T
     # Rounding may take a distance of zero below it.
-    nearest = np.partition(squares, k - 1, axis=1)[:, k - 1]
-    return np.asarray(np.maximum(nearest, 0), np.float32)
+    return np.asarray(np.maximum(np.partition(squares, k - 1, axis=1)[:, k - 1], 0))

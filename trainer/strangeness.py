@@ -82,9 +82,12 @@ def fit_parameters(
     outputs: Outputs, labels: NDArray[np.int64]
 ) -> dict[str, dict[str, NDArray[Any]]]:
     """What each score of catalog.out_of_taxonomy needs, from training images."""
+    by_class = fit_gaussian(outputs.embedding, labels)
+    together = fit_gaussian(outputs.embedding, np.zeros_like(labels))
     return {
         "energy": {},
-        "class_gaussian": fit_gaussian(outputs.embedding, labels),
+        "class_gaussian": by_class,
+        "relative_gaussian": by_class | {f"all_{name}": value for name, value in together.items()},
         "nearest_neighbour": fit_bank(outputs.embedding, labels),
     }
 

@@ -6,6 +6,7 @@ from catalog.out_of_taxonomy import (
     class_gaussian,
     energy,
     nearest_neighbour,
+    relative_gaussian,
     two_banks,
 )
 
@@ -38,6 +39,17 @@ def test_the_gaussian_score_is_the_distance_to_the_nearest_class_mean() -> None:
     np.testing.assert_allclose(found, expected, rtol=1e-3)
 
 
+def test_what_varies_in_every_garment_does_not_make_one_strange() -> None:
+    # Garments vary along the second axis, and lie at ±5 on the first: only that one tells.
+    by_class = {"means": np.array([[5.0, 0], [-5.0, 0]], np.float32), "whitening": np.eye(2)}
+    together = {"all_means": np.zeros((1, 2), np.float32), "all_whitening": np.diag([0.2, 1.0])}
+    embedding = np.array([[5.0, 9.0], [0.0, 0.0]], np.float32)
+    unusual, between = relative_gaussian(
+        np.zeros((2, 10), np.float32), embedding, by_class | together
+    )
+    assert between > unusual
+
+
 def test_the_neighbour_score_is_the_distance_to_the_kth_nearest_by_direction() -> None:
     bank = np.array([[1, 0], [0, 1], [-1, 0]], np.float16)
     parameters = {"bank": bank, "neighbours": np.array(2)}
@@ -60,6 +72,8 @@ def test_every_score_gives_one_float32_an_image_whatever_its_batch() -> None:
     parameters = {
         "means": rng.normal(size=(10, 4)).astype(np.float32),
         "whitening": np.eye(4, dtype=np.float32),
+        "all_means": rng.normal(size=(1, 4)).astype(np.float32),
+        "all_whitening": np.eye(4, dtype=np.float32),
         "bank": rng.normal(size=(20, 4)).astype(np.float16),
         "strange_bank": rng.normal(size=(9, 4)).astype(np.float16),
         "neighbours": np.array(3),
