@@ -62,7 +62,7 @@ class FineTuningConfig:
     steps_per_photo: float = 1.5
     steps_min: int = 60
     steps_max: int = 750
-    learning_rate: float = 0.05
+    learning_rate: float = 0.1
     label_smoothing: float = 0.1
     forgetting_max: float = 0.008  # of the held-out Fashion-MNIST accuracy
     forgetting_steps: int = 10  # tries on the way back to the base
