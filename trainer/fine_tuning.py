@@ -62,7 +62,7 @@ class FineTuningConfig:
     steps_per_photo: float = 1.5
     steps_min: int = 60
     steps_max: int = 750
-    learning_rate: float = 0.1
+    learning_rate: float = 0.05  # for each of the networks that were joined
     label_smoothing: float = 0.1
     forgetting_max: float = 0.008  # of the held-out Fashion-MNIST accuracy
     forgetting_steps: int = 10  # tries on the way back to the base
@@ -160,10 +160,12 @@ def fit_network(base: Base, photos: Split, seed: int) -> None:
     config = base.config
     steps = fine_tuning_steps(config, len(photos))
     keep_statistics(base.network)
+    # Their scores are averaged, so that each sees its share of the gradient.
+    peak = config.learning_rate * members(base.network)
     schedule = keras.optimizers.schedules.CosineDecay(
-        initial_learning_rate=config.learning_rate / 20,
+        initial_learning_rate=peak / 20,
         decay_steps=math.ceil(0.9 * steps),
-        warmup_target=config.learning_rate,
+        warmup_target=peak,
         warmup_steps=max(1, steps // 10),
     )
     base.network.compile(
@@ -174,6 +176,11 @@ def fit_network(base: Base, photos: Split, seed: int) -> None:
     keras.utils.set_random_seed(seed)
     base.network.fit(ShopBatches(base, photos, steps, seed), epochs=1, verbose=0, shuffle=False)
     stay_near(base)
+
+
+def members(network: keras.Model) -> int:
+    """How many trained networks were joined in this one; 1 for a network of its own."""
+    return max(1, sum(isinstance(layer, keras.Model) for layer in network.layers))
 
 
 def keep_statistics(network: keras.Model) -> None:

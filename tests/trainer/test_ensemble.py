@@ -7,7 +7,7 @@ import pytest
 from trainer.config import ConfigError, TrainConfig
 from trainer.dataset import load_train
 from trainer.ensemble import join, joined_run
-from trainer.fine_tuning import keep_statistics, logits_of
+from trainer.fine_tuning import keep_statistics, logits_of, members
 from trainer.network import build_explainer, build_network, predict
 from trainer.train import SUMMARY, Run
 
@@ -78,3 +78,8 @@ def test_fine_tuning_keeps_the_statistics_of_networks_inside(
     keep_statistics(network)
     before = np.asarray(network(images, training=False))
     np.testing.assert_allclose(np.asarray(network(images, training=True)), before, atol=1e-4)
+
+
+def test_members_are_counted(run: Run, other: keras.Model) -> None:
+    assert members(run.network) == 1
+    assert members(join([run.network, other], mirrored=True)) == 2
