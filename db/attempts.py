@@ -132,16 +132,22 @@ def release(session: Session, attempts: Mapping[str, Attempt]) -> None:
 
 
 def bury(session: Session, product_ids: Sequence[str], owner: str, trouble: FailureCode) -> None:
-    """Record that the child `owner` died over these products."""
+    """Record that the child `owner` died over these products.
+
+    Over a single one it died whoever is at it now: a picture whose message came twice may be in two
+    children at once, and each of them takes the attempt over before the other one's death is known.
+    """
+    mine = Product.attempt_by == owner
+    counted = mine if len(product_ids) > 1 else Product.attempt_by.is_not(None)
     session.execute(
         update(Product)
-        .where(Product.id.in_(product_ids), Product.attempt_by == owner)
+        .where(Product.id.in_(product_ids), counted)
         .values(
             deaths=Product.deaths + 1,
             last_trouble=trouble.value,
-            attempt_by=None,
-            attempt_started_at=None,
-            status=_queued_again(),
+            attempt_by=case((mine, None), else_=Product.attempt_by),
+            attempt_started_at=case((mine, None), else_=Product.attempt_started_at),
+            status=case((mine, _queued_again()), else_=Product.status),
         )
     )
 

@@ -141,6 +141,31 @@ def test_three_deaths_are_a_quarantine_with_its_reason(
     assert begun(session, [delivered()], owner="w:5").quarantined == []
 
 
+def test_picture_that_hangs_two_children_at_once_is_quarantined_all_the_same(
+    session: Session,
+) -> None:
+    # Its message came twice: each child takes the attempt over before the other one is buried.
+    begun(session, [delivered()], owner="a:1", alone=True)
+    for turn in range(1, 3):
+        begun(session, [delivered()], owner=f"b:{turn}", alone=True)
+        bury(session, ["p1"], f"a:{turn}", FailureCode.PROCESSING_TIMED_OUT)
+        begun(session, [delivered()], owner=f"a:{turn + 1}", alone=True)
+        bury(session, ["p1"], f"b:{turn}", FailureCode.PROCESSING_TIMED_OUT)
+    assert product(session).deaths >= 3
+    assert begun(session, [delivered()], owner="c:1", alone=True).quarantined
+
+
+def test_mates_of_a_dead_batch_that_another_child_took_over_are_not_counted_as_dead(
+    session: Session,
+) -> None:
+    begun(session, [delivered("p1"), delivered("p2")])
+    begun(session, [delivered("p1")], owner="w:2", alone=True)
+    bury(session, ["p1", "p2"], "w:1", FailureCode.PROCESSING_CRASHED)
+    session.expire_all()
+    assert [product(session, each).deaths for each in ("p1", "p2")] == [0, 1]
+    assert product(session).attempt_by == "w:2"
+
+
 def test_tagged_suspect_is_none_any_more(session: Session) -> None:
     begun(session, [delivered()])
     bury(session, ["p1"], "w:1", FailureCode.PROCESSING_CRASHED)
