@@ -31,11 +31,12 @@ GARMENT_SHARE_MAX = 0.97
 class CutOut:
     """mask: bool (H, W), True on the garment. plain: the background has one colour.
 
-    background_lightness: 0-255, of a plain background. failed: no garment could be told apart,
-    and the mask is the whole photo.
+    lab: uint8 (H, W, 3), the photo in CIELAB. background_lightness: 0-255, of a plain background.
+    failed: no garment could be told apart, and the mask is the whole photo.
     """
 
     mask: NDArray[np.bool_]
+    lab: NDArray[np.uint8]
     plain: bool
     background_lightness: float
     failed: bool
@@ -50,10 +51,11 @@ def cut_out(photo: NDArray[np.uint8]) -> CutOut:
     alike = distance < PLAIN_TOLERANCE
     plain = bool(alike.mean() >= PLAIN_SHARE_MIN)
     mask = _unlike(lab, tone, _noise(distance[alike])) if plain else _grab_cut(photo)
-    garment_share = float(mask.mean())
+    garment_share = np.count_nonzero(mask) / mask.size
     failed = not GARMENT_SHARE_MIN <= garment_share <= GARMENT_SHARE_MAX
     return CutOut(
         mask=np.ones_like(mask) if failed else large_parts(mask),
+        lab=lab,
         plain=plain,
         background_lightness=float(tone[0]),
         failed=failed,
@@ -62,13 +64,21 @@ def cut_out(photo: NDArray[np.uint8]) -> CutOut:
 
 def large_parts(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The mask without the parts that are small beside its largest part."""
-    count, parts, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    areas = statistics[:, cv2.CC_STAT_AREA]
-    if count <= 1:
+    parts, areas = parts_of(mask)
+    if len(areas) == 0:
         return mask
-    kept = areas >= PART_SHARE_MIN * areas[1:].max()
-    kept[0] = False
-    return np.asarray(kept[parts], np.bool_)
+    kept = np.flatnonzero(areas >= PART_SHARE_MIN * areas.max()) + 1
+    if len(kept) == 1:
+        return np.asarray(parts == kept[0], np.bool_)
+    return np.asarray(np.isin(parts, kept), np.bool_)
+
+
+def parts_of(mask: NDArray[np.bool_]) -> tuple[NDArray[np.uint16], NDArray[np.int32]]:
+    """The connected parts of the mask, uint16 (H, W), 0 outside, and the area of each in pixels."""
+    _, parts, statistics, _ = cv2.connectedComponentsWithStats(
+        mask.view(np.uint8), ltype=cv2.CV_16U
+    )
+    return np.asarray(parts, np.uint16), np.asarray(statistics[1:, cv2.CC_STAT_AREA], np.int32)
 
 
 def _border(lab: NDArray[np.uint8]) -> NDArray[np.float32]:
@@ -81,8 +91,13 @@ def _border(lab: NDArray[np.uint8]) -> NDArray[np.float32]:
 
 
 def _noise(distance: NDArray[np.float32]) -> float:
-    """How far the background strays from its own tone, in 8-bit levels."""
-    return float(np.percentile(distance, 90))
+    """How far the background strays from its own tone, in 8-bit levels: the 90th percentile."""
+    # np.percentile finds the same at ten times the price.
+    below, share = divmod((len(distance) - 1) * 0.9, 1)
+    lower = int(below)
+    upper = min(lower + 1, len(distance) - 1)
+    ordered = np.partition(distance, (lower, upper))
+    return float(ordered[lower] + share * (ordered[upper] - ordered[lower]))
 
 
 def _unlike(lab: NDArray[np.uint8], tone: NDArray[np.float32], noise: float) -> NDArray[np.bool_]:

@@ -180,6 +180,8 @@ def _without_palette(image: Image.Image) -> Image.Image:
 
 
 def _over_white(picture: Image.Image) -> Image.Image:
+    if picture.mode == "RGB":
+        return picture  # convert would copy it
     if picture.mode not in _ALPHA_MODES:
         return picture.convert("RGB")
     picture = picture.convert("RGBA")

@@ -11,11 +11,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.images.cutout import CutOut, cut_out
+from catalog.images.cutout import CutOut, cut_out, parts_of
 from catalog.images.wearer import without_wearer
 
 # The name of these steps and their constants: a bundle made for others must not serve.
-PREPROCESSING = "cutout-3"
+PREPROCESSING = "cutout-4"
 
 SIZE_PX = 28
 # The garment is cut out at this size: the mask is reduced to a quarter of it anyway.
@@ -76,7 +76,7 @@ def model_input(photo: NDArray[np.uint8]) -> ModelInput:
         return _taken_as_reduced(photo)
     working = _shrunk(photo)
     found = cut_out(working)
-    mask = without_wearer(working, found.mask) if found.plain and not found.failed else found.mask
+    mask = without_wearer(working, found) if found.plain and not found.failed else found.mask
     left, top, right, bottom = _bounding_box(mask)
     garment = _garment(working, mask, found)
     zoom = max(height, width) / max(working.shape[:2])
@@ -113,12 +113,26 @@ def _taken_as_reduced(photo: NDArray[np.uint8]) -> ModelInput:
 
 
 def _shrunk(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The photo at the working size.
+
+    Halved as often as that leaves enough, then interpolated: a fifth of the price of averaging
+    over areas of broken pixels.
+    """
+    while max(photo.shape[:2]) >= 2 * WORKING_PX:
+        photo = _halved(photo)
     height, width = photo.shape[:2]
     scale = WORKING_PX / max(height, width)
     if scale >= 1:
         return photo
     size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_AREA), np.uint8)
+    return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_LINEAR), np.uint8)
+
+
+def _halved(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """The mean of each two by two pixels; an odd last row or column is left out."""
+    rows, columns = (max(1, side // 2) for side in photo.shape[:2])
+    even = photo[: 2 * rows, : 2 * columns]
+    return np.asarray(cv2.resize(even, (columns, rows), interpolation=cv2.INTER_AREA), np.uint8)
 
 
 def _garment(photo: NDArray[np.uint8], mask: NDArray[np.bool_], found: CutOut) -> NDArray[np.uint8]:
@@ -195,17 +209,16 @@ def _poor(working: NDArray[np.uint8], found: CutOut) -> str | None:
 
 def _sharpness(grey: NDArray[np.uint8]) -> float:
     """The slope of the steepest edges in shares of the contrast per pixel of the working size."""
-    across = cv2.Sobel(grey, cv2.CV_32F, 1, 0, scale=1 / 8)
-    down = cv2.Sobel(grey, cv2.CV_32F, 0, 1, scale=1 / 8)
-    tones = np.sort(grey, axis=None)
+    across, down = cv2.spatialGradient(grey)
+    slopes = cv2.magnitude(across.astype(np.float32), down.astype(np.float32)).astype(np.uint16)
     outliers = grey.size // 200
+    # Sobel's kernels add up to eight times the slope.
+    steepest = np.partition(slopes, -1 - outliers, axis=None)[-1 - outliers] / 8
+    tones = np.partition(grey, (outliers, grey.size - 1 - outliers), axis=None)
     contrast = max(int(tones[-1 - outliers]) - int(tones[outliers]), 1)
-    slopes = cv2.magnitude(across, down).ravel()
-    steepest = np.partition(slopes, -1 - outliers)[-1 - outliers]
     return float(steepest / contrast * max(grey.shape) / WORKING_PX)
 
 
 def _items(mask: NDArray[np.bool_]) -> int:
-    _, _, statistics, _ = cv2.connectedComponentsWithStats(mask.astype(np.uint8))
-    areas = statistics[1:, cv2.CC_STAT_AREA]
+    _, areas = parts_of(mask)
     return int((areas >= ITEM_SHARE_MIN * areas.max()).sum())

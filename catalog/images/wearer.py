@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.images.cutout import large_parts
+from catalog.images.cutout import CutOut, large_parts
 
 Mask = NDArray[np.bool_]
 
@@ -42,12 +42,12 @@ AFTER_HEAD_MIN = 0.2
 AFTER_SKIN_MIN = 0.35
 
 
-def without_wearer(photo: NDArray[np.uint8], mask: Mask) -> Mask:
-    """The part of the mask that is most likely for sale; photo is uint8 (H, W, 3) RGB."""
+def without_wearer(photo: NDArray[np.uint8], found: CutOut) -> Mask:
+    """The part of its mask that is most likely for sale; photo is uint8 (H, W, 3) RGB."""
+    mask, lab = found.mask, found.lab
     if _wider_than_high(mask):
         return mask
     skin = _skin(photo)
-    lab = cv2.cvtColor(photo, cv2.COLOR_RGB2LAB).astype(np.float32)
     shoulders = _shoulder_row(mask, skin)
     if shoulders is None:
         return large_parts(_largest_band(lab, mask))
@@ -87,9 +87,7 @@ def _shoulder_row(mask: Mask, skin: Mask) -> int | None:
     return int(wide[0])
 
 
-def _without_head_and_skin(
-    lab: NDArray[np.float32], mask: Mask, skin: Mask, shoulders: int
-) -> Mask:
+def _without_head_and_skin(lab: NDArray[np.uint8], mask: Mask, skin: Mask, shoulders: int) -> Mask:
     below = mask.copy()
     below[:shoulders] = False
     if below.sum() < AFTER_HEAD_MIN * mask.sum():
@@ -131,7 +129,7 @@ class _Split:
     above: float
 
 
-def _largest_band(lab: NDArray[np.float32], mask: Mask) -> Mask:
+def _largest_band(lab: NDArray[np.uint8], mask: Mask) -> Mask:
     """Where an upper and a lower garment differ in colour, the larger of the two."""
     split = _split(lab, mask, BAND_SHARE_MIN, BAND_SHARE_MIN)
     if split is None or split.gain < SPLIT_GAIN_MIN or split.difference < SPLIT_DIFFERENCE_MIN:
@@ -139,7 +137,7 @@ def _largest_band(lab: NDArray[np.float32], mask: Mask) -> Mask:
     return _above(mask, split.row) if split.above >= 0.5 else mask & ~_above(mask, split.row)
 
 
-def _top(lab: NDArray[np.float32], mask: Mask) -> Mask:
+def _top(lab: NDArray[np.uint8], mask: Mask) -> Mask:
     """The mask down to the waist, if there is one."""
     split = _split(lab, mask, WAIST_SHARE_MIN, LEGS_SHARE_MIN)
     if split is None or split.gain < WAIST_GAIN_MIN or split.difference < WAIST_DIFFERENCE_MIN:
@@ -160,17 +158,15 @@ def _above(mask: Mask, row: int) -> Mask:
     return band
 
 
-def _split(
-    lab: NDArray[np.float32], mask: Mask, above_min: float, below_min: float
-) -> _Split | None:
+def _split(lab: NDArray[np.uint8], mask: Mask, above_min: float, below_min: float) -> _Split | None:
     """The row that leaves the least variance of colour above and below it.
 
     At least these shares of the mask are above and below; None where no row leaves as much.
     """
-    inside = mask.astype(np.float32)
-    counts = np.cumsum(inside.sum(axis=1))
-    sums = np.cumsum(np.einsum("hwc,hw->hc", lab, inside), axis=0)
-    squares = np.einsum("hwc,hwc,hw->", lab, lab, inside)
+    inside = cv2.bitwise_and(lab, lab, mask=mask.view(np.uint8))
+    counts = np.cumsum(np.count_nonzero(mask, axis=1))
+    sums = np.cumsum(cv2.reduce(inside, 1, cv2.REDUCE_SUM, dtype=cv2.CV_32S)[:, 0], axis=0)
+    squares = cv2.norm(inside, cv2.NORM_L2SQR)
     count, total = counts[-1], sums[-1]
     rest_counts, rest_sums = count - counts, total - sums
     possible = (counts > above_min * count) & (rest_counts > below_min * count)
