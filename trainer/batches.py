@@ -11,43 +11,47 @@ from trainer.augmentation import augment
 from trainer.config import TrainConfig
 from trainer.dataset import Split
 from trainer.mixing import MIXES
+from trainer.pruning import Pruning, no_pruning
 
-Batch = tuple[NDArray[np.float32], NDArray[np.float32]]
+Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 
 
 class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """One epoch of (images float32 (N, 28, 28, 1) 0-255, one-hot labels float32 (N, 10)).
+    """One epoch of (images float32 (N, 28, 28, 1) 0-255, one-hot labels (N, 10), weights (N,)).
 
     Order and augmentation follow from seed, epoch and batch number alone, so that a resumed run
     sees what an uninterrupted one would have seen.
     """
 
-    def __init__(self, data: Split, config: TrainConfig) -> None:
+    def __init__(self, data: Split, config: TrainConfig, pruning: Pruning | None = None) -> None:
         super().__init__(workers=0)
         self._data = data
         self._config = config
+        self._pruning = no_pruning(len(data)) if pruning is None else pruning
         self._epoch = -1
         self._order = np.arange(len(data))
 
     def start_epoch(self, epoch: int) -> None:
         """Shuffle for `epoch`, counted from 0."""
         self._epoch = epoch
-        self._order = np.random.default_rng([self._config.seed, epoch]).permutation(len(self._data))
+        rng = np.random.default_rng([self._config.seed, epoch])
+        self._order = self._pruning.thin(rng.permutation(len(self._data)), rng)
 
     def __len__(self) -> int:
         # The last, smaller batch is left out: the shuffle gives its images their turn, and one
         # shape means one compiled program.
-        return max(1, len(self._data) // self._config.batch_size)
+        return max(1, (len(self._data) - self._pruning.resting) // self._config.batch_size)
 
     def __getitem__(self, index: int) -> Batch:
         config = self._config
-        chosen = self._data.take(self._order[index * config.batch_size :][: config.batch_size])
+        places = self._order[index * config.batch_size :][: config.batch_size]
+        chosen = self._data.take(places)
         rng = np.random.default_rng([config.seed, self._epoch + 1, index])
         images = augment(chosen, config.augmentation, rng)
-        batch = images.astype(np.float32), one_hot(chosen.labels)
+        inputs, targets = images.astype(np.float32), one_hot(chosen.labels)
         if config.mix is not None and rng.random() < config.mix_share:
-            return MIXES[config.mix](*batch, rng)
-        return batch
+            inputs, targets = MIXES[config.mix](inputs, targets, rng)
+        return inputs, targets, self._pruning.weights(places)
 
 
 class StartEpoch(keras.callbacks.Callback):  # type: ignore[misc]

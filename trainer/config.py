@@ -79,6 +79,7 @@ class TrainConfig:
     distillation_temperature: float = 2.0
     mix: str | None = None  # cutmix or mixup: see trainer/mixing.py
     mix_share: float = 0.5  # of batches are mixed
+    rest_share: float = 0.0  # of easy images that rests in an epoch: see trainer/pruning.py
     train_images_max: int | None = None  # for tests and smoke runs
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 
@@ -139,6 +140,14 @@ def checked(config: TrainConfig) -> TrainConfig:
     """
     if config.mix is not None and config.mix not in MIXES:
         raise ConfigError(f"Expected mix to be one of {sorted(MIXES)}, found {config.mix!r}.")
+    if not 0 <= config.rest_share < 1:
+        raise ConfigError(
+            f"Expected rest_share of 0 or more and below 1, found {config.rest_share}."
+        )
+    if config.rest_share and config.mix is not None:
+        raise ConfigError(
+            "Expected either rest_share or mix: a mixed image has no weight of its own."
+        )
     for field_name, least in (("epochs", 1), ("batch_size", 1), ("blocks", 1)):
         if getattr(config, field_name) < least:
             raise ConfigError(

@@ -50,12 +50,16 @@ class Student(keras.Model):  # type: ignore[misc]
         loss = super().compute_loss(x, y, y_pred, sample_weight, training)
         if not training:
             return loss
-        return (1 - self._share) * loss + self._share * self._teachers_loss(x, y_pred)
+        return (1 - self._share) * loss + self._share * self._teachers_loss(
+            x, y_pred, sample_weight
+        )
 
-    def _teachers_loss(self, x: Any, logits: Any) -> Any:
+    def _teachers_loss(self, x: Any, logits: Any, weights: Any) -> Any:
         heat = self._temperature
         words = [ops.softmax(word / heat) for word in self._listen(x)]
         target = ops.stop_gradient(sum(words) / len(words))
         loss = -ops.sum(target * ops.log_softmax(logits / heat), axis=-1)
+        if weights is not None:
+            loss = loss * ops.cast(weights, loss.dtype)
         # Gradients shrink with the square of the temperature: scaled back.
         return heat**2 * ops.mean(loss)

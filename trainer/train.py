@@ -18,6 +18,7 @@ from trainer.config import ConfigError, TrainConfig, from_dict
 from trainer.dataset import Split, load_train, split_validation
 from trainer.distillation import Student
 from trainer.network import build_network
+from trainer.pruning import prune
 
 CONFIG = "config.json"
 LOG = "log.csv"
@@ -56,18 +57,25 @@ def train(
     `teachers` are finished runs to learn from; `start_from` one whose weights are the first.
 
     Raises:
-        ConfigError: `run_folder` holds a run of another config, or a run named is not finished.
+        ConfigError: `run_folder` holds a run of another config, a run named is not finished, or
+            images shall rest and there is no network to say which.
         DatasetError: the data is missing or not as published.
         CheckpointError: a checkpoint cannot be written or read.
         TrainingStoppedError: Ctrl-C, or the loss is no number any more.
     """
+    if config.rest_share and start_from is None:
+        raise ConfigError(
+            "Expected --start-from with rest_share: the network of an earlier run says which "
+            "images are easy. Name one, or leave rest_share at 0."
+        )
     claim_folder(run_folder, config)
     if (run_folder / SUMMARY).is_file():
         return load_run(run_folder, data_folder, verify=verify)
     keras.utils.set_random_seed(config.seed)
     train_data, validation = load_parts(config, data_folder, verify=verify)
-    batches = TrainingBatches(train_data, config)
     network = build_network(config) if start_from is None else load_network(start_from)[1]
+    pruning = prune(network, train_data, config.rest_share) if config.rest_share else None
+    batches = TrainingBatches(train_data, config, pruning)
     learner = learner_of(network, config, [load_network(folder)[1] for folder in teachers])
     learner.compile(
         optimizer=optimizer(config, len(batches)),

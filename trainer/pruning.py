@@ -1,0 +1,55 @@
+"""Let part of what a network knows already rest, epoch by epoch, and count the others for it.
+
+InfoBatch (Qin et al. 2023, arXiv 2303.04947): of the images whose loss is below the mean, a random
+share is left out of each epoch and the rest of them weigh more, so that the expected gradient
+stays that of the whole set. Here the losses are those of the network that a run starts from,
+measured once, so that a resumed run leaves out the same images.
+"""
+
+from dataclasses import dataclass
+
+import keras
+import numpy as np
+from numpy.random import Generator
+from numpy.typing import NDArray
+
+from trainer.dataset import Split
+
+
+@dataclass(frozen=True, kw_only=True)
+class Pruning:
+    """Which images may rest, and how many of them do."""
+
+    easy: NDArray[np.bool_]  # (N,): of all training images
+    share: float  # of the easy ones that rests in an epoch, 0-1
+
+    @property
+    def resting(self) -> int:
+        """Images left out of each epoch."""
+        return int(self.easy.sum() * self.share)
+
+    def thin(self, order: NDArray[np.int64], rng: Generator) -> NDArray[np.int64]:
+        """An epoch's order, int64 (N,), without those easy images whose turn it is to rest."""
+        rests = np.zeros(len(self.easy), bool)
+        rests[rng.permutation(np.flatnonzero(self.easy))[: self.resting]] = True
+        return order[~rests[order]]
+
+    def weights(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
+        """What each of the images `chosen` counts for, float32 (N,): 1, or more for easy ones."""
+        easy = int(self.easy.sum())
+        heavier = easy / max(1, easy - self.resting)
+        return np.where(self.easy[chosen], heavier, 1).astype(np.float32)
+
+
+def no_pruning(images: int) -> Pruning:
+    """Every one of `images` is seen in every epoch, and counts once."""
+    return Pruning(easy=np.zeros(images, bool), share=0.0)
+
+
+def prune(network: keras.Model, data: Split, share: float) -> Pruning:
+    """Let `share` rest of the images in `data` that `network` finds easier than the mean."""
+    logits = network.predict(data.images, batch_size=500, verbose=0).astype(np.float64)
+    largest = logits.max(axis=1, keepdims=True)
+    normaliser = largest[:, 0] + np.log(np.exp(logits - largest).sum(axis=1))
+    losses = normaliser - logits[np.arange(len(data)), data.labels]
+    return Pruning(easy=losses < losses.mean(), share=share)
