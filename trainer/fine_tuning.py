@@ -63,6 +63,7 @@ class FineTuningConfig:
     steps_min: int = 60
     steps_max: int = 750
     learning_rate: float = 0.05  # for each of the networks that were joined
+    gradient_norm_max: float = 2.0  # of a step: frozen batch norm holds nothing back
     label_smoothing: float = 0.1
     forgetting_max: float = 0.008  # of the held-out Fashion-MNIST accuracy
     forgetting_steps: int = 10  # tries on the way back to the base
@@ -169,7 +170,9 @@ def fit_network(base: Base, photos: Split, seed: int) -> None:
         warmup_steps=max(1, steps // 10),
     )
     base.network.compile(
-        optimizer=keras.optimizers.SGD(schedule, momentum=0.9, nesterov=True),
+        optimizer=keras.optimizers.SGD(
+            schedule, momentum=0.9, nesterov=True, global_clipnorm=config.gradient_norm_max
+        ),
         loss=keras.losses.CategoricalCrossentropy(from_logits=True),
         jit_compile=False,
     )
@@ -235,6 +238,9 @@ def stay_near(base: Base) -> None:
     2022, arXiv 2109.01903).
     """
     learned = base.network.get_weights()
+    if not all(np.isfinite(weight).all() for weight in learned):
+        base.restore()  # nothing lies between a number and what is none
+        return
     least = base.held_out_accuracy - base.config.forgetting_max
     for step in range(base.config.forgetting_steps + 1):
         share = 1 - step / base.config.forgetting_steps

@@ -124,6 +124,14 @@ def test_training_the_whole_network_learns_and_keeps_what_it_knew(
     assert accuracy(base.network, base.held_out) == base.held_out_accuracy
 
 
+def test_training_that_diverges_leaves_the_base(base: Base, garments: Garments) -> None:
+    photos = shop(garments, 0, 100)
+    seen = Split(images=photos.images, labels=photos.labels)
+    wild = replace(base.config, learning_rate=1e30, gradient_norm_max=1e30)
+    fit_network(replace(base, config=wild), seen, 0)
+    assert accuracy(base.network, base.held_out) == base.held_out_accuracy
+
+
 def test_labels_that_are_noise_teach_nothing_and_the_base_stays(
     base: Base, garments: Garments
 ) -> None:
