@@ -1,6 +1,7 @@
 """What Prometheus scrapes: the workers' counters, the ledger and the queues."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -100,8 +101,15 @@ def _models(session: Session) -> Iterator[Metric]:
     yield from (shares, refused)
 
 
+SCRAPE_ATTEMPTS = 5
+
+
 class WorkersCollector(Collector):
-    """The sum of what all children counted."""
+    """The sum of what all children counted.
+
+    Children come and go while their files are read: one that starts makes its file before it
+    writes to it, and a worker that starts deletes those of the dead (worker.metrics.clear).
+    """
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -110,9 +118,19 @@ class WorkersCollector(Collector):
         return []
 
     def collect(self) -> Iterator[Metric]:
-        """Merge the children's files."""
-        files = [str(each) for each in self._folder.glob("*.db")]
-        yield from MultiProcessCollector.merge(files)  # type: ignore[no-untyped-call]
+        """Merge the children's files.
+
+        Raises:
+            FileNotFoundError: files were deleted in each of SCRAPE_ATTEMPTS readings.
+        """
+        for _ in range(SCRAPE_ATTEMPTS - 1):
+            with suppress(FileNotFoundError):
+                return iter(self._merged())
+        return iter(self._merged())
+
+    def _merged(self) -> Iterable[Metric]:
+        files = [str(each) for each in self._folder.glob("*.db") if each.stat().st_size]
+        return MultiProcessCollector.merge(files)  # type: ignore[no-any-return, no-untyped-call]
 
 
 def make_registry(chosen: Settings, engine: Engine) -> CollectorRegistry:
