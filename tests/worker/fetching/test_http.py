@@ -68,7 +68,7 @@ def test_no_more_connections_are_busy_than_allowed(
 
 def test_a_busy_host_does_not_hold_up_another(make: Fetchers) -> None:
     def stuck(connection: socket.socket, request: bytes) -> bool:
-        time.sleep(0.6)
+        time.sleep(1.5)
         connection.sendall(ok(PHOTO))
         return False
 
@@ -78,7 +78,7 @@ def test_a_busy_host_does_not_hold_up_another(make: Fetchers) -> None:
         waiting = [pool.submit(fetcher.fetch, slow.url(name="slow.test")) for _ in range(2)]
         started = time.monotonic()
         assert fetcher.fetch(quick.url(name="quick.test")) == PHOTO
-        assert time.monotonic() - started < 0.5
+        assert time.monotonic() - started < 1.4
         assert [each.result() for each in waiting] == [PHOTO] * 2
 
 
