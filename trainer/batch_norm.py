@@ -23,7 +23,7 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
             self.moving_variance.value,
             self.gamma.value,
             self.beta.value,
-            training=bool(training),
+            training=bool(training) and self.trainable,
             momentum=1 - self.momentum,
             eps=self.epsilon,
         )

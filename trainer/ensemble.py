@@ -67,10 +67,21 @@ def join(networks: Sequence[keras.Model], *, mirrored: bool) -> keras.Model:
 
 
 def _trunk(network: keras.Model, name: str) -> keras.Model:
-    """From the distance to the background to the features."""
-    return keras.Model(
+    """From the distance to the background to the features, in layers named after the member.
+
+    On PyTorch Keras finds variables by their paths: of two that share one path, the gradient of
+    the first is never set back, and fine-tuning sums it up over the steps.
+    """
+    trunk = keras.Model(
         network.get_layer("stem_conv").input, network.get_layer("features").output, name=name
     )
+
+    def named(layer: keras.Layer) -> keras.Layer:
+        return type(layer).from_config(layer.get_config() | {"name": f"{name}_{layer.name}"})
+
+    own = keras.models.clone_model(trunk, clone_function=named)
+    own.set_weights(trunk.get_weights())
+    return own
 
 
 def _both_ways(trunk: keras.Model, x: Any) -> Any:

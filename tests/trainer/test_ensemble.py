@@ -53,6 +53,12 @@ def test_the_class_maps_of_a_mirrored_network_lie_where_the_evidence_is(
     np.testing.assert_allclose(both.class_maps.mean((1, 2)), both.logits, atol=1e-4)
 
 
+def test_no_two_variables_of_joined_networks_have_one_path(run: Run, other: keras.Model) -> None:
+    # Keras on PyTorch would forget to set back the gradient of one of them.
+    paths = [each.path for each in join([run.network, other], mirrored=True).variables]
+    assert len(set(paths)) == len(paths)
+
+
 def test_a_mirrored_network_has_no_more_parameters(run: Run) -> None:
     mirrored = join([run.network], mirrored=True)
     assert mirrored.count_params() == run.network.count_params()
