@@ -1,0 +1,118 @@
+"""What a reviewer loses when something else is down: nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Page, expect
+from sqlalchemy import event, text, update
+
+from db.engine import sessions
+from db.models import Product, Thumbnail
+from review.desk import Desk
+from tests.desk import person
+from tests.review.browser.conftest import link, said, shows
+
+DECISION = "**/decision"
+
+
+def test_decisions_made_offline_are_kept_and_sent(
+    desk: Desk, open_page: Callable[..., Page]
+) -> None:
+    page = open_page()
+    shows(page, "p000")
+    page.wait_for_load_state("networkidle")
+    page.context.set_offline(True)
+    for _ in range(3):
+        page.keyboard.press("a")
+    shows(page, "p003")
+    expect(page.locator("#banner")).to_contain_text("kept in this browser")
+    page.context.set_offline(False)
+    assert [row[0] for row in said(desk, 3)] == ["p000", "p001", "p002"]
+    expect(page.locator("#banner")).to_be_hidden()
+
+
+def test_decisions_wait_for_a_database_that_takes_no_changes(
+    desk: Desk, open_page: Callable[..., Page]
+) -> None:
+    page = open_page()
+    shows(page, "p000")
+    page.wait_for_load_state("networkidle")
+    state = {"setting": "ON"}
+
+    def freeze(connection: Any, *_: object) -> None:
+        connection.execute(f"PRAGMA query_only={state['setting']}")
+
+    event.listen(desk.engine, "checkout", freeze)
+    page.keyboard.press("a")
+    shows(page, "p001")
+    expect(page.locator("#banner")).to_contain_text("takes no changes at the moment")
+    assert said(desk, 0) == []
+    state["setting"] = "OFF"
+    assert said(desk, 1) == [("p000", "accept", "T-shirt/top")]
+    expect(page.locator("#banner")).to_be_hidden()
+
+
+def test_decisions_survive_a_reload(desk: Desk, open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    shows(page, "p000")
+    page.route(DECISION, lambda route: route.abort())
+    page.keyboard.press("a")
+    shows(page, "p001")
+    page.unroute(DECISION)
+    page.reload()
+    assert said(desk, 1) == [("p000", "accept", "T-shirt/top")]
+    shows(page, "p001")
+
+
+def test_decision_after_the_session_ended_is_sent_after_signing_in(
+    desk: Desk, open_page: Callable[..., Page], url: str
+) -> None:
+    page = open_page()
+    shows(page, "p000")
+    with sessions(desk.engine).begin() as session:
+        session.execute(text("UPDATE review_sessions SET ended_at = created_at"))
+    page.keyboard.press("a")
+    expect(page.locator("#banner")).to_contain_text("You are signed out. 1 decision is kept")
+    page.get_by_role("link", name="Sign in").click()
+    expect(page.get_by_role("alert")).to_contain_text("Nothing is lost")
+    page.goto(f"{url}/welcome/{link(desk, 'Ada')}")
+    assert said(desk, 1) == [("p000", "accept", "T-shirt/top")]
+
+
+def test_stale_decision_is_explained(desk: Desk, open_page: Callable[..., Page]) -> None:
+    page = open_page()
+    shows(page, "p000")
+    with sessions(desk.engine).begin() as session:
+        ben = person(session, "Ben").id
+        session.execute(
+            text("UPDATE review_queue SET version = version + 1, leased_by = :ben"), {"ben": ben}
+        )
+    page.keyboard.press("a")
+    expect(page.locator("#toasts")).to_contain_text("Not saved: p000 is now with Ben")
+
+
+def test_photo_that_is_gone_leaves_the_thumbnail_and_says_so(
+    desk: Desk, open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    with sessions(desk.engine).begin() as session:
+        session.execute(update(Product).values(image_uri=(tmp_path / "gone.png").as_uri()))
+    page = open_page()
+    expect(page.locator("#photo-note")).to_contain_text(
+        "The photo cannot be shown: Expected a file"
+    )
+    expect(page.locator(".slide img")).to_have_attribute("src", "/pictures/1/thumbnail")
+    page.keyboard.press("a")
+    shows(page, "p001")
+
+
+def test_missing_photo_and_thumbnail_do_not_stop_the_work(
+    desk: Desk, open_page: Callable[..., Page]
+) -> None:
+    with sessions(desk.engine).begin() as session:
+        session.execute(update(Product).values(image_uri="file:///nowhere.png"))
+        session.execute(update(Thumbnail).values(overlay_jpeg=b""))
+    page = open_page()
+    expect(page.locator("#photo-note")).to_contain_text("There is no thumbnail either")
+    page.keyboard.press("a")
+    assert said(desk, 1)[0][0] == "p000"
