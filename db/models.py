@@ -94,7 +94,7 @@ class Product(Base):
     # The model that looked last, and when; its tagging is not current where a person decided.
     last_model_version: Mapped[str | None] = mapped_column(String(64))
     last_tagged_at: Mapped[datetime | None]
-    # What tells that the picture has not changed since: see worker/fetching/validators.py.
+    # What tells that the picture has not changed since: see catalog/fetching/validators.py.
     image_validator: Mapped[str | None] = mapped_column(String(512))
     created_at: Mapped[datetime]
     queued_at: Mapped[datetime]

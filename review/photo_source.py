@@ -1,13 +1,10 @@
-"""Where photos come from: fetched with the same checks, and within the same bounds, as the workers.
-
-The one place where the review desk touches the worker's code beside its client.
-"""
+"""Where photos come from: fetched with the same checks and within the same bounds as by workers."""
 
 from collections.abc import Callable
 
+from catalog.fetching.fetcher import Fetcher
+from catalog.fetching.limits import FetchLimits
 from catalog.settings import Settings
-from worker.fetching.fetcher import Fetcher
-from worker.fetching.limits import FetchLimits
 
 
 def photo_source(chosen: Settings) -> Callable[[str], bytes]:

@@ -16,13 +16,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.failures import FailureCode, FetchFailure, ImageFailure
+from catalog.fetching.fetcher import Fetcher, FetchLimits
 from catalog.images.decode import DecodeLimits, decode
 from catalog.images.model_input import model_input
 from catalog.settings import Settings
 from catalog.taxonomy import LABELS
 from trainer.corrections import Correction, CorrectionsError
 from trainer.photos import DECODED_PX
-from worker.fetching.fetcher import Fetcher, FetchLimits
 
 INPUT_SHAPE = (28, 28, 1)
 STRANGER = -1

@@ -11,6 +11,7 @@ import cv2
 from sqlalchemy import Engine
 
 from catalog.failures import FailureCode, FetchFailure
+from catalog.fetching.fetcher import Fetcher, FetchLimits
 from catalog.images.decode import DecodeLimits
 from catalog.images.memory import give_large_blocks_back
 from catalog.jobs import (
@@ -27,8 +28,7 @@ from catalog.settings import Settings, settings
 from db.attempts import Attempt, Delivery
 from db.engine import PATIENCE_S, make_engine
 from worker.classifier import Classifier
-from worker.fetching.ahead import FetchAhead
-from worker.fetching.fetcher import Fetcher, FetchLimits
+from worker.fetch_ahead import FetchAhead
 from worker.lineup import Lineup
 from worker.logs import log_outcomes
 from worker.metrics import WorkerMetrics

@@ -18,7 +18,7 @@ from catalog.jobs import Job
 from catalog.judging import AuditShares, Earned, Rule, rule_for
 from catalog.outcomes import Failure, FlagReason, Outcome, ShadowOpinion, Tagging
 from worker.classifier import Classifier
-from worker.fetching.ahead import FetchAhead, is_remote
+from worker.fetch_ahead import FetchAhead, is_remote
 from worker.lineup import Image, Lineup, Word
 from worker.stages import StageClock
 

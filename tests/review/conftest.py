@@ -12,6 +12,7 @@ from fastapi import FastAPI
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 
+from catalog.fetching.files import FileSource
 from catalog.images.decode import DecodeLimits
 from db import migrate, reviewers
 from db.engine import make_engine, sessions
@@ -21,7 +22,6 @@ from review.app import create_app
 from review.desk import Desk
 from review.limits import Rate, Rates
 from review.photos import Photos
-from worker.fetching.files import FileSource
 
 UNHURRIED = Rate(per_second=1e6, burst=10**6)
 RATES = Rates(api=UNHURRIED, pictures=UNHURRIED, sign_in=UNHURRIED, sign_in_all=UNHURRIED)

@@ -15,6 +15,7 @@ from playwright.sync_api import Browser, Page, sync_playwright
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
+from catalog.fetching.files import FileSource
 from catalog.images.decode import DecodeLimits
 from catalog.sample import write_pictures
 from catalog.taxonomy import LABELS
@@ -30,7 +31,6 @@ from review.desk import Desk
 from review.photos import Photos
 from tests.review.chromium import launch
 from tests.review.server import serving
-from worker.fetching.files import FileSource
 
 DESKTOP, PHONE = (1280, 800), (390, 844)
 

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from catalog.failures import FailureCode, FetchFailure
-from worker.fetching.ahead import FetchAhead, is_remote
+from worker.fetch_ahead import FetchAhead, is_remote
 
 PATIENCE_S = 0.3
 

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.fetching.addresses import AddressRules
-from worker.fetching.connecting import resolve_with_system
+from catalog.fetching.addresses import AddressRules
+from catalog.fetching.connecting import resolve_with_system
 
 RULES = AddressRules()
 

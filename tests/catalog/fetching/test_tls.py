@@ -6,8 +6,8 @@ import pytest
 import trustme
 
 from catalog.failures import FailureCode
-from tests.worker.fetching.fetchers import PHOTO, Fetchers, refused
-from tests.worker.fetching.hosts import host, ok, saying
+from tests.catalog.fetching.fetchers import PHOTO, Fetchers, refused
+from tests.catalog.fetching.hosts import host, ok, saying
 
 
 @pytest.fixture(scope="module")

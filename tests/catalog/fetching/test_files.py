@@ -11,8 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from catalog.failures import FailureCode, FetchFailure
-from worker.fetching.fetcher import Fetcher, FetchLimits
-from worker.fetching.files import parse_path
+from catalog.fetching.fetcher import Fetcher, FetchLimits
+from catalog.fetching.files import parse_path
 
 PHOTO = b"\xff\xd8\xff" + bytes(500)
 

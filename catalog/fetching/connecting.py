@@ -8,8 +8,8 @@ from typing import Any
 import httpcore
 
 from catalog.failures import FailureCode, FetchFailure
-from worker.fetching.addresses import AddressRules
-from worker.fetching.deadline import call_within, current_deadline
+from catalog.fetching.addresses import AddressRules
+from catalog.fetching.deadline import call_within, current_deadline
 
 # Host and port → numeric addresses, in the order to try them.
 Resolve = Callable[[str, int], Sequence[str]]

@@ -5,7 +5,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from worker.fetching.deadline import Deadline
+from catalog.fetching.deadline import Deadline
 
 
 class ConnectionSlots:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.fetching.responses import RETRY_AFTER_MAX_S, parse_retry_after
+from catalog.fetching.responses import RETRY_AFTER_MAX_S, parse_retry_after
 
 NOW = datetime(2026, 3, 1, 12, 0, 0, tzinfo=UTC)
 

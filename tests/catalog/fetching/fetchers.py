@@ -5,8 +5,8 @@ import ssl
 import pytest
 
 from catalog.failures import FetchFailure
-from worker.fetching.connecting import Resolve, resolve_with_system
-from worker.fetching.fetcher import Fetcher, FetchLimits
+from catalog.fetching.connecting import Resolve, resolve_with_system
+from catalog.fetching.fetcher import Fetcher, FetchLimits
 
 PHOTO = bytes(range(256)) * 40
 LOOPBACK = ("127.0.0.0/8",)

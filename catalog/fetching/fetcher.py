@@ -5,11 +5,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from catalog.failures import FailureCode, FetchFailure
-from worker.fetching import http, objects
-from worker.fetching.connecting import Resolve, resolve_with_system
-from worker.fetching.files import FileSource
-from worker.fetching.limits import FetchLimits
-from worker.fetching.validators import Fetched
+from catalog.fetching import http, objects
+from catalog.fetching.connecting import Resolve, resolve_with_system
+from catalog.fetching.files import FileSource
+from catalog.fetching.limits import FetchLimits
+from catalog.fetching.validators import Fetched
 
 __all__ = ["FetchLimits", "Fetcher"]
 

@@ -14,13 +14,13 @@ import httpcore
 import httpx
 
 from catalog.failures import FailureCode, FetchFailure
-from worker.fetching.addresses import AddressRules
-from worker.fetching.connecting import BoundedStream, CheckedBackend, Resolve, resolve_with_system
-from worker.fetching.deadline import Deadline, current_deadline, fetching_until
-from worker.fetching.limits import FetchLimits
-from worker.fetching.responses import REDIRECTS, Body, failure_of
-from worker.fetching.slots import ConnectionSlots
-from worker.fetching.validators import Fetched, of_response
+from catalog.fetching.addresses import AddressRules
+from catalog.fetching.connecting import BoundedStream, CheckedBackend, Resolve, resolve_with_system
+from catalog.fetching.deadline import Deadline, current_deadline, fetching_until
+from catalog.fetching.limits import FetchLimits
+from catalog.fetching.responses import REDIRECTS, Body, failure_of
+from catalog.fetching.slots import ConnectionSlots
+from catalog.fetching.validators import Fetched, of_response
 
 KEEPALIVE_EXPIRY_S = 30.0
 SCHEMES = ("http", "https")

@@ -7,8 +7,8 @@ import fsspec
 import pytest
 
 from catalog.failures import FailureCode, FetchFailure
-from worker.fetching.fetcher import Fetcher, FetchLimits
-from worker.fetching.objects import ObjectSource
+from catalog.fetching.fetcher import Fetcher, FetchLimits
+from catalog.fetching.objects import ObjectSource
 
 PHOTO = b"\xff\xd8\xff" + bytes(500)
 

@@ -11,9 +11,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from catalog.failures import FailureCode
-from tests.worker.fetching.fetchers import PHOTO, Fetchers, refused
-from tests.worker.fetching.hosts import host, ok, response, saying
-from worker.fetching.fetcher import Fetcher
+from catalog.fetching.fetcher import Fetcher
+from tests.catalog.fetching.fetchers import PHOTO, Fetchers, refused
+from tests.catalog.fetching.hosts import host, ok, response, saying
 
 
 def within(limit_s: float, fetcher: Fetcher, uri: str) -> FailureCode:

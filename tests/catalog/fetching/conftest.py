@@ -2,7 +2,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.worker.fetching.fetchers import Fetchers
+from tests.catalog.fetching.fetchers import Fetchers
 
 
 @pytest.fixture

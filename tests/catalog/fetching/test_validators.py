@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.worker.fetching.fetchers import PHOTO, Fetchers
-from tests.worker.fetching.hosts import Answer, host, ok, response, saying
-from worker.fetching.fetcher import Fetcher, FetchLimits
+from catalog.fetching.fetcher import Fetcher, FetchLimits
+from tests.catalog.fetching.fetchers import PHOTO, Fetchers
+from tests.catalog.fetching.hosts import Answer, host, ok, response, saying
 
 OLD = (1e9, 1e9)
 

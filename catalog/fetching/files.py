@@ -9,8 +9,8 @@ from pathlib import Path
 from urllib.parse import unquote_to_bytes, urlsplit
 
 from catalog.failures import FailureCode, FetchFailure
-from worker.fetching import validators
-from worker.fetching.validators import Fetched
+from catalog.fetching import validators
+from catalog.fetching.validators import Fetched
 
 _READ_SIZE = 1 << 20
 # O_PATH (Linux): folders on the way need to be passable, not readable.

@@ -5,8 +5,8 @@ from collections.abc import Callable
 from typing import Any
 
 from catalog.failures import FailureCode, FetchFailure
-from worker.fetching.deadline import Deadline, call_within
-from worker.fetching.limits import FetchLimits
+from catalog.fetching.deadline import Deadline, call_within
+from catalog.fetching.limits import FetchLimits
 
 # URI scheme → the package that teaches it to fsspec.
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 from catalog.failures import FailureCode
-from tests.worker.fetching.fetchers import LOOPBACK, PHOTO, Fetchers, refused
-from tests.worker.fetching.hosts import Host, host, ok, response, saying
+from tests.catalog.fetching.fetchers import LOOPBACK, PHOTO, Fetchers, refused
+from tests.catalog.fetching.hosts import Host, host, ok, response, saying
 
 
 def test_loopback_is_refused_unless_allowed_and_never_touched(make: Fetchers) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from catalog.failures import FailureCode, FetchFailure
-from worker.fetching.fetcher import Fetcher, FetchLimits
+from catalog.fetching.fetcher import Fetcher, FetchLimits
 
 
 @pytest.mark.parametrize(
@@ -49,7 +49,7 @@ def test_reading_files_loads_no_object_store_library(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"photo")
     script = (
         "import sys; from pathlib import Path\n"
-        "from worker.fetching.fetcher import Fetcher, FetchLimits\n"
+        "from catalog.fetching.fetcher import Fetcher, FetchLimits\n"
         f"folder = Path({str(tmp_path)!r})\n"
         "Fetcher(FetchLimits(), [folder]).fetch(str(folder / 'a.jpg'))\n"
         "assert not {'fsspec', 'celery', 'tensorflow'} & set(sys.modules)\n"

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from catalog.failures import FailureCode
-from tests.worker.fetching.fetchers import PHOTO, Fetchers, refused
-from tests.worker.fetching.hosts import host, ok, response, saying
-from worker.fetching.fetcher import Fetcher, FetchLimits
+from catalog.fetching.fetcher import Fetcher, FetchLimits
+from tests.catalog.fetching.fetchers import PHOTO, Fetchers, refused
+from tests.catalog.fetching.hosts import host, ok, response, saying
 
 
 def test_the_bytes_arrive(make: Fetchers) -> None:
