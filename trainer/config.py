@@ -66,7 +66,9 @@ class TrainConfig:
     seed: int = 0
     learning_rate: float = 0.1  # peak; SGD with Nesterov momentum, for batches of 128
     momentum: float = 0.9
-    weight_decay: float = 5e-4  # L2 on convolution kernels only
+    # Of convolution kernels only, and apart from the momentum, as Keras takes it: a tenth of what
+    # PyTorch's SGD does with the same number at a momentum of 0.9.
+    weight_decay: float = 5e-4
     warmup_share: float = 0.12  # of all steps; afterwards cosine decay to zero
     label_smoothing: float = 0.0
     ema_momentum: float = 0.998  # moving average of the weights, which is what ships
