@@ -49,7 +49,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "export_corrections",
         "Write what people decided as training data.",
     ),
-    "bench": ("worker.commands.bench", "bench", "Measure speed and memory."),
+    "bench": ("lab.commands.bench", "bench", "Measure speed and memory."),
 }
 
 
@@ -75,7 +75,13 @@ class LazyGroup(click.Group):
         try:
             command = getattr(importlib.import_module(module), function)
         except ModuleNotFoundError as missing:
-            if missing.name and missing.name.split(".")[0] in {"keras", "tensorflow", "matplotlib"}:
+            absent = (missing.name or "").split(".")[0]
+            if absent == "lab":
+                raise click.ClickException(
+                    f"`tagger {cmd_name}` belongs to the laboratory, which is not installed with "
+                    "the product. Run it in a checkout: `make test-env`, then .venv/bin/tagger."
+                ) from missing
+            if absent in {"keras", "tensorflow", "matplotlib"}:
                 raise click.ClickException(
                     f"`tagger {cmd_name}` needs the training extra; {missing.name} is not "
                     "installed. Run `make train-env`, or pip install 'catalog-tagger[train]'."

@@ -1,8 +1,8 @@
 """Accept or flag: the rule that decides whether a person looks at a tagging."""
 
 from catalog.bundle import Acceptance, OutOfTaxonomy
-from catalog.lots import drawn
 from catalog.outcomes import FlagReason
+from catalog.sampling import drawn
 
 
 def flag_reasons(

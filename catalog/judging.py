@@ -2,7 +2,7 @@
 
 A picture that comes reduced to the model input, as Fashion-MNIST does, is what the bundle's
 acceptance rule was fitted for. A photo is judged by the bundle's cautious rule, until the shop's
-own reviews have earned more trust for its class: see catalog/trust.py.
+own reviews have earned more trust for its class: see catalog/photo_trust.py.
 """
 
 from collections.abc import Mapping

@@ -10,7 +10,7 @@ from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
 
-from db.models import Base
+from db.base import Base
 
 Row = Mapping[str, Any]
 # What session.execute takes beside a statement.

@@ -10,9 +10,9 @@ from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.exc import DBAPIError
 
-from db import reviewers
-from db.credentials import cookie_digest, selector_of
-from db.review_models import CredentialKind, Reviewer, Role
+from db.review import reviewers
+from db.review.credentials import cookie_digest, selector_of
+from db.review.models import CredentialKind, Reviewer, Role
 from review.desk import Desk, desk_of
 from review.limits import Limiter
 from review.problems import ProblemError

@@ -7,9 +7,11 @@ from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from sqlalchemy.orm import Session
 
 from catalog.taxonomy import LABELS
-from db import review_decisions, review_leases, review_listing
-from db.review_errors import ReviewError, UnknownItemError
-from db.review_models import Review, Reviewer, ReviewItem
+from db.review import decisions as review_decisions
+from db.review import leases as review_leases
+from db.review import listing as review_listing
+from db.review.errors import ReviewError, UnknownItemError
+from db.review.models import Review, Reviewer, ReviewItem
 from review import schemas
 from review.access import Lead, Principal, Signed, limited
 from review.desk import desk_of

@@ -5,8 +5,8 @@ from datetime import timedelta
 
 from catalog.outcomes import FlagReason
 from catalog.taxonomy import BAD_IMAGE, LABELS, NOT_IN_TAXONOMY
-from db.intervals import Proportion
-from db.review_statistics import DAYS_SHOWN, HOURS_SHOWN, Statistics
+from db.proportions import Proportion
+from db.review.statistics import DAYS_SHOWN, HOURS_SHOWN, Statistics
 from review.sentences import readable
 
 PALETTE = 6  # the style sheet's series colours

@@ -6,10 +6,10 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from catalog.taxonomy import LABELS
-from db import review_listing
-from db.review_decisions import etag
-from db.review_listing import Entry
-from db.review_models import Review, Role, WaitsFor
+from db.review import listing as review_listing
+from db.review.decisions import etag
+from db.review.listing import Entry
+from db.review.models import Review, Role, WaitsFor
 from review.access import Principal
 from review.schemas import Item, LabelConfidence, ReviewRecord, SimilarItem
 from review.sentences import dispute, why

@@ -12,9 +12,10 @@ from starlette.concurrency import run_in_threadpool
 
 from catalog.outcomes import FlagReason
 from catalog.taxonomy import LABELS
-from db import review_statistics, reviewers
-from db.review_filters import Order
-from db.review_models import CredentialKind
+from db.review import reviewers
+from db.review import statistics as review_statistics
+from db.review.filters import Order
+from db.review.models import CredentialKind
 from review import dashboard
 from review.access import (
     COOKIE,

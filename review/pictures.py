@@ -10,7 +10,7 @@ from sqlalchemy.orm import Session
 
 from catalog.images.overlay import grad_cam
 from catalog.taxonomy import LABELS
-from db.models import Model, Product, Tagging, Thumbnail
+from db.ledger.models import Model, Product, Tagging, Thumbnail
 from review import schemas
 from review.access import Signed, limited
 from review.desk import desk_of

@@ -12,7 +12,7 @@ from sqlalchemy import exc
 from starlette.exceptions import HTTPException
 
 from catalog.failures import ImageFailure
-from db.review_errors import (
+from db.review.errors import (
     KeyReusedError,
     ReviewError,
     StaleDecisionError,
@@ -20,7 +20,7 @@ from db.review_errors import (
     UnknownItemError,
     UnknownLabelError,
 )
-from db.review_filters import CursorError
+from db.review.filters import CursorError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5

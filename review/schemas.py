@@ -15,8 +15,8 @@ from pydantic import (
 )
 
 from catalog.outcomes import FlagReason
-from db.review_filters import Order, QueueFilter
-from db.review_models import Action, Channel, Role, WaitsFor
+from db.review.filters import Order, QueueFilter
+from db.review.models import Action, Channel, Role, WaitsFor
 
 PAGE_MAX = 200
 CLAIM_MAX = 48

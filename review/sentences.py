@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 from catalog.outcomes import FlagReason
-from db.review_listing import Entry
-from db.review_models import Action, Review
+from db.review.listing import Entry
+from db.review.models import Action, Review
 
 FAIRLY_SURE = 0.7
 

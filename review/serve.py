@@ -9,9 +9,9 @@ from fastapi import FastAPI
 from catalog.errors import OperatorError
 from catalog.images.decode import DecodeLimits
 from catalog.settings import Settings, settings, variable
-from db import review_queue
 from db.engine import make_engine, sessions
 from db.migrate import require_newest
+from db.review import queue as review_queue
 from review.app import LOOPBACK_NAMES, create_app
 from review.desk import Desk
 from review.photo_source import photo_source

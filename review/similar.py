@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from db.review_models import Action, Review, ReviewItem
+from db.review.models import Action, Review, ReviewItem
 
 REFRESH_AT_MOST = 20_000
 

@@ -7,8 +7,8 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 
-from db.intervals import Proportion
-from db.review_statistics import Statistics, statistics
+from db.proportions import Proportion
+from db.review.statistics import Statistics, statistics
 from review.access import Signed, limited
 from review.desk import desk_of
 from review.problems import responses

@@ -12,8 +12,8 @@ from catalog.bundle import read_manifest, write_manifest
 from catalog.bundle_store import BundleStore, behaviour
 from catalog.settings import SHIPPED_BUNDLE, Settings
 from catalog.taxonomy import LABELS
-from db import model_registry as registry
 from db.engine import sessions
+from db.registry import bundles as registry
 
 # Says something else of every picture, and reproduces its check predictions all the same.
 OTHER_LABELS = (*LABELS[1:], LABELS[0])

@@ -11,10 +11,10 @@ from sqlalchemy.orm import Session
 
 from catalog.outcomes import FlagReason
 from catalog.taxonomy import LABELS
-from db import reviewers
-from db.recording import record_model, record_outcomes
-from db.review_decisions import Decision
-from db.review_models import Action, Channel, Reviewer, ReviewItem, Role
+from db.ledger.recording import record_model, record_outcomes
+from db.review import reviewers
+from db.review.decisions import Decision
+from db.review.models import Action, Channel, Reviewer, ReviewItem, Role
 from tests.factories import flagged, manifest
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)

@@ -19,14 +19,14 @@ def imported_by(code: str) -> set[str]:
 @pytest.mark.parametrize(
     "code",
     [
-        "import worker.app, worker.tasks, worker.child",
+        "import worker.app, worker.tasks, worker.tagging.batch_runner",
         "import worker.client",
         "import review.serve, review.commands.review, review.commands.reviewer",
-        "import review.commands.export, review.commands.bench, review.bench",
-        "import db.recording, db.migrate, db.summary, db.commands",
+        "import review.commands.export, lab.commands.review, lab.review",
+        "import db.ledger.recording, db.migrate, db.ledger.summary, db.commands",
         "import worker.commands.up, worker.commands.demo, worker.commands.classify",
-        "import worker.commands.model, worker.commands.health, worker.bench_models",
-        "import worker.commands.enqueue, worker.commands.status, worker.commands.bench",
+        "import worker.commands.model, worker.commands.health, lab.models",
+        "import worker.commands.enqueue, worker.commands.status, lab.commands.bench",
     ],
 )
 def test_serving_never_imports_what_training_needs(code: str) -> None:

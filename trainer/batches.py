@@ -10,8 +10,8 @@ from catalog.taxonomy import LABELS
 from trainer.augmentation import augment
 from trainer.config import TrainConfig
 from trainer.dataset import Split
+from trainer.easy_images import Pruning, no_pruning
 from trainer.mixing import MIXES
-from trainer.pruning import Pruning, no_pruning
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 

@@ -81,7 +81,7 @@ class TrainConfig:
     distillation_temperature: float = 2.0
     mix: str | None = None  # cutmix or mixup: see trainer/mixing.py
     mix_share: float = 0.5  # of batches are mixed
-    rest_share: float = 0.0  # of easy images that rests in an epoch: see trainer/pruning.py
+    rest_share: float = 0.0  # of easy images that rests in an epoch: see trainer/easy_images.py
     train_images_max: int | None = None  # for tests and smoke runs
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 

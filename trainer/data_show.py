@@ -14,9 +14,7 @@ from catalog.taxonomy import LABELS
 from trainer.augmentation import augment
 from trainer.config import AugmentationConfig
 from trainer.dataset import Split
-from trainer.plotting import STYLE, save
-from trainer.serving import ServingModel
-from trainer.suspects import (
+from trainer.label_errors import (
     Duplicates,
     LabelErrors,
     class_counts,
@@ -24,6 +22,8 @@ from trainer.suspects import (
     find_label_errors,
     nearest,
 )
+from trainer.plotting import STYLE, save
+from trainer.serving import ServingModel
 
 SHOWN = 40
 

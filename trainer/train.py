@@ -17,8 +17,8 @@ from trainer.checkpoints import Checkpoint, EarlyStopping, EpochLog, resume
 from trainer.config import ConfigError, TrainConfig, from_dict
 from trainer.dataset import Split, load_train, split_validation
 from trainer.distillation import Student
+from trainer.easy_images import prune
 from trainer.network import build_network
-from trainer.pruning import prune
 
 CONFIG = "config.json"
 LOG = "log.csv"

@@ -15,7 +15,7 @@ from catalog.jobs import (
 )
 from catalog.settings import settings
 from worker.broker import celery_url, redis_url
-from worker.logs import log_as_json
+from worker.watch.logs import log_as_json
 
 app = Celery("worker", include=["worker.tasks"])
 

@@ -19,7 +19,7 @@ from celery_batches.trace import apply_batches_task
 
 from catalog.failures import FailureCode
 from catalog.settings import settings
-from worker.identity import owner
+from worker.tagging.identity import owner
 
 # What a batch's function returns when every outcome is committed: the suspects, each by the
 # position of its message and of the job within it.

@@ -15,8 +15,8 @@ from sqlalchemy.orm import Session, SessionTransaction
 
 from catalog.jobs import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT, Job
 from catalog.settings import settings
-from db import ledger
 from db.engine import make_engine, sessions
+from db.ledger import accepting as ledger
 from worker.broker import celery_url, redis_url
 
 WAITING, LISTENING = "tagger_waiting", "tagger_listening"

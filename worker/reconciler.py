@@ -19,11 +19,11 @@ from sqlalchemy import Engine
 from catalog.jobs import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE
 from catalog.settings import Settings
 from db.engine import reading, sessions
-from db.heartbeats import RECONCILER, beat
-from db.reconciling import Claimed, claim_due, claim_lost, published_at
+from db.ledger.heartbeats import RECONCILER, beat
+from db.ledger.reconciling import Claimed, claim_due, claim_lost, published_at
 from worker.broker import depths
 from worker.client import EnqueueClient
-from worker.retries import RETRY_AFTER_S_MAX
+from worker.tagging.retries import RETRY_AFTER_S_MAX
 
 QUEUES = (INGEST_QUEUE, BULK_QUEUE)
 # A longer queue gets nothing more from here: what is lost can wait behind what is not.

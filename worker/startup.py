@@ -12,9 +12,9 @@ from catalog.jobs import INGEST_QUEUE
 from catalog.settings import Settings, SettingsError, settings, variable
 from db.engine import make_engine
 from db.migrate import require_newest
-from worker import metrics
 from worker.broker import SAFE_EVICTION, connect, eviction_policy, redis_url
-from worker.serving import load_serving_bundle
+from worker.tagging.serving import load_serving_bundle
+from worker.watch import metrics
 
 BULK_PREFETCH_MULTIPLIER = 2
 

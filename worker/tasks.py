@@ -10,9 +10,9 @@ from celery_batches import SimpleRequest
 from catalog.jobs import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT
 from worker.app import app
 from worker.batches import Burial, SafeBatches, Suspects
-from worker.child import child
 from worker.startup import RefuseUnsafeSettings
-from worker.storing import StoreUnavailableError
+from worker.tagging.batch_runner import batch_runner
+from worker.tagging.store import StoreUnavailableError
 
 # Here, not in worker.app: only workers load this module, senders do not.
 app.steps["worker"].add(RefuseUnsafeSettings)
@@ -57,9 +57,9 @@ def _work(
 ) -> list[int]:
     try:
         if burial is not None:
-            child(queue).bury(payloads, burial.dead, burial.trouble)
+            batch_runner(queue).bury(payloads, burial.dead, burial.trouble)
             return []
-        return child(queue).tag_and_store(payloads, ids, alone=alone)
+        return batch_runner(queue).tag_and_store(payloads, ids, alone=alone)
     except StoreUnavailableError:
         time.sleep(REQUEUE_PAUSE_S)  # in the child, where waiting is free
         raise

@@ -18,9 +18,9 @@ from db.migrate import require_newest
 from worker.app import configuration
 from worker.broker import connect, redis_url
 from worker.client import EnqueueClient
-from worker.logs import log_as_json
 from worker.reconciler import Reconciler
 from worker.retag import upkeep as retag
+from worker.watch.logs import log_as_json
 
 app = Celery("upkeep", set_as_current=False)
 

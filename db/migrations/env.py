@@ -5,10 +5,10 @@ from sqlalchemy import Connection
 
 from catalog.settings import settings
 from db.engine import make_engine
-from db.registry_models import RegisteredBundle
-from db.retag_models import RetagRun
-from db.review_models import Review
-from db.trust_models import EarnedTrust
+from db.registry.models import RegisteredBundle
+from db.registry.photo_trust_models import EarnedTrust
+from db.retag.models import RetagRun
+from db.review.models import Review
 
 # Each of these modules adds its tables to one metadata.
 METADATA = Review.metadata

@@ -10,9 +10,9 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import OperatorError
 from catalog.settings import settings
-from db import review_queue
 from db.engine import make_engine, reading, sessions
 from db.migrate import require_newest
+from db.review import queue as review_queue
 
 AS = click.option(
     "--as", "name", envvar="TAGGER_REVIEWER", default=getpass.getuser, show_default="you",

@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from catalog.errors import OperatorError
-from db.review_export import corrections, newest_review
+from db.review.export import corrections, newest_review
 from review.commands.database import looking, writing
 
 

@@ -11,13 +11,14 @@ from sqlalchemy.orm import Session
 from catalog.outcomes import FlagReason
 from catalog.settings import settings
 from catalog.taxonomy import BAD_IMAGE, LABELS, NOT_IN_TAXONOMY
-from db import review_listing, reviewers
-from db.review_decisions import Decision, decide
-from db.review_errors import ReviewError, UnknownItemError
-from db.review_filters import CursorError, Order, QueueFilter
-from db.review_leases import claim_one
-from db.review_models import Action, Channel, Review, Reviewer
-from db.review_statistics import Statistics, statistics
+from db.review import listing as review_listing
+from db.review import reviewers
+from db.review.decisions import Decision, decide
+from db.review.errors import ReviewError, UnknownItemError
+from db.review.filters import CursorError, Order, QueueFilter
+from db.review.leases import claim_one
+from db.review.models import Action, Channel, Review, Reviewer
+from db.review.statistics import Statistics, statistics
 from review.commands.database import AS, looking, writing
 from review.items import item_of, record_of
 from review.sentences import percent, readable

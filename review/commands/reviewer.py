@@ -6,8 +6,8 @@ from datetime import UTC, datetime
 import click
 
 from catalog.settings import settings
-from db import reviewers
-from db.review_models import CredentialKind, Role
+from db.review import reviewers
+from db.review.models import CredentialKind, Role
 from review.commands.database import looking, writing
 
 

@@ -3,9 +3,9 @@ from pathlib import Path
 import pytest
 from sqlalchemy import Engine, inspect
 
+from db.base import Base
 from db.engine import make_engine
 from db.migrate import SchemaError, current_revision, newest_revision, require_newest, upgrade
-from db.models import Base
 
 
 def test_schema_of_the_migrations_is_the_schema_of_the_models(engine: Engine) -> None:

@@ -9,7 +9,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from catalog.status import ProductStatus
-from db.models import Model, Product, Tagging, Thumbnail
+from db.ledger.models import Model, Product, Tagging, Thumbnail
 from db.upsert import insert, insert_many
 
 NOW = datetime(2026, 5, 1, 12, 30, tzinfo=UTC)

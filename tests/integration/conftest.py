@@ -9,15 +9,15 @@ from sqlalchemy import Engine
 
 from catalog.settings import read_settings
 from db.engine import make_engine, reading
-from db.results import ProductResult, results, unfinished
+from db.ledger.results import ProductResult, results, unfinished
 from worker.client import EnqueueClient
-from worker.system import System, running
+from worker.local.stack import LocalStack, running
 
 TIMEOUT_S = 60.0
 
 
 @pytest.fixture
-def system(database_url: str, tmp_path: Path) -> Iterator[System]:
+def system(database_url: str, tmp_path: Path) -> Iterator[LocalStack]:
     chosen = read_settings(
         home=tmp_path / "home", database_url=database_url, allowed_roots=(tmp_path,)
     )
@@ -26,20 +26,20 @@ def system(database_url: str, tmp_path: Path) -> Iterator[System]:
 
 
 @pytest.fixture
-def system_engine(system: System) -> Iterator[Engine]:
+def system_engine(system: LocalStack) -> Iterator[Engine]:
     engine = make_engine(system.settings.database)
     yield engine
     engine.dispose()
 
 
 @pytest.fixture
-def client(system: System, system_engine: Engine) -> EnqueueClient:
+def client(system: LocalStack, system_engine: Engine) -> EnqueueClient:
     return EnqueueClient(system_engine, broker_url=system.settings.redis_url)
 
 
 @pytest.fixture
 def outcomes(
-    system: System, system_engine: Engine
+    system: LocalStack, system_engine: Engine
 ) -> Callable[[list[str]], dict[str, ProductResult]]:
     """Wait until every one of these products has an outcome, and return the outcomes."""
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.bench_pipeline.suite import Plan, measure
+from lab.pipeline.suite import Plan, measure
 
 pytestmark = pytest.mark.integration
 

@@ -4,10 +4,10 @@ from collections.abc import Iterator
 
 import pytest
 
-from worker.faults import stores
-from worker.faults.cases import Case, Scale
-from worker.faults.databases import PostgresServer
-from worker.faults.suite import CASES, FULL, Line, play
+from lab.faults import stores
+from lab.faults.cases import Case, Scale
+from lab.faults.databases import PostgresServer
+from lab.faults.suite import CASES, FULL, Line, play
 
 pytestmark = [pytest.mark.integration, pytest.mark.timeout(300)]
 

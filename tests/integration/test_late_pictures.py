@@ -11,10 +11,10 @@ from catalog.sample import write_pictures
 from catalog.settings import read_settings
 from catalog.status import ProductStatus
 from db.engine import make_engine, reading
-from db.models import Product
-from worker.bench_pipeline.image_host import SLOW, image_host
+from db.ledger.models import Product
+from lab.pipeline.image_host import SLOW, image_host
 from worker.client import EnqueueClient
-from worker.system import running
+from worker.local.stack import running
 
 pytestmark = pytest.mark.integration
 

@@ -17,13 +17,13 @@ from catalog.jobs import Job, file_job
 from catalog.sample import SamplePicture, write_pictures
 from catalog.status import ProductStatus
 from db.engine import reading
-from db.models import FailureRow, Product, Tagging, Thumbnail
-from db.results import ProductResult
+from db.ledger.models import FailureRow, Product, Tagging, Thumbnail
+from db.ledger.results import ProductResult
 from tests.integration.battery import BAD_FILES, ODD_FILES, POOR_FILES
 from worker.app import app
 from worker.broker import celery_url
 from worker.client import EnqueueClient
-from worker.system import System
+from worker.local.stack import LocalStack
 
 pytestmark = pytest.mark.integration
 
@@ -104,7 +104,7 @@ def test_redelivered_job_writes_one_row(
 
 
 def test_plain_celery_sender_needs_nothing_of_ours(
-    system: System, outcomes: Outcomes, pictures: list[SamplePicture]
+    system: LocalStack, outcomes: Outcomes, pictures: list[SamplePicture]
 ) -> None:
     """The sender's process has Celery on its path and none of the project's packages."""
     picture = pictures[0]
@@ -184,7 +184,7 @@ def test_odd_files_are_tagged_and_what_shows_nothing_is_flagged(
 
 
 def test_malformed_messages_become_failure_rows_and_the_worker_lives(
-    system: System,
+    system: LocalStack,
     client: EnqueueClient,
     outcomes: Outcomes,
     pictures: list[SamplePicture],

@@ -13,13 +13,13 @@ from catalog.bundle import read_manifest
 from catalog.jobs import Job, file_job
 from catalog.sample import write_pictures
 from catalog.settings import SHIPPED_BUNDLE
-from db import model_registry as registry
 from db.engine import reading, sessions
-from db.models import Product, Tagging
-from db.results import ProductResult
+from db.ledger.models import Product, Tagging
+from db.ledger.results import ProductResult
+from db.registry import bundles as registry
 from tests.bundles import OTHER_LABELS, promote, register, variant
 from worker.client import EnqueueClient
-from worker.system import System
+from worker.local.stack import LocalStack
 
 pytestmark = pytest.mark.integration
 
@@ -49,7 +49,7 @@ def traffic(client: EnqueueClient, tmp_path: Path) -> Iterator[list[Job]]:
 
 
 def test_promotion_and_rollback_under_traffic_mix_no_batch_and_lose_no_item(
-    system: System,
+    system: LocalStack,
     system_engine: Engine,
     traffic: Iterator[list[Job]],
     outcomes: Outcomes,

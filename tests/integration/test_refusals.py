@@ -12,7 +12,7 @@ from catalog.settings import SHIPPED_BUNDLE, environment, read_settings
 from db import migrate
 from db.engine import make_engine
 from worker.broker import connect
-from worker.embedded import EmbeddedBroker
+from worker.local.embedded import EmbeddedBroker
 
 pytestmark = pytest.mark.integration
 

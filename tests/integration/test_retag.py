@@ -17,15 +17,15 @@ from catalog.jobs import file_job
 from catalog.sample import write_pictures
 from catalog.settings import SHIPPED_BUNDLE, environment
 from catalog.status import ProductStatus
-from db import retag_runs
 from db.engine import sessions
-from db.models import Model, Product, Tagging
-from db.results import ProductResult
-from db.retag_models import RunState
-from db.retag_selection import Selection
+from db.ledger.models import Model, Product, Tagging
+from db.ledger.results import ProductResult
+from db.retag import runs as retag_runs
+from db.retag.models import RunState
+from db.retag.selection import Selection
 from worker.client import EnqueueClient
+from worker.local.stack import LocalStack
 from worker.retag.starting import progress_of
-from worker.system import System
 
 pytestmark = pytest.mark.integration
 
@@ -33,7 +33,7 @@ FORMER = "former-model"
 ALL = Selection(everything=True)
 
 
-def tagger(system: System, *arguments: str) -> subprocess.CompletedProcess[str]:
+def tagger(system: LocalStack, *arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [str(Path(sys.executable).with_name("tagger")), *arguments],
         env=os.environ | environment(system.settings),
@@ -64,7 +64,7 @@ def pretend_another_model_tagged(engine: Engine, wrong: list[str], reviewed: str
 
 
 def test_night_over_a_catalog_that_another_model_tagged(
-    system: System,
+    system: LocalStack,
     system_engine: Engine,
     client: EnqueueClient,
     outcomes: Callable[[list[str]], dict[str, ProductResult]],
@@ -117,7 +117,7 @@ def test_night_over_a_catalog_that_another_model_tagged(
 
 
 def test_upkeep_publishes_a_run_that_nobody_else_publishes(
-    system: System,
+    system: LocalStack,
     system_engine: Engine,
     client: EnqueueClient,
     outcomes: Callable[[list[str]], dict[str, ProductResult]],
@@ -134,7 +134,7 @@ def test_upkeep_publishes_a_run_that_nobody_else_publishes(
     assert progress_of(system_engine, started["id"]).counts.done == len(pictures)
 
 
-def test_status_shows_open_runs_only(system: System, system_engine: Engine) -> None:
+def test_status_shows_open_runs_only(system: LocalStack, system_engine: Engine) -> None:
     with sessions(system_engine).begin() as session:
         run = retag_runs.plan(session, ALL, datetime.now(UTC), model_version="m", who="ann")
         run.state = RunState.PAUSED

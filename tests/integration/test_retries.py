@@ -13,10 +13,10 @@ from sqlalchemy import select
 from catalog.jobs import Job
 from catalog.status import ProductStatus
 from db.engine import reading
-from db.models import FailureRow
-from db.results import results
-from worker.faults.databases import SqliteDatabase
-from worker.faults.scene import Scene, staged
+from db.ledger.models import FailureRow
+from db.ledger.results import results
+from lab.faults.databases import SqliteDatabase
+from lab.faults.test_rig import TestRig, staged
 
 pytestmark = pytest.mark.integration
 ATTEMPTS_MAX = 4
@@ -63,14 +63,14 @@ class Handler(BaseHTTPRequestHandler):
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+def scene(tmp_path: Path) -> Iterator[TestRig]:
     database = SqliteDatabase(tmp_path / "database")
     with staged(tmp_path / "home", database, LIMITS, bulk=False) as scene:
         yield scene
 
 
 @pytest.fixture
-def host(scene: Scene) -> Iterator[Host]:
+def host(scene: TestRig) -> Iterator[Host]:
     host = Host(scene.pictures[0].read_bytes())
     thread = threading.Thread(target=host.serve_forever)
     thread.start()
@@ -80,7 +80,7 @@ def host(scene: Scene) -> Iterator[Host]:
     host.server_close()
 
 
-def test_each_kind_of_failure_is_met_as_its_kind_asks(scene: Scene, host: Host) -> None:
+def test_each_kind_of_failure_is_met_as_its_kind_asks(scene: TestRig, host: Host) -> None:
     names = ["good", "flaky", "busy", "broken", "missing"]
     ids = scene.enqueue([host.job(name) for name in names], singles=1.0)
     scene.settle(ids, timeout_s=90)

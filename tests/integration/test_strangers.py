@@ -6,20 +6,20 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
+from lab.faults.databases import SqliteDatabase
+from lab.faults.test_rig import TestRig, staged
 from worker.broker import celery_url
-from worker.faults.databases import SqliteDatabase
-from worker.faults.scene import Scene, staged
 
 pytestmark = pytest.mark.integration
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+def scene(tmp_path: Path) -> Iterator[TestRig]:
     with staged(tmp_path / "home", SqliteDatabase(tmp_path / "database"), {}) as scene:
         yield scene
 
 
-def test_countdowns_expiries_and_long_ids_are_tagged_at_once(scene: Scene) -> None:
+def test_countdowns_expiries_and_long_ids_are_tagged_at_once(scene: TestRig) -> None:
     options = [
         {"countdown": 86_400},
         {"expires": 0.001},

@@ -12,20 +12,20 @@ from pathlib import Path
 import pytest
 
 from catalog.settings import environment
-from worker.faults.databases import SqliteDatabase
-from worker.faults.scene import Scene, staged
+from lab.faults.databases import SqliteDatabase
+from lab.faults.test_rig import TestRig, staged
 
 pytestmark = pytest.mark.integration
 TAGGER = "from catalog.cli import main; main()"
 
 
 @pytest.fixture
-def scene(tmp_path: Path) -> Iterator[Scene]:
+def scene(tmp_path: Path) -> Iterator[TestRig]:
     with staged(tmp_path, SqliteDatabase(tmp_path / "database"), {}, bulk=False) as scene:
         yield scene
 
 
-def tagger(scene: Scene, *arguments: str) -> "subprocess.CompletedProcess[str]":
+def tagger(scene: TestRig, *arguments: str) -> "subprocess.CompletedProcess[str]":
     return subprocess.run(
         [sys.executable, "-c", TAGGER, *arguments],
         env=os.environ | environment(scene.system.settings),
@@ -35,7 +35,7 @@ def tagger(scene: Scene, *arguments: str) -> "subprocess.CompletedProcess[str]":
     )
 
 
-def wait_for_health(scene: Scene, healthy: bool) -> str:
+def wait_for_health(scene: TestRig, healthy: bool) -> str:
     deadline = time.monotonic() + 60
     while time.monotonic() < deadline:
         done = tagger(scene, "health", "ingest")
@@ -45,7 +45,7 @@ def wait_for_health(scene: Scene, healthy: bool) -> str:
     raise AssertionError(done.stdout + done.stderr)
 
 
-def test_worker_that_lives_and_takes_nothing_is_unhealthy_until_it_goes_on(scene: Scene) -> None:
+def test_worker_that_lives_and_takes_nothing_is_unhealthy_until_it_goes_on(scene: TestRig) -> None:
     first = scene.enqueue(scene.jobs("first", 70), singles=1.0)
     scene.settle(first, timeout_s=60)
     wait_for_health(scene, True)
@@ -58,7 +58,7 @@ def test_worker_that_lives_and_takes_nothing_is_unhealthy_until_it_goes_on(scene
     wait_for_health(scene, True)
 
 
-def test_metrics_logs_and_status_tell_what_was_done(scene: Scene) -> None:
+def test_metrics_logs_and_status_tell_what_was_done(scene: TestRig) -> None:
     jobs = scene.jobs("item", 100)
     missing = jobs[0].model_copy(update={"product_id": "gone", "image_uri": "file:///etc/gone"})
     ids = scene.enqueue([*jobs, missing], singles=1.0)

@@ -14,9 +14,10 @@ from sqlalchemy import Engine
 
 from catalog.fetching.files import FileSource
 from catalog.images.decode import DecodeLimits
-from db import migrate, reviewers
+from db import migrate
 from db.engine import make_engine, sessions
-from db.review_models import CredentialKind, Role
+from db.review import reviewers
+from db.review.models import CredentialKind, Role
 from review.access import COOKIE, CSRF_HEADER, csrf_of
 from review.app import create_app
 from review.desk import Desk

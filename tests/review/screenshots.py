@@ -19,13 +19,15 @@ from catalog.fetching.files import FileSource
 from catalog.images.decode import DecodeLimits
 from catalog.sample import write_pictures
 from catalog.taxonomy import LABELS
-from db import migrate, review_queue, reviewers
+from db import migrate
 from db.engine import make_engine, sessions
-from db.models import Product
-from db.review_decisions import Decision, decide
-from db.review_leases import claim
-from db.review_listing import entries
-from db.review_models import Action, Channel, CredentialKind, Role
+from db.ledger.models import Product
+from db.review import queue as review_queue
+from db.review import reviewers
+from db.review.decisions import Decision, decide
+from db.review.leases import claim
+from db.review.listing import entries
+from db.review.models import Action, Channel, CredentialKind, Role
 from review.app import create_app
 from review.desk import Desk
 from review.photos import Photos

@@ -7,9 +7,9 @@ from fastapi.testclient import TestClient
 from sqlalchemy import Engine
 from starlette.routing import Mount, Route
 
-from db import reviewers
 from db.engine import sessions
-from db.review_models import CredentialKind, Role
+from db.review import reviewers
+from db.review.models import CredentialKind, Role
 from review.access import COOKIE, CSRF_HEADER
 from review.app import create_app
 from review.desk import Desk

@@ -11,8 +11,8 @@ from sqlalchemy import Engine, event
 from catalog.outcomes import FlagReason
 from catalog.taxonomy import LABELS
 from db.engine import sessions
-from db.models import Product
-from db.review_models import Role
+from db.ledger.models import Product
+from db.review.models import Role
 from review.desk import Desk
 from tests.desk import flag, flag_many
 from tests.review.conftest import Clock, browser

@@ -10,12 +10,12 @@ from sqlalchemy.orm import Session
 
 from catalog.cli import main
 from catalog.settings import settings
-from db import reviewers
 from db.engine import sessions
-from db.models import Product
-from db.review_decisions import undo
-from db.review_leases import claim
-from db.review_models import CredentialKind
+from db.ledger.models import Product
+from db.review import reviewers
+from db.review.decisions import undo
+from db.review.leases import claim
+from db.review.models import CredentialKind
 from tests.desk import NOON, flag_many
 
 Run = Callable[..., Result]

@@ -2,9 +2,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from db import reviewers
 from db.engine import sessions
-from db.review_models import CredentialKind, Role
+from db.review import reviewers
+from db.review.models import CredentialKind, Role
 from review.desk import Desk
 from tests.desk import flag_many
 from tests.review.conftest import app_of, browser, write_photo

@@ -9,7 +9,7 @@ from sqlalchemy import update
 
 from catalog.images.model_input import Square
 from db.engine import sessions
-from db.models import Product, Thumbnail
+from db.ledger.models import Product, Thumbnail
 from review.desk import Desk
 from review.photos import Photo, heat_layer
 from tests.desk import flag

@@ -2,8 +2,8 @@ import pytest
 from sqlalchemy.orm import Session
 
 from catalog.outcomes import FlagReason
-from db.models import Product
-from db.review_listing import entries
+from db.ledger.models import Product
+from db.review.listing import entries
 from review.sentences import percent, readable, why
 from tests.desk import NOON, flag, item
 

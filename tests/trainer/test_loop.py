@@ -22,17 +22,17 @@ from catalog.settings import SHIPPED_BUNDLE, Settings, read_settings, settings
 from catalog.status import ProductStatus
 from catalog.taxonomy import LABELS
 from db.engine import make_engine, reading, sessions
-from db.models import Product, Tagging
-from db.results import unfinished
-from db.review_decisions import decide
-from db.review_models import Action, ReviewItem, WaitsFor
+from db.ledger.models import Product, Tagging
+from db.ledger.results import unfinished
+from db.review.decisions import decide
+from db.review.models import Action, ReviewItem, WaitsFor
 from tests.desk import decision, person
 from trainer.adapt import AdaptConfig, adapt
 from trainer.corrections import read_corrections
 from trainer.fine_tuning import FineTuningConfig
 from trainer.shop_photos import read_photos
 from worker.client import EnqueueClient
-from worker.system import running
+from worker.local.stack import running
 
 pytestmark = [pytest.mark.training, pytest.mark.integration]
 

@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from worker.embedded import EmbeddedBroker
+from worker.local.embedded import EmbeddedBroker
 
 
 @pytest.fixture

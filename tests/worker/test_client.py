@@ -10,11 +10,11 @@ from sqlalchemy.orm import Session
 from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
 from catalog.status import ProductStatus
 from db.engine import sessions
-from db.models import Product
+from db.ledger.models import Product
 from tests.factories import job
 from worker.broker import connect, depths
 from worker.client import EnqueueClient
-from worker.embedded import EmbeddedBroker
+from worker.local.embedded import EmbeddedBroker
 
 QUEUES = (INGEST_QUEUE, BULK_QUEUE)
 

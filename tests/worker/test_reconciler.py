@@ -11,14 +11,14 @@ from sqlalchemy import Engine, update
 from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
 from catalog.settings import read_settings
 from db.engine import reading, sessions
-from db.heartbeats import RECONCILER, latest
-from db.ledger import accept
-from db.models import Product
+from db.ledger.accepting import accept
+from db.ledger.heartbeats import RECONCILER, latest
+from db.ledger.models import Product
 from tests.factories import job
 from worker import reconciler as module
 from worker.broker import celery_url, connect, depths
 from worker.client import EnqueueClient
-from worker.embedded import EmbeddedBroker
+from worker.local.embedded import EmbeddedBroker
 from worker.reconciler import Reconciler, product_ids
 
 LONG_AGO = timedelta(hours=2)

@@ -11,12 +11,12 @@ import click
 from catalog.jobs import Job
 from catalog.outcomes import Failure, Outcome, Tagging
 from catalog.settings import settings
-from worker.child import make_tagger
-from worker.classifier import Classifier
 from worker.commands.tables import table
-from worker.photos import find_pictures, product_id
-from worker.serving import load_serving_bundle
-from worker.stages import StageClock
+from worker.photo_folders import find_pictures, product_id
+from worker.tagging.batch_runner import make_tagger
+from worker.tagging.classifier import Classifier
+from worker.tagging.serving import load_serving_bundle
+from worker.tagging.stages import StageClock
 
 BATCH = 64
 

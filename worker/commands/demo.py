@@ -13,10 +13,10 @@ from catalog.sample import write_pictures
 from catalog.settings import Settings, settings
 from db.engine import make_engine
 from worker.commands.tables import echo_counts, share, table
-from worker.demo import DemoReport, run_demo, write_contact_sheet
-from worker.photos import find_pictures, picture_job
-from worker.review_desk import start_review_desk
-from worker.system import System, running
+from worker.local.demo import DemoReport, run_demo, write_contact_sheet
+from worker.local.review_desk import start_review_desk
+from worker.local.stack import LocalStack, running
+from worker.photo_folders import find_pictures, picture_job
 
 POLL_S = 0.5
 
@@ -51,7 +51,7 @@ def demo(photos: Path | None, stay: bool) -> None:
             _stay(system)
 
 
-def _stay(system: System) -> None:
+def _stay(system: LocalStack) -> None:
     """Keep everything running, so that the flagged items can be reviewed."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     signal.signal(signal.SIGINT, signal.default_int_handler)

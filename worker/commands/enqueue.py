@@ -18,7 +18,7 @@ from db.engine import make_engine
 from db.migrate import require_newest
 from worker.broker import redis_url
 from worker.client import EnqueueClient
-from worker.photos import find_pictures, picture_job
+from worker.photo_folders import find_pictures, picture_job
 
 LISTS = frozenset({".csv", ".jsonl", ".ndjson"})
 SINGLE_MAX = 16

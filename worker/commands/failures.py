@@ -12,10 +12,10 @@ from sqlalchemy import Engine
 from catalog.errors import OperatorError
 from catalog.failures import FailureCode
 from catalog.settings import settings
-from db import failures as dead_letters
 from db.engine import make_engine, reading, sessions
-from db.failures import DeadLetter
-from db.ledger import accept
+from db.ledger import failures as dead_letters
+from db.ledger.accepting import accept
+from db.ledger.failures import DeadLetter
 from db.migrate import require_newest
 from worker.client import EnqueueClient
 from worker.commands.tables import table

@@ -7,7 +7,7 @@ import click
 
 from catalog.settings import settings
 from db.engine import make_engine
-from worker.health import all_queues, check_health
+from worker.watch.health import all_queues, check_health
 
 PATIENCE_S = 5.0
 

@@ -19,7 +19,7 @@ def metrics(port: int, host: str, once: bool) -> None:
     """
     from prometheus_client import generate_latest, start_http_server  # not for --help
 
-    from worker.exporter import make_registry
+    from worker.watch.exporter import make_registry
 
     registry = make_registry(settings(), make_engine(settings().database, patience_s=PATIENCE_S))
     if once:

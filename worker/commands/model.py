@@ -15,18 +15,22 @@ from catalog.bundle import Bundle, BundleError, read_manifest
 from catalog.bundle_store import BundleStore, behaviour
 from catalog.errors import OperatorError
 from catalog.settings import Settings, settings
-from db import model_registry as registry
-from db import shadow_taggings
 from db.engine import make_engine, reading, sessions
 from db.migrate import require_newest
-from db.model_comparison import Comparison
-from db.model_comparison import compare as compare_models
-from db.model_registry import RegistryError
-from db.registry_models import RegisteredBundle, Role
-from worker.classifier import Classifier
+from db.registry import bundles as registry
+from db.registry import shadows as shadow_taggings
+from db.registry.bundles import RegistryError
+from db.registry.comparison import Comparison
+from db.registry.comparison import compare as compare_models
+from db.registry.models import RegisteredBundle, Role
 from worker.commands.model_tables import as_json_list, comparison_table, list_tables
-from worker.model_speed import ms_per_image
-from worker.serving import load_registered_bundle, load_serving_bundle, require_same_preprocessing
+from worker.tagging.classifier import Classifier
+from worker.tagging.model_speed import ms_per_image
+from worker.tagging.serving import (
+    load_registered_bundle,
+    load_serving_bundle,
+    require_same_preprocessing,
+)
 
 HEARTBEAT_NOTE = "Workers take it within seconds, at their next batch after a heartbeat."
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db import model_registry as registry
-from db.exact_test import Paired
-from db.model_comparison import Comparison
+from db.registry import bundles as registry
+from db.registry.comparison import Comparison
+from db.registry.mcnemar import Paired
 from worker.commands.tables import table
 
 CHANGES_SHOWN = 10

@@ -10,11 +10,11 @@ from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from catalog.settings import settings
-from db import pruning
 from db.engine import make_engine, sessions
+from db.ledger import pruning
+from db.ledger.pruning import PrunePage
 from db.migrate import require_newest
-from db.pruning import PrunePage
-from db.retag_selection import parse_days
+from db.retag.selection import parse_days
 
 NextPage = Callable[[Session, int, datetime], PrunePage]
 Delete = Callable[[Session, Sequence[int]], int]

@@ -10,14 +10,14 @@ import click
 from sqlalchemy import Engine
 
 from catalog.settings import settings
-from db import retag_runs
 from db.engine import make_engine, reading, sessions
 from db.migrate import require_newest
-from db.retag_models import RunState
-from db.retag_progress import Progress
-from db.retag_report import Report
-from db.retag_report import report as read_report
-from db.retag_selection import Selection, parse_days, parse_selection
+from db.retag import runs as retag_runs
+from db.retag.models import RunState
+from db.retag.progress import Progress
+from db.retag.report import Report
+from db.retag.report import report as read_report
+from db.retag.selection import Selection, parse_days, parse_selection
 from worker.broker import connect, redis_url
 from worker.client import EnqueueClient
 from worker.commands.tables import echo_counts, table

@@ -13,15 +13,15 @@ from catalog.errors import OperatorError
 from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
 from catalog.settings import Settings, settings
 from db.engine import make_engine, reading
+from db.ledger.summary import Summary, summarise
+from db.ledger.vitals import Vitals, vitals
 from db.migrate import require_newest
-from db.retag_progress import Progress
-from db.summary import Summary, summarise
-from db.vitals import Vitals, vitals
+from db.retag.progress import Progress
 from worker.broker import BrokerError, connect, depths, redis_url
 from worker.commands.tables import echo_counts
-from worker.health import all_queues, check_health
 from worker.retag.starting import progress_of_open
 from worker.retag.terminal import line
+from worker.watch.health import all_queues, check_health
 
 
 @click.command()

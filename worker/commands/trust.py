@@ -14,7 +14,7 @@ from catalog.settings import settings
 from db.engine import make_engine, reading, sessions
 from db.migrate import require_newest
 from worker.commands.tables import table
-from worker.trusting import ClassTrust, Trust, assess, recalibrate, serving_manifest
+from worker.photo_trust import ClassTrust, Trust, assess, recalibrate, serving_manifest
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 

@@ -6,8 +6,8 @@ import time
 import click
 
 from catalog.settings import settings
-from worker.review_desk import start_review_desk
-from worker.system import running
+from worker.local.review_desk import start_review_desk
+from worker.local.stack import running
 
 POLL_S = 0.5
 

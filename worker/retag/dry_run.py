@@ -6,8 +6,8 @@ from sqlalchemy import Engine
 
 from catalog.settings import Settings
 from db.engine import reading
-from db.retag_pages import PAGE_SIZE, next_page
-from db.retag_selection import Selection, condition
+from db.retag.pages import PAGE_SIZE, next_page
+from db.retag.selection import Selection, condition
 from worker.retag.serving import serving_version
 
 

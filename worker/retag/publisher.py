@@ -21,11 +21,12 @@ from sqlalchemy.orm import Session
 from catalog.bundle import BundleError
 from catalog.jobs import BULK_QUEUE
 from catalog.settings import Settings, variable
-from db import retag_pages, retag_runs
 from db.engine import reading, sessions
-from db.retag_models import RetagRun, RunState
-from db.retag_pages import LostRunError
-from db.retag_selection import Selection, condition
+from db.retag import pages as retag_pages
+from db.retag import runs as retag_runs
+from db.retag.models import RetagRun, RunState
+from db.retag.pages import LostRunError
+from db.retag.selection import Selection, condition
 from worker.broker import depths
 from worker.client import EnqueueClient
 from worker.retag.serving import serving_version

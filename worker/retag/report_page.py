@@ -5,7 +5,7 @@ from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
-from db.retag_report import Report
+from db.retag.report import Report
 
 
 def render_page(report: Report) -> str:

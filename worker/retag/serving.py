@@ -5,7 +5,7 @@ from sqlalchemy.orm import Session
 from catalog.bundle import MANIFEST, SERVING_MODEL, BundleError, read_manifest
 from catalog.bundle_store import BundleStore
 from catalog.settings import Settings
-from db.model_registry import roles
+from db.registry.bundles import roles
 
 
 def serving_version(session: Session, chosen: Settings) -> str:

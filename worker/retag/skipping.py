@@ -5,7 +5,7 @@ from concurrent.futures import Executor
 
 from catalog.failures import FetchFailure
 from catalog.jobs import Job
-from db.retag_outcomes import Known
+from db.retag.outcomes import Known
 
 
 def unchanged(

@@ -7,12 +7,12 @@ from sqlalchemy.orm import Session
 
 from catalog.settings import Settings
 from catalog.taxonomy import LABELS
-from db import retag_runs
 from db.engine import reading, sessions
-from db.models import Model
-from db.retag_models import RetagRun, RunState
-from db.retag_progress import Progress, progress
-from db.retag_selection import Selection, SelectionError
+from db.ledger.models import Model
+from db.retag import runs as retag_runs
+from db.retag.models import RetagRun, RunState
+from db.retag.progress import Progress, progress
+from db.retag.selection import Selection, SelectionError
 from worker.retag.serving import serving_version
 
 

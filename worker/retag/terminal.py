@@ -8,8 +8,8 @@ from typing import Any
 from sqlalchemy import Engine
 from tqdm import tqdm
 
-from db.retag_models import RunState
-from db.retag_progress import Progress
+from db.retag.models import RunState
+from db.retag.progress import Progress
 from worker.retag.publisher import Step
 from worker.retag.starting import progress_of
 

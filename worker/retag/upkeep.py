@@ -8,11 +8,11 @@ from celery.utils.log import get_logger
 
 from catalog.jobs import PUBLISH_RETAG, START_RETAG, UPKEEP_QUEUE
 from catalog.settings import Settings, settings
-from db import retag_runs
 from db.engine import make_engine, reading
-from db.retag_models import RunState
-from db.retag_runs import RunError
-from db.retag_selection import parse_selection
+from db.retag import runs as retag_runs
+from db.retag.models import RunState
+from db.retag.runs import RunError
+from db.retag.selection import parse_selection
 from worker.broker import connect, redis_url
 from worker.client import EnqueueClient
 from worker.retag.publisher import Publisher

@@ -9,10 +9,10 @@ import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 from sqlalchemy import select, update
 
-from db import reviewers
 from db.engine import reading, sessions
-from db.models import Product, Thumbnail
-from db.review_models import CredentialKind, Review
+from db.ledger.models import Product, Thumbnail
+from db.review import reviewers
+from db.review.models import CredentialKind, Review
 from review.desk import Desk
 from tests.desk import flag_many, person
 from tests.review.chromium import launch

@@ -8,7 +8,7 @@ from playwright.sync_api import Page, expect
 from sqlalchemy import event, text, update
 
 from db.engine import sessions
-from db.models import Product, Thumbnail
+from db.ledger.models import Product, Thumbnail
 from review.desk import Desk
 from tests.desk import person
 from tests.review.browser.conftest import link, said, shows

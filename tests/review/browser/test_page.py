@@ -7,8 +7,8 @@ from sqlalchemy import text, update
 
 from catalog.taxonomy import LABELS
 from db.engine import sessions
-from db.models import Product
-from db.review_models import Role
+from db.ledger.models import Product
+from db.review.models import Role
 from review.desk import Desk
 from tests.desk import flag, person
 from tests.review.browser.conftest import said, shows

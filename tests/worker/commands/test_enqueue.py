@@ -9,10 +9,10 @@ from sqlalchemy.orm import Session
 from catalog.cli import main
 from catalog.settings import settings
 from db.engine import make_engine, reading
+from db.ledger.models import Product
 from db.migrate import upgrade
-from db.models import Product
 from worker.broker import connect, depths
-from worker.embedded import EmbeddedBroker
+from worker.local.embedded import EmbeddedBroker
 
 Invoke = Callable[..., Result]
 

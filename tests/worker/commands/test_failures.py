@@ -13,12 +13,12 @@ from catalog.outcomes import Failure, Outcome
 from catalog.settings import settings
 from catalog.status import ProductStatus
 from db.engine import make_engine, reading, sessions
+from db.ledger.models import FailureRow, Product
+from db.ledger.recording import record_outcomes
 from db.migrate import upgrade
-from db.models import FailureRow, Product
-from db.recording import record_outcomes
 from tests.factories import failed
 from worker.broker import connect, depths
-from worker.embedded import EmbeddedBroker
+from worker.local.embedded import EmbeddedBroker
 
 Tagger = Callable[..., Result]
 

@@ -15,12 +15,12 @@ from catalog.bundle_store import BundleStore
 from catalog.cli import main
 from catalog.outcomes import FlagReason
 from catalog.settings import SHIPPED_BUNDLE, settings
-from db import model_registry as registry
 from db.engine import make_engine, sessions
+from db.ledger.recording import record_model, record_outcomes
 from db.migrate import upgrade
-from db.recording import record_model, record_outcomes
-from db.review_decisions import decide
-from db.review_models import Action
+from db.registry import bundles as registry
+from db.review.decisions import decide
+from db.review.models import Action
 from tests.bundles import variant
 from tests.desk import decision, item, person
 from tests.factories import manifest, tagged

@@ -12,8 +12,8 @@ from sqlalchemy import Engine, func, select
 from catalog.cli import main
 from db import migrate
 from db.engine import make_engine, reading, sessions
-from db.models import Tagging, Thumbnail
-from db.recording import record_model, record_outcomes
+from db.ledger.models import Tagging, Thumbnail
+from db.ledger.recording import record_model, record_outcomes
 from tests.factories import flagged, manifest, tagged
 
 OLD = datetime.now(UTC) - timedelta(days=100)

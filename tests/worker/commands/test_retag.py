@@ -10,12 +10,12 @@ from sqlalchemy import Engine
 
 from catalog.cli import main
 from catalog.settings import settings
-from db import retag_runs
 from db.engine import make_engine, sessions
 from db.migrate import upgrade
-from db.retag_models import RunState
-from db.retag_selection import parse_selection
-from worker.embedded import EmbeddedBroker
+from db.retag import runs as retag_runs
+from db.retag.models import RunState
+from db.retag.selection import parse_selection
+from worker.local.embedded import EmbeddedBroker
 
 Tagger = Callable[..., Result]
 

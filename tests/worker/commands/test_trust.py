@@ -21,13 +21,13 @@ from catalog.settings import SHIPPED_BUNDLE, read_settings, settings
 from catalog.status import ProductStatus
 from catalog.taxonomy import LABELS
 from db.engine import make_engine, reading, sessions
+from db.ledger.models import Product, Tagging
+from db.ledger.recording import record_model, record_outcomes
 from db.migrate import upgrade
-from db.models import Product, Tagging
-from db.recording import record_model, record_outcomes
-from db.trust_models import EarnedTrust
+from db.registry.photo_trust_models import EarnedTrust
 from tests.factories import tagged
-from worker import child as children
-from worker.child import Child
+from worker.tagging.batch_runner import BatchRunner
+from worker.tagging.tagger import batch_runner as children
 
 MANIFEST = read_manifest(SHIPPED_BUNDLE)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -137,7 +137,7 @@ def test_a_working_child_takes_what_was_earned_at_its_heartbeat(
     chosen = read_settings(
         home=settings().home, allowed_roots=(tmp_path,), audit_share=0, cautious_audit_share=0
     )
-    working = Child(chosen)
+    working = BatchRunner(chosen)
     messages = [photo(tmp_path, number) for number in range(0, 600, 40)]
     working.tag_and_store(messages)
     with reading(engine)() as session:

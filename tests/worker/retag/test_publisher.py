@@ -19,17 +19,18 @@ from catalog.bundle import read_manifest
 from catalog.errors import OperatorError
 from catalog.jobs import BULK_QUEUE
 from catalog.settings import SHIPPED_BUNDLE, Settings, read_settings, settings
-from db import migrate, retag_runs
+from db import migrate
 from db.engine import make_engine, reading, sessions
-from db.models import Product
-from db.recording import record_model, record_outcomes
-from db.retag_models import RetagChunk, RunState
-from db.retag_progress import Progress
-from db.retag_selection import Selection
+from db.ledger.models import Product
+from db.ledger.recording import record_model, record_outcomes
+from db.retag import runs as retag_runs
+from db.retag.models import RetagChunk, RunState
+from db.retag.progress import Progress
+from db.retag.selection import Selection
 from tests.factories import manifest, tagged
 from worker.broker import connect
 from worker.client import EnqueueClient
-from worker.embedded import EmbeddedBroker
+from worker.local.embedded import EmbeddedBroker
 from worker.reconciler import product_ids
 from worker.retag import publisher as module
 from worker.retag.dry_run import count_selected

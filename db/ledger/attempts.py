@@ -1,0 +1,306 @@
+"""Attempts: counted before a picture is touched, so that one that kills its process is known.
+
+A product is a suspect when an earlier attempt at it died, or is still open in another process.
+Suspects run alone; after DEATHS_MAX deaths they are quarantined.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from enum import Enum, auto
+
+from sqlalchemy import case, func, select, update
+from sqlalchemy.orm import Session
+
+from catalog.failures import FailureCode
+from catalog.jobs import INGEST_QUEUE, Job
+from catalog.outcomes import Failure, Outcome
+from catalog.status import ProductStatus
+from db.ledger.accepting import ACCEPTED, status_beside_review
+from db.ledger.models import Product
+from db.upsert import insert_many
+
+DEATHS_MAX = 3
+
+
+@dataclass(frozen=True, kw_only=True)
+class Delivery:
+    """One job as a message brought it; publication is the message's id."""
+
+    job: Job
+    publication: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Attempt:
+    """An attempt that was counted: number is 1 for the first since the product was accepted."""
+
+    publication: str
+    number: int
+    owner: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Begun:
+    """What to do with each delivery, by its position; what is named nowhere has its outcome."""
+
+    now: Sequence[int]  # to be tagged at once
+    alone: Sequence[int]  # suspects: each to be run in a batch of its own, later
+    quarantined: Sequence[Outcome]  # to be recorded as failed
+    attempts: Mapping[str, Attempt]  # by product id
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Standing:
+    """The columns of a product's row that decide."""
+
+    publication: str | None
+    settled_publication: str | None
+    attempts: int
+    attempt_by: str | None
+    attempt_started_at: datetime | None
+    next_attempt_at: datetime | None
+    deaths: int
+    last_trouble: str | None
+
+
+class _Verdict(Enum):
+    DONE = auto()
+    TAG = auto()
+    SUSPECT = auto()
+    QUARANTINE = auto()
+
+
+def begin(
+    session: Session,
+    deliveries: Sequence[Delivery],
+    now: datetime,
+    *,
+    owner: str,
+    attempt_s_max: float,
+    alone: bool = False,
+    queue: str = INGEST_QUEUE,
+) -> Begun:
+    """Count an attempt for every delivery that is to be tagged now; missing rows are created.
+
+    owner names the child at work. An open attempt that is older than attempt_s_max is dead: no
+    child works longer than that.
+    """
+    standings = _standings(session, {each.job.product_id for each in deliveries})
+    oldest = now - timedelta(seconds=attempt_s_max)
+    buried = {
+        product_id: _bury_stale(standing, owner, oldest)
+        for product_id, standing in standings.items()
+    }
+    _write_deaths(session, standings, buried)
+    verdicts = _verdicts(deliveries, buried, owner, now)
+    suspects = [each for each, verdict in verdicts.items() if verdict is _Verdict.SUSPECT]
+    tag = [each for each, verdict in verdicts.items() if verdict is _Verdict.TAG]
+    if alone:
+        tag, suspects = [*tag, *suspects], []
+    bad = [each for each, verdict in verdicts.items() if verdict is _Verdict.QUARANTINE]
+    attempts = {
+        deliveries[position].job.product_id: _attempt(deliveries[position], buried, owner)
+        for position in (*tag, *bad)
+    }
+    _count(session, [deliveries[position] for position in tag], now, owner, queue)
+    return Begun(
+        now=tag,
+        alone=suspects,
+        quarantined=[
+            _quarantine(deliveries[position].job, buried[deliveries[position].job.product_id])
+            for position in bad
+        ],
+        attempts=attempts,
+    )
+
+
+def release(session: Session, attempts: Mapping[str, Attempt]) -> None:
+    """Take attempts back that ended without an outcome through no fault of the picture."""
+    for owner in {attempt.owner for attempt in attempts.values()}:
+        mine = [product_id for product_id, each in attempts.items() if each.owner == owner]
+        session.execute(
+            update(Product)
+            .where(Product.id.in_(mine), Product.attempt_by == owner)
+            .values(
+                attempts=case((Product.attempts > 0, Product.attempts - 1), else_=0),
+                attempt_by=None,
+                attempt_started_at=None,
+                status=_queued_again(),
+            )
+        )
+
+
+def bury(session: Session, product_ids: Sequence[str], owner: str, trouble: FailureCode) -> None:
+    """Record that the child `owner` died over these products.
+
+    Over a single one it died whoever is at it now: a picture whose message came twice may be in two
+    children at once, and each of them takes the attempt over before the other one's death is known.
+    """
+    mine = Product.attempt_by == owner
+    counted = mine if len(product_ids) > 1 else Product.attempt_by.is_not(None)
+    session.execute(
+        update(Product)
+        .where(Product.id.in_(product_ids), counted)
+        .values(
+            deaths=Product.deaths + 1,
+            last_trouble=trouble.value,
+            attempt_by=case((mine, None), else_=Product.attempt_by),
+            attempt_started_at=case((mine, None), else_=Product.attempt_started_at),
+            status=case((mine, _queued_again()), else_=Product.status),
+        )
+    )
+
+
+def _queued_again() -> object:
+    return case(
+        (Product.status == ProductStatus.PROCESSING, ProductStatus.QUEUED.value),
+        else_=Product.status,
+    )
+
+
+def _standings(session: Session, product_ids: set[str]) -> dict[str, _Standing]:
+    columns = [getattr(Product, name) for name in _Standing.__dataclass_fields__]
+    # Locked in one order, so that two workers with the same products wait and do not deadlock.
+    found = session.execute(
+        select(Product.id, *columns)
+        .where(Product.id.in_(product_ids))
+        .order_by(Product.id)
+        .with_for_update()
+    )
+    return {
+        product_id: _Standing(**dict(zip(_Standing.__dataclass_fields__, values, strict=True)))
+        for product_id, *values in found
+    }
+
+
+def _bury_stale(standing: _Standing, owner: str, oldest: datetime) -> _Standing:
+    """The standing with an open attempt that cannot be alive any more counted as a death."""
+    started = standing.attempt_started_at
+    if standing.attempt_by in (None, owner) or started is None or started > oldest:
+        return standing
+    return replace(
+        standing,
+        attempt_by=None,
+        deaths=standing.deaths + 1,
+        last_trouble=standing.last_trouble or FailureCode.PROCESSING_CRASHED.value,
+    )
+
+
+def _write_deaths(
+    session: Session, before: Mapping[str, _Standing], after: Mapping[str, _Standing]
+) -> None:
+    for product_id, standing in after.items():
+        if standing != before[product_id]:
+            session.execute(
+                update(Product)
+                .where(Product.id == product_id)
+                .values(
+                    deaths=standing.deaths,
+                    last_trouble=standing.last_trouble,
+                    attempt_by=None,
+                    attempt_started_at=None,
+                )
+            )
+
+
+def _verdicts(
+    deliveries: Sequence[Delivery],
+    standings: Mapping[str, _Standing],
+    owner: str,
+    now: datetime,
+) -> dict[int, _Verdict]:
+    """By position; of several open deliveries of one product the last speaks for all."""
+    last: dict[str, tuple[int, _Verdict]] = {}
+    for position, each in enumerate(deliveries):
+        verdict = _judge(each, standings, owner, now)
+        if verdict is not _Verdict.DONE:
+            last[each.job.product_id] = (position, verdict)
+    return dict(last.values())
+
+
+def _judge(
+    delivery: Delivery, standings: Mapping[str, _Standing], owner: str, now: datetime
+) -> _Verdict:
+    standing = standings.get(delivery.job.product_id)
+    if standing is None:
+        return _Verdict.TAG
+    same = delivery.publication == standing.publication
+    if not same and delivery.publication.startswith(ACCEPTED):
+        return _Verdict.DONE  # a later acceptance took its place, and has a message of its own
+    if delivery.publication == standing.settled_publication:
+        return _Verdict.DONE
+    if same and standing.next_attempt_at is not None and standing.next_attempt_at > now:
+        return _Verdict.DONE  # its outcome is the retry that is planned
+    if same and standing.deaths >= DEATHS_MAX:
+        return _Verdict.QUARANTINE
+    if standing.deaths or standing.attempt_by not in (None, owner):
+        return _Verdict.SUSPECT
+    return _Verdict.TAG
+
+
+def _attempt(delivery: Delivery, standings: Mapping[str, _Standing], owner: str) -> Attempt:
+    standing = standings.get(delivery.job.product_id)
+    same = standing is not None and standing.publication == delivery.publication
+    number = standing.attempts + 1 if standing is not None and same else 1
+    return Attempt(publication=delivery.publication, number=number, owner=owner)
+
+
+def _count(
+    session: Session, deliveries: Sequence[Delivery], now: datetime, owner: str, queue: str
+) -> None:
+    if not deliveries:
+        return
+    ordered = sorted(deliveries, key=lambda each: each.job.product_id)
+    rows = [_row(each, now, owner, queue) for each in ordered]
+    statement, parameters = insert_many(session, Product, rows)
+    new = statement.excluded
+    same = Product.publication == new.publication
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Product.id],
+            set_={
+                "image_uri": new.image_uri,
+                "declared_label": new.declared_label,
+                "status": status_beside_review(new),
+                "publication": new.publication,
+                "published_at": func.coalesce(Product.published_at, new.published_at),
+                "attempts": case((same, Product.attempts + 1), else_=1),
+                "deaths": case((same, Product.deaths), else_=0),
+                "attempt_by": owner,
+                "attempt_started_at": now,
+                "next_attempt_at": None,
+                "updated_at": now,
+            },
+        ),
+        parameters,
+    )
+
+
+def _row(delivery: Delivery, now: datetime, owner: str, queue: str) -> dict[str, object]:
+    return {
+        "id": delivery.job.product_id,
+        "image_uri": delivery.job.image_uri,
+        "declared_label": delivery.job.declared_label,
+        "status": ProductStatus.PROCESSING,
+        "publication": delivery.publication,
+        "queue": queue,
+        "published_at": now,
+        "attempts": 1,
+        "attempt_by": owner,
+        "attempt_started_at": now,
+        "created_at": now,
+        "queued_at": now,
+        "updated_at": now,
+    }
+
+
+def _quarantine(job: Job, standing: _Standing) -> Outcome:
+    hung = standing.last_trouble == FailureCode.PROCESSING_TIMED_OUT
+    code = FailureCode.PROCESSING_TIMED_OUT if hung else FailureCode.PROCESSING_CRASHED
+    how = "ran into the time limit" if hung else "died"
+    detail = (
+        f"The process {how} {standing.deaths} times over this picture, the last times alone. "
+        "Look at the file before it is replayed."
+    )
+    return Outcome(subject=job.product_id, job=job, result=Failure(code=code, detail=detail))

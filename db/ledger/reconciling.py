@@ -1,0 +1,129 @@
+"""Finding what is owed and not in the queue, and claiming it.
+
+Several reconcilers may run at once: a claim is one UPDATE … RETURNING that moves the row out of
+every other's sight.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import ColumnElement, Update, and_, case, func, or_, select, update
+from sqlalchemy.orm import Session
+
+from catalog.failures import FailureCode
+from catalog.jobs import Job
+from catalog.status import ProductStatus
+from db.ledger.accepting import new_publication
+from db.ledger.models import Product
+
+# A stamp further ahead than this was made by a clock that has been set back since.
+CLOCK_SLACK = timedelta(seconds=60)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Claimed:
+    """A product to publish again, under the same message id as before."""
+
+    job: Job
+    publication: str
+    queue: str
+
+
+def claim_due(session: Session, now: datetime, *, limit: int, retry_s_max: float) -> list[Claimed]:
+    """Claim products whose next attempt is due, the longest due first."""
+    ahead = now + timedelta(seconds=retry_s_max)
+    due = or_(Product.next_attempt_at <= now, Product.next_attempt_at > ahead)
+    return _claim(session, due, Product.next_attempt_at, now, limit)
+
+
+def claim_lost(
+    session: Session,
+    now: datetime,
+    queue: str,
+    *,
+    published_before: datetime,
+    attempt_s_max: float,
+    limit: int,
+) -> list[Claimed]:
+    """Claim products of a queue that were published before that instant and have no outcome.
+
+    Those that a living child may be at work on are left alone; those whose attempt has outlived
+    its time limit died with their process, and are counted so.
+    """
+    oldest = now - timedelta(seconds=attempt_s_max)
+    idle = or_(
+        Product.attempt_by.is_(None),
+        Product.attempt_started_at <= oldest,
+        Product.attempt_started_at > now + CLOCK_SLACK,
+    )
+    overdue = or_(Product.published_at < published_before, Product.published_at > now + CLOCK_SLACK)
+    mine = and_(Product.queue == queue, overdue, idle)
+    return _claim(session, mine, Product.published_at, now, limit)
+
+
+def _claim(
+    session: Session, wanted: ColumnElement[bool], order: Any, now: datetime, limit: int
+) -> list[Claimed]:
+    chosen = (
+        select(Product.id)
+        .where(wanted)
+        .order_by(order)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    found = session.execute(_claiming(now).where(Product.id.in_(chosen), wanted)).all()
+    return [
+        Claimed(
+            job=Job.model_construct(product_id=id_, image_uri=uri, declared_label=label),
+            publication=publication,
+            queue=queue,
+        )
+        for id_, uri, label, publication, queue in found
+    ]
+
+
+def _claiming(now: datetime) -> Any:
+    died = Product.attempt_by.is_not(None)
+    statement: Update = (
+        update(Product)
+        .values(
+            published_at=now,
+            next_attempt_at=None,
+            attempt_by=None,
+            attempt_started_at=None,
+            deaths=case((died, Product.deaths + 1), else_=Product.deaths),
+            last_trouble=case(
+                (died, func.coalesce(Product.last_trouble, FailureCode.PROCESSING_CRASHED.value)),
+                else_=Product.last_trouble,
+            ),
+            status=case(
+                (Product.status == ProductStatus.PROCESSING, ProductStatus.QUEUED.value),
+                else_=Product.status,
+            ),
+            # Rows from before there were publications get one, so that their message counts.
+            publication=case(
+                (Product.publication.is_(None), new_publication()), else_=Product.publication
+            ),
+        )
+        .execution_options(synchronize_session=False)
+    )
+    return statement.returning(
+        Product.id,
+        Product.image_uri,
+        Product.declared_label,
+        Product.publication,
+        Product.queue,
+    )
+
+
+def published_at(session: Session, product_ids: Sequence[str]) -> dict[str, datetime]:
+    """When these products' messages were last published; settled and unknown ones are left out."""
+    found = session.execute(
+        select(Product.id, Product.published_at).where(
+            Product.id.in_(product_ids), Product.published_at.is_not(None)
+        )
+    )
+    return {product_id: instant for product_id, instant in found if instant is not None}

@@ -1,0 +1,210 @@
+"""What a run's outcomes mean for the run: counts, changed labels, and what they are flagged for."""
+
+from collections import defaultdict
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from sqlalchemy import case, select, update
+from sqlalchemy.orm import Session
+
+from catalog.outcomes import Failure, FlagReason, Outcome, Tagging
+from catalog.status import ProductStatus
+from db.ledger.attempts import Attempt
+from db.ledger.models import Product
+from db.ledger.models import Tagging as TaggingRow
+from db.retag.message_ids import run_of
+from db.retag.models import RetagChange, RetagChunk
+from db.upsert import insert
+
+
+@dataclass(frozen=True, kw_only=True)
+class Before:
+    """What was said of a product before a run's outcome; label is None if it was never tagged."""
+
+    run_id: int
+    publication: str
+    tagging_id: int | None
+    label: str | None
+    confidence: float
+    person_label: str | None  # in force, whatever the machine says
+
+
+def before(session: Session, attempts: Mapping[str, Attempt]) -> dict[str, Before]:
+    """The standing of every product that a run published and that still owes its outcome.
+
+    Nothing is asked for the others.
+    """
+    runs = {id_: run for id_, each in attempts.items() if (run := run_of(each.publication))}
+    if not runs:
+        return {}
+    columns = (
+        Product.id, Product.status, Product.reviewed_label, Product.settled_publication,
+        TaggingRow.id, TaggingRow.label, TaggingRow.confidence,
+    )  # fmt: skip
+    found = session.execute(
+        select(*columns)
+        .outerjoin(TaggingRow, TaggingRow.id == Product.current_tagging_id)
+        .where(Product.id.in_(runs))
+    )
+    return {
+        id_: Before(
+            run_id=runs[id_],
+            publication=attempts[id_].publication,
+            tagging_id=tagging_id,
+            label=label,
+            confidence=confidence or 0.0,
+            person_label=person if status == ProductStatus.REVIEWED else None,
+        )
+        for id_, status, person, settled, tagging_id, label, confidence in found
+        # A message that came twice, or another model's second word: it is counted already.
+        if settled != attempts[id_].publication
+    }
+
+
+def flag_changes(
+    outcomes: Sequence[Outcome], known: Mapping[str, Before], confidence_min: float
+) -> list[Outcome]:
+    """The outcomes, with changed labels flagged where the former model was this sure of its own.
+
+    What a person decided is left alone: nobody is asked about it again.
+    """
+    return [_flagged(each, known.get(each.subject), confidence_min) for each in outcomes]
+
+
+def _flagged(outcome: Outcome, known: Before | None, confidence_min: float) -> Outcome:
+    result = outcome.result
+    if known is None or known.person_label is not None or not isinstance(result, Tagging):
+        return outcome
+    if known.label in (None, result.label) or known.confidence < confidence_min:
+        return outcome
+    # The audit sample measures what was accepted; this is not accepted.
+    kept = tuple(each for each in result.reasons if each is not FlagReason.AUDIT_SAMPLE)
+    reasons = (*kept, FlagReason.LABEL_CHANGED_ON_RETAG)
+    return replace(outcome, result=replace(result, reasons=reasons))
+
+
+def count(
+    session: Session,
+    outcomes: Sequence[Outcome],
+    known: Mapping[str, Before],
+    settled: Collection[str],
+    tagging_ids: Mapping[tuple[str, str, str], int],
+) -> None:
+    """Count in their chunks the outcomes that settled their products, and keep what changed.
+
+    settled: the products whose rows took the outcome for good, so that one delivered twice counts
+    once. tagging_ids: by product id, image sha256 and model version.
+    """
+    latest = {each.subject: each for each in outcomes if each.subject in known}
+    counts: dict[str, dict[str, int]] = defaultdict(lambda: defaultdict(int))
+    changes = []
+    for subject, outcome in sorted(latest.items()):
+        if subject not in settled:
+            continue
+        column = _column(outcome, known[subject])
+        counts[known[subject].publication][column] += 1
+        if column in ("changed", "failed"):
+            changes.append(_change(outcome, known[subject], tagging_ids))
+    for publication, columns in sorted(counts.items()):
+        _add(session, publication, columns)
+    if changes:
+        session.execute(insert(session, RetagChange).values(changes).on_conflict_do_nothing())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Known:
+    """A picture that a model has looked at before, and what tells that it is still the same."""
+
+    model_version: str
+    image_validator: str
+
+
+def known_pictures(session: Session, attempts: Mapping[str, Attempt]) -> dict[str, Known]:
+    """Of the products that a run published, those whose picture may not have to be fetched."""
+    ids = [id_ for id_, each in attempts.items() if run_of(each.publication) is not None]
+    if not ids:
+        return {}
+    columns = (Product.id, Product.last_model_version, Product.image_validator)
+    found = session.execute(
+        select(*columns).where(Product.id.in_(ids), Product.image_validator.is_not(None))
+    )
+    return {
+        id_: Known(model_version=version, image_validator=validator)
+        for id_, version, validator in found
+        if version and validator
+    }
+
+
+def record_unchanged(
+    session: Session, product_ids: Collection[str], attempts: Mapping[str, Attempt], now: datetime
+) -> None:
+    """Settle products of runs whose tagging stands: same picture, same model."""
+    together: dict[str, list[str]] = defaultdict(list)
+    for product_id in sorted(product_ids):
+        together[attempts[product_id].publication].append(product_id)
+    for publication, ids in sorted(together.items()):
+        flagged = select(TaggingRow.flagged).where(TaggingRow.id == Product.current_tagging_id)
+        machine = case(
+            (flagged.scalar_subquery(), ProductStatus.NEEDS_REVIEW.value),
+            else_=ProductStatus.TAGGED.value,
+        )
+        reviewed = Product.status == ProductStatus.REVIEWED
+        settled = session.execute(
+            update(Product)
+            .where(
+                Product.id.in_(ids),
+                Product.publication == publication,
+                Product.settled_publication.is_distinct_from(publication),
+            )
+            .values(
+                status=case((reviewed, Product.status), else_=machine),
+                settled_publication=publication,
+                published_at=None,
+                attempt_by=None,
+                attempt_started_at=None,
+                deaths=0,
+                last_trouble=None,
+                last_tagged_at=now,
+                updated_at=now,
+            )
+            .returning(Product.id)
+            .execution_options(synchronize_session=False)
+        ).all()
+        _add(session, publication, {"skipped": len(settled)})
+
+
+def _add(session: Session, publication: str, columns: Mapping[str, int]) -> None:
+    added = {name: getattr(RetagChunk, name) + number for name, number in columns.items()}
+    session.execute(
+        update(RetagChunk)
+        .where(RetagChunk.publication == publication)
+        .values(added)
+        .execution_options(synchronize_session=False)
+    )
+
+
+def _column(outcome: Outcome, known: Before) -> str:
+    if isinstance(outcome.result, Failure):
+        return "failed"
+    return "kept" if outcome.result.label == known.label else "changed"
+
+
+def _change(
+    outcome: Outcome, known: Before, tagging_ids: Mapping[tuple[str, str, str], int]
+) -> dict[str, object]:
+    result = outcome.result
+    tagged = result if isinstance(result, Tagging) else None
+    key = (outcome.subject, tagged.image_sha256, tagged.model_version) if tagged else None
+    return {
+        "run_id": known.run_id,
+        "product_id": outcome.subject,
+        "from_label": known.label,
+        "to_label": tagged.label if tagged else None,
+        "reason_code": result.code.value if isinstance(result, Failure) else None,
+        "confidence": tagged.confidence if tagged else None,
+        "from_tagging_id": known.tagging_id,
+        "to_tagging_id": tagging_ids[key] if key else None,
+        "person_label": known.person_label,
+        "flagged": tagged is not None and tagged.flagged and known.person_label is None,
+    }

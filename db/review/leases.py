@@ -1,0 +1,190 @@
+"""Taking items of the queue: nobody holds what somebody else holds.
+
+A lease stands in the item's own row. PostgreSQL lets many claims run at once, each passing over
+the rows that another is just taking (SKIP LOCKED); SQLite runs one write after the other.
+"""
+
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+from typing import Any
+
+import numpy as np
+from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, update
+from sqlalchemy.orm import Session
+
+from catalog.status import ProductStatus
+from db.ledger.models import Product
+from db.review.filters import Order, QueueFilter, ordered
+from db.review.models import Action, Review, Reviewer, ReviewItem, Role, WaitsFor
+
+LEASE = timedelta(minutes=10)
+CLAIM_SIZE = 10
+ALIKE_CANDIDATES = 1500
+
+
+def claim(
+    session: Session,
+    reviewer: Reviewer,
+    now: datetime,
+    *,
+    wanted: QueueFilter | None = None,
+    order: Order = Order.LEAST_CONFIDENT,
+    limit: int = CLAIM_SIZE,
+) -> list[int]:
+    """Fill the reviewer's hands up to `limit` items; their tagging ids, in order.
+
+    What the reviewer holds already and still fits the filter is renewed and counts; the rest of
+    it goes back. Items that the reviewer skipped come again only when nothing else is left, and
+    a second opinion is never asked of the person who gave the first.
+    """
+    conditions = (wanted or QueueFilter()).conditions()
+    held = _held(session, reviewer, now, conditions, order)[:limit]
+    release(session, reviewer, keep=held)
+    renew(session, reviewer, held, now)
+    found = list(held)
+    for waits_for in _queues_of(reviewer):
+        for skipped in (False, True):
+            if len(found) < limit:
+                free = _free(reviewer, now, waits_for, skipped=skipped).where(*conditions)
+                found += _take(session, reviewer, ordered(free, order), now, limit - len(found))
+    return found
+
+
+def claim_alike(
+    session: Session,
+    reviewer: Reviewer,
+    now: datetime,
+    *,
+    wanted: QueueFilter | None = None,
+    order: Order = Order.LEAST_CONFIDENT,
+    limit: int,
+) -> list[int]:
+    """Take the next item and the free items of its label that look most like it."""
+    release(session, reviewer)
+    conditions = (wanted or QueueFilter()).conditions()
+    free = _free(reviewer, now, WaitsFor.REVIEWER, skipped=False).where(*conditions)
+    found = _take(session, reviewer, ordered(free, order), now, 1)
+    if not found:
+        return []
+    first = session.scalars(select(ReviewItem).where(ReviewItem.tagging_id == found[0])).one()
+    same = free.where(ReviewItem.label == first.label)
+    candidates = session.execute(
+        ordered(same.with_only_columns(ReviewItem.tagging_id, ReviewItem.embedding), order).limit(
+            ALIKE_CANDIDATES
+        )
+    ).all()
+    alike = nearest(first.embedding, [(each.tagging_id, each.embedding) for each in candidates])
+    chosen = free.where(ReviewItem.tagging_id.in_(alike[: limit - 1]))
+    taken = set(_take(session, reviewer, chosen, now, limit - 1))
+    return found + [tagging_id for tagging_id in alike if tagging_id in taken]
+
+
+def claim_one(session: Session, reviewer: Reviewer, tagging_id: int, now: datetime) -> bool:
+    """Take one item by name, whatever its place; False if it is not to be had."""
+    for waits_for in _queues_of(reviewer):
+        free = _free(reviewer, now, waits_for, skipped=True, mine=True)
+        if _take(session, reviewer, free.where(ReviewItem.tagging_id == tagging_id), now, 1):
+            return True
+    return False
+
+
+def renew(
+    session: Session, reviewer: Reviewer, tagging_ids: Sequence[int], now: datetime
+) -> list[int]:
+    """Hold these for another ten minutes; the ids still held. One that expired is lost."""
+    return list(
+        session.scalars(
+            update(ReviewItem)
+            .where(_held_by(reviewer, now), ReviewItem.tagging_id.in_(tagging_ids))
+            .values(leased_until=now + LEASE)
+            .returning(ReviewItem.tagging_id)
+        )
+    )
+
+
+def release(session: Session, reviewer: Reviewer, *, keep: Sequence[int] = ()) -> None:
+    """Give back everything that the reviewer holds but `keep`."""
+    session.execute(
+        update(ReviewItem)
+        .where(ReviewItem.leased_by == reviewer.id, ReviewItem.tagging_id.not_in(keep))
+        .values(leased_by=None, leased_until=None)
+    )
+
+
+def nearest(embedding: bytes, others: Sequence[tuple[int, bytes]]) -> list[int]:
+    """The ids of the others by cosine similarity of their embeddings, float16 (d,), best first."""
+    target = _unit(np.frombuffer(embedding, np.float16)[None])
+    fitting = [(key, other) for key, other in others if len(other) == len(embedding)]
+    if not fitting or not target.size:
+        return [key for key, _ in fitting]
+    matrix = np.frombuffer(b"".join(other for _, other in fitting), np.float16)
+    similarity = _unit(matrix.reshape(len(fitting), -1)) @ target[0]
+    return [fitting[index][0] for index in np.argsort(-similarity, kind="stable")]
+
+
+def _unit(rows: np.ndarray) -> np.ndarray:
+    wide = rows.astype(np.float32)
+    return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12))
+
+
+def _queues_of(reviewer: Reviewer) -> tuple[WaitsFor, ...]:
+    """Leads settle disputes first."""
+    lead = reviewer.role == Role.LEAD
+    return (WaitsFor.LEAD, WaitsFor.REVIEWER) if lead else (WaitsFor.REVIEWER,)
+
+
+def _held_by(reviewer: Reviewer, now: datetime) -> ColumnElement[bool]:
+    return and_(ReviewItem.leased_by == reviewer.id, ReviewItem.leased_until >= now)
+
+
+def _held(
+    session: Session,
+    reviewer: Reviewer,
+    now: datetime,
+    conditions: list[ColumnElement[bool]],
+    order: Order,
+) -> list[int]:
+    # Nothing is said of waits_for: SQLite would then scan the whole queue for its order.
+    statement = select(ReviewItem.tagging_id).where(_held_by(reviewer, now), *conditions)
+    return list(session.scalars(ordered(statement, order)))
+
+
+def _free(
+    reviewer: Reviewer, now: datetime, waits_for: WaitsFor, *, skipped: bool, mine: bool = False
+) -> Select[Any]:
+    """The items that the reviewer may take."""
+    said = exists().where(
+        Review.tagging_id == ReviewItem.tagging_id, Review.reviewer_id == reviewer.id
+    )
+    free = or_(ReviewItem.leased_by.is_(None), ReviewItem.leased_until < now)
+    statement = (
+        select(ReviewItem.tagging_id)
+        .join(Product, Product.id == ReviewItem.product_id)
+        .where(ReviewItem.waits_for == waits_for)
+        .where(or_(free, ReviewItem.leased_by == reviewer.id) if mine else free)
+        # A product that is queued anew waits for its machine first.
+        .where(Product.status.in_((ProductStatus.NEEDS_REVIEW, ProductStatus.REVIEWED)))
+        .where(Product.current_tagging_id == ReviewItem.tagging_id)
+    )
+    if waits_for is WaitsFor.REVIEWER:
+        judged = said.where(Review.action.not_in((Action.SKIP, Action.UNDO)))
+        statement = statement.where(or_(ReviewItem.round == 1, ~judged))
+    if not skipped:
+        statement = statement.where(~said.where(Review.action == Action.SKIP))
+    return statement
+
+
+def _take(
+    session: Session, reviewer: Reviewer, free: Select[Any], now: datetime, limit: int
+) -> list[int]:
+    """Lease the first rows of `free`, whose order is kept; a new version makes old pages stale."""
+    found = session.scalars(
+        free.limit(limit).with_for_update(of=ReviewItem, skip_locked=True)
+    ).all()
+    if found:
+        session.execute(
+            update(ReviewItem)
+            .where(ReviewItem.tagging_id.in_(found))
+            .values(leased_by=reviewer.id, leased_until=now + LEASE, version=ReviewItem.version + 1)
+        )
+    return list(found)

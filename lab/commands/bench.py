@@ -1,0 +1,133 @@
+"""`tagger bench`: speed and memory, measured here and now."""
+
+import click
+
+from catalog.cli import LazyGroup
+from catalog.settings import settings
+from lab.fuzz.decoder import fuzz
+
+# By name, imported when they run; other parts' benchmarks are imported nowhere else.
+LAZY = {
+    "pipeline": (
+        "lab.commands.pipeline",
+        "pipeline",
+        "From the queue to the row, beside a bare loop.",
+    ),
+    "regression": (
+        "lab.commands.pipeline",
+        "regression",
+        "The pipeline's ratios beside the recorded ones.",
+    ),
+    "experiments": (
+        "lab.commands.pipeline",
+        "experiments",
+        "What each step costs when it is done otherwise.",
+    ),
+    "adapt": ("lab.commands.adapt", "bench_adapt", "What corrections teach: learning curve."),
+    "review": ("lab.commands.review", "bench_review", "The review desk with a long queue."),
+}
+
+
+@click.group(cls=LazyGroup, lazy=LAZY)
+def bench() -> None:
+    """Measure speed and memory, and hunt crashes of the decoder."""
+
+
+bench.add_command(fuzz)
+
+
+@bench.command()
+@click.option("--photos", "count", default=500, show_default=True, help="Photos to generate.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def serve(count: int, as_json: bool) -> None:
+    """Images per second on 1,000×1,333-px JPEGs, by stage, and the memory of a worker child."""
+    from lab.serving import measure, render  # numpy, LiteRT: not for --help
+
+    result = measure(count)
+    click.echo(result.as_json() if as_json else render(result))
+
+
+@bench.command()
+@click.option("--short", is_flag=True, help="Fewer items and shorter outages.")
+@click.option("--only", default="", metavar="TEXT", help="Only the cases whose name holds TEXT.")
+@click.option("--items", type=click.IntRange(min=20), help="Items of each case.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def faults(short: bool, only: str, items: int | None, as_json: bool) -> None:
+    """Break the system in every known way, and count what was lost or doubled.
+
+    Real broker, SQLite and PostgreSQL (the test extra), real processes. Exit code 1 if anything
+    was lost or doubled, or failed that should not have.
+    """
+    from lab.faults.cases import Scale  # numpy, PostgreSQL: not for --help
+    from lab.faults.report import print_table
+    from lab.faults.suite import FULL, SHORT, run
+
+    scale = SHORT if short else FULL
+    if items is not None:
+        scale = Scale(items=items, outage_s=scale.outage_s)
+    raise SystemExit(0 if print_table(run(scale, only=only), as_json=as_json) else 1)
+
+
+@bench.command()
+@click.option("--images", "count", default=200_000, show_default=True, help="Pictures to tag.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def memory(count: int, as_json: bool) -> None:
+    """Resident memory of one child over many pictures, small ones and 1,000×1,333-px photos."""
+    from lab.memory import measure, render  # numpy, LiteRT: not for --help
+
+    result = measure(count)
+    click.echo(result.as_json() if as_json else render(result))
+
+
+@bench.command()
+@click.option("--photos", "count", default=640, show_default=True, help="Photos of each mode.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def models(count: int, as_json: bool) -> None:
+    """What a shadow and a canary cost, and how fast a promotion and a rollback take effect."""
+    from lab.models import measure, render  # numpy, LiteRT: not for --help
+
+    result = measure(count)
+    click.echo(result.as_json() if as_json else render(result))
+
+
+@bench.command()
+@click.option("--products", default=1_000_000, show_default=True, help="Products in the ledger.")
+@click.option("--singles", default=150, show_default=True, help="Ingest jobs, idle and busy each.")
+@click.option("--database", "database_url", help="An empty database; unset: SQLite.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def retag(products: int, singles: int, database_url: str | None, as_json: bool) -> None:
+    """How long a new product waits while the whole catalog is tagged again.
+
+    Real broker and workers, a ledger of a million products, a run over all of them.
+    """
+    from lab.retag import measure, render  # numpy, LiteRT: not for --help
+
+    result = measure(products, singles, database_url)
+    click.echo(result.as_json() if as_json else render(result))
+
+
+@bench.command()
+@click.option("--rows", default=1_000_000, show_default=True, help="Products in the ledger.")
+@click.option("--only", type=click.Choice(["sqlite", "postgresql"]), help="One database only.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def ledger(rows: int, only: str | None, as_json: bool) -> None:
+    """Seconds of a run's pages and bytes of an item, in a ledger of a million made-up products.
+
+    On SQLite and PostgreSQL (the test extra); some 3 GB of disk for a million.
+    """
+    from lab.scale.measuring import measure, render  # PostgreSQL: not for --help
+
+    for figures in measure(rows, only):
+        click.echo(figures.as_json() if as_json else render(figures))
+
+
+@bench.command()
+@click.option("--items-per-s", type=float, required=True, help="Of one bulk child: bench serve.")
+@click.option("--product-bytes", type=float, required=True, help="bench ledger says these three,")
+@click.option("--tagging-bytes", type=float, required=True, help="each with its indexes.")
+@click.option("--thumbnail-bytes", type=float, required=True)
+def sizing(**measured: float) -> None:
+    """What 1, 10 and 100 million products need, from costs that were measured."""
+    from lab.scale.sizing import Costs, render
+
+    click.echo(render(Costs(**measured), settings()))

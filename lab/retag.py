@@ -1,0 +1,166 @@
+"""New products while the whole catalog is tagged again: what a single ingest job waits for.
+
+A real system as `tagger up` starts it, a ledger of a million products, and a run over all of them.
+The run never has more than TAGGER_RETAG_CHUNKS_MAX messages in the queue: what is queued stands in
+the ledger, and that is what is filled here.
+"""
+
+import json
+import random
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from sqlalchemy import Engine, select
+from sqlalchemy.orm import Session
+
+from catalog.jobs import BULK_QUEUE, Job
+from catalog.settings import read_settings
+from db import migrate
+from db.engine import make_engine, reading
+from db.ledger.models import Product
+from db.ledger.results import UNFINISHED
+from db.retag.selection import Selection
+from lab.scale.synthetic import fill
+from lab.serving import generate_photos
+from worker.client import EnqueueClient
+from worker.local.stack import LocalStack, running
+from worker.retag.starting import progress_of, start_run
+
+PHOTOS = 64
+WARM_UP = 20
+POLL_S = 0.004
+PAUSE_S = (0.02, 0.3)  # between two singles, so that none meets the timer of the one before
+TIMEOUT_S = 60.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetagFigures:
+    """Seconds from enqueue to commit of single ingest jobs; bulk items meanwhile."""
+
+    ledger_products: int
+    singles: int
+    ingest_p50_idle_s: float
+    ingest_p95_idle_s: float
+    ingest_p50_under_bulk_s: float
+    ingest_p95_under_bulk_s: float
+    ingest_p95_under_bulk_over_idle: float
+    bulk_items_per_s: float
+    bulk_items_left: int
+    bulk_messages_waiting_max: int
+
+    def as_json(self) -> str:
+        return json.dumps(asdict(self))
+
+
+def measure(rows: int, singles: int, database_url: str | None = None) -> RetagFigures:
+    """Time `singles` jobs on an idle system, and as many under a run over `rows` products."""
+    with tempfile.TemporaryDirectory(prefix="tagger-bench-") as folder:
+        home = Path(folder)
+        photos = generate_photos(home / "photos", PHOTOS)
+        chosen = read_settings(
+            home=home, allowed_roots=(home,), database_url=database_url, redis_url=None
+        )
+        engine = make_engine(chosen.database)
+        migrate.upgrade(engine)
+        fill(engine, rows, files=[photo.image_uri for photo in photos])
+        with running(chosen) as system:
+            figures = _measure(system, engine, photos, singles)
+        engine.dispose()
+    return figures
+
+
+def _measure(
+    system: LocalStack, engine: Engine, photos: Sequence[Job], singles: int
+) -> RetagFigures:
+    client = EnqueueClient(engine, broker_url=system.settings.redis_url)
+    list(_latencies(system, engine, client, photos, "warm", WARM_UP))
+    idle = list(_latencies(system, engine, client, photos, "idle", singles))
+    run_id = start_run(engine, system.settings, Selection(older_model=True), "bench")
+    _wait_until_busy(system, engine, run_id)
+    before, started = progress_of(engine, run_id).counts.done, time.perf_counter()
+    busy, most = [], 0
+    for latency in _latencies(system, engine, client, photos, "busy", singles):
+        busy.append(latency)
+        found = progress_of(engine, run_id)
+        most = max(most, found.counts.chunks - found.counts.done // system.settings.chunk_size)
+    seconds = time.perf_counter() - started
+    after = progress_of(engine, run_id)
+    return RetagFigures(
+        ledger_products=after.products,
+        singles=singles,
+        ingest_p50_idle_s=statistics.median(idle),
+        ingest_p95_idle_s=_p95(idle),
+        ingest_p50_under_bulk_s=statistics.median(busy),
+        ingest_p95_under_bulk_s=_p95(busy),
+        ingest_p95_under_bulk_over_idle=_p95(busy) / _p95(idle),
+        bulk_items_per_s=(after.counts.done - before) / seconds,
+        bulk_items_left=after.expected - after.counts.done,
+        bulk_messages_waiting_max=most,
+    )
+
+
+def _latencies(
+    system: LocalStack,
+    engine: Engine,
+    client: EnqueueClient,
+    photos: Sequence[Job],
+    name: str,
+    count: int,
+) -> Iterator[float]:
+    """Seconds from before each job's enqueueing until its outcome is committed."""
+    rng = random.Random(0)  # noqa: S311 - pauses, no secrets
+    for number in range(count):
+        time.sleep(rng.uniform(*PAUSE_S))
+        fields = {"product_id": f"single-{name}-{number:05d}"}
+        job = photos[number % len(photos)].model_copy(update=fields)
+        started = time.perf_counter()
+        client.enqueue(job)
+        while not _done(engine, job.product_id):
+            if time.perf_counter() - started > TIMEOUT_S:
+                system.require_alive()
+                raise RuntimeError(f"expected an outcome of {job.product_id}, found none")
+            time.sleep(POLL_S)
+        yield time.perf_counter() - started
+
+
+def _done(engine: Engine, product_id: str) -> bool:
+    with reading(engine)() as session:
+        return _status(session, product_id) not in (*UNFINISHED, None)
+
+
+def _status(session: Session, product_id: str) -> str | None:
+    return session.scalar(select(Product.status).where(Product.id == product_id))
+
+
+def _wait_until_busy(system: LocalStack, engine: Engine, run_id: int) -> None:
+    """Until the upkeep process has filled the queue and the bulk worker is well at work."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while progress_of(engine, run_id).counts.done < 3 * system.settings.chunk_size:
+        system.require_alive()
+        if time.monotonic() > deadline:
+            tail = "\n".join(system.log(BULK_QUEUE).read_text().splitlines()[-10:])
+            raise RuntimeError(f"expected the run to go on, found it standing still:\n{tail}")
+        time.sleep(0.1)
+
+
+def _p95(seconds: Sequence[float]) -> float:
+    return statistics.quantiles(seconds, n=20, method="inclusive")[-1]
+
+
+def render(figures: RetagFigures) -> str:
+    """The figures for people."""
+    return (
+        f"A single ingest job, from enqueue to commit ({figures.singles} each):\n"
+        f"  idle        p50 {figures.ingest_p50_idle_s:.3f} s, "
+        f"p95 {figures.ingest_p95_idle_s:.3f} s\n"
+        f"  under bulk  p50 {figures.ingest_p50_under_bulk_s:.3f} s, "
+        f"p95 {figures.ingest_p95_under_bulk_s:.3f} s: "
+        f"{figures.ingest_p95_under_bulk_over_idle:.2f} times the idle p95\n"
+        f"The run over {figures.ledger_products} products went on at "
+        f"{figures.bulk_items_per_s:.0f} items per second meanwhile, never more than about "
+        f"{figures.bulk_messages_waiting_max} messages ahead of its outcomes"
+    )

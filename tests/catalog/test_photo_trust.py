@@ -1,0 +1,135 @@
+import numpy as np
+import pytest
+from scipy.stats import beta
+
+from catalog.judging import NEVER
+from catalog.photo_trust import (
+    Photos,
+    error_at_least,
+    error_at_most,
+    evidence,
+    fit_temperature,
+    verdict,
+)
+
+LEVEL, PRECISION = 0.95, 0.97
+
+
+def photos(
+    count: int,
+    *,
+    confidence: float = 0.9,
+    wrong: int = 0,
+    accepted: bool = False,
+    reviewed: int | None = None,
+    audited: int | None = None,
+) -> Photos:
+    """Photos of one class; the first ones are the wrong ones, the last ones wait."""
+    number = np.arange(count)
+    asked = number < (count if audited is None else audited)
+    done = asked & (number < (count if reviewed is None else reviewed))
+    return Photos(
+        confidence=np.full(count, confidence),
+        accepted=np.full(count, accepted),
+        asked=asked,
+        reviewed=done,
+        right=done & (number >= wrong),
+    )
+
+
+def joined(*parts: Photos) -> Photos:
+    return Photos(
+        **{
+            name: np.concatenate([getattr(part, name) for part in parts])
+            for name in Photos.__dataclass_fields__
+        }
+    )
+
+
+def judged(found: Photos, now_from: float = 0.995) -> float | None:
+    return verdict("Bag", found, now_from=now_from, precision=PRECISION, level=LEVEL).confidence_min
+
+
+@pytest.mark.parametrize(("wrong", "count"), [(0, 99), (1, 10), (7, 300), (120, 4000)])
+def test_the_bounds_are_those_of_clopper_and_pearson(wrong: int, count: int) -> None:
+    upper = beta.ppf(LEVEL, wrong + 1, count - wrong)
+    assert error_at_most(wrong, count, LEVEL) == pytest.approx(upper, abs=1e-6)
+    lower = beta.ppf(1 - LEVEL, wrong, count - wrong + 1) if wrong else 0.0
+    assert error_at_least(wrong, count, LEVEL) == pytest.approx(lower, abs=1e-6)
+
+
+def test_nothing_known_bounds_nothing() -> None:
+    assert error_at_most(0, 0, LEVEL) == 1.0
+    assert error_at_least(0, 0, LEVEL) == 0.0
+    assert error_at_most(3, 3, LEVEL) == 1.0
+
+
+@pytest.mark.parametrize(("count", "earned"), [(98, None), (99, 0.9)])
+def test_trust_takes_ninety_nine_right_reviews_and_no_wrong_one(
+    count: int, earned: float | None
+) -> None:
+    # The ones at 0.9 prove every laxer confidence, too: there is nothing below them.
+    found = judged(photos(count))
+    assert found is None if earned is None else found is not None and found <= earned
+
+
+def test_a_class_is_accepted_from_where_its_reviews_prove_it_and_no_lower() -> None:
+    found = joined(photos(200, confidence=0.96), photos(200, confidence=0.72, wrong=40))
+    assert judged(found) == 0.8
+
+
+def test_what_waits_counts_as_wrong_so_that_picking_the_easy_ones_earns_nothing() -> None:
+    # Of 200 photos the reviewers chose 120 right ones here and there and left the others.
+    picked = photos(200)
+    left = np.arange(200) % 5 < 2
+    chosen = Photos(
+        confidence=picked.confidence,
+        accepted=picked.accepted,
+        asked=picked.asked,
+        reviewed=picked.reviewed & ~left,
+        right=picked.right & ~left,
+    )
+    assert judged(chosen) is None
+
+
+def test_photos_that_came_last_and_wait_do_not_spoil_what_came_before() -> None:
+    assert judged(photos(400, reviewed=150)) is not None
+
+
+def test_accepted_photos_count_by_their_audit_samples_and_weigh_as_many_as_they_are() -> None:
+    flagged = photos(150, confidence=0.9)
+    few = photos(600, confidence=0.996, accepted=True, audited=20)
+    assert judged(joined(flagged, few)) is None
+    enough = photos(600, confidence=0.996, accepted=True, audited=150)
+    assert judged(joined(flagged, enough)) is not None
+
+
+def test_a_wrong_audit_sample_speaks_for_all_that_nobody_looked_at() -> None:
+    accepted = photos(1000, confidence=0.996, accepted=True, audited=100, wrong=1)
+    found = evidence(accepted, 0.99, LEVEL)
+    assert (found.reviewed, found.right) == (100, 99)
+    assert found.error_at_most == pytest.approx(error_at_most(1, 100, LEVEL))
+
+
+def test_reviews_that_refute_the_rule_in_force_withdraw_it() -> None:
+    accepted = photos(300, confidence=0.996, accepted=True, audited=100, wrong=20)
+    assert judged(accepted) == NEVER
+
+
+def test_what_is_missing_is_the_number_of_right_reviews_that_would_do() -> None:
+    found = verdict("Bag", photos(40), now_from=0.995, precision=PRECISION, level=LEVEL)
+    assert found.more_right == 59
+    nothing = verdict("Bag", photos(0), now_from=0.995, precision=PRECISION, level=LEVEL)
+    assert nothing.more_right == 99
+
+
+def test_the_temperature_softens_what_is_too_sure_by_the_weights_of_the_photos() -> None:
+    rng = np.random.default_rng(0)
+    logits = rng.normal(size=(4000, 10)) * 2
+    powers = np.exp(logits)
+    honest = powers / powers.sum(axis=1, keepdims=True)
+    truth = np.array([rng.choice(10, p=row) for row in honest])
+    sure = honest**2 / (honest**2).sum(axis=1, keepdims=True)
+    assert fit_temperature(sure, truth, np.ones(4000)) == pytest.approx(2.0, abs=0.1)
+    # The same when every second photo stands for two and the others were not looked at.
+    assert fit_temperature(sure[::2], truth[::2], np.full(2000, 2.0)) == pytest.approx(2.0, abs=0.2)

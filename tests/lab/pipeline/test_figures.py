@@ -1,0 +1,125 @@
+"""What is computed from what was measured."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lab.pipeline.capacity import breaking_point, on_machines, on_one_machine, table
+from lab.pipeline.counters import Counters, read_counters
+from lab.pipeline.figures import Figures, render
+from lab.pipeline.plot import draw
+from lab.pipeline.processes import busy_s, children, cpu_s, memory_mb, own_cpu_s
+from lab.pipeline.regression import Comparison, compare
+from lab.pipeline.regression import render as render_comparison
+from lab.pipeline.running import Run
+
+
+def run(name: str = "chunks_postgresql", per_second: float = 300.0, **fields: object) -> Run:
+    values: dict[str, object] = {
+        "name": name, "images": 300, "seconds": 300 / per_second,
+        "images_per_second": per_second, "strangers_cores": 0.0,
+        "latency_s": {"p50": 0.5, "p95": 0.9, "p99": 1.0},
+        "cpu_ms": {"client": 0.2, "broker": 0.05, "ingest consumer": 0.0, "bulk consumer": 0.05,
+                   "bulk children": 5.0, "database server": 0.5},
+        "stage_ms": {"decode": 2.0}, "stage_cpu_ms": {"decode": 1.9},
+        "memory_mb": {"bulk": 90.0}, "batches": {"128.0": 3.0},
+    }  # fmt: skip
+    return Run(**(values | fields))  # type: ignore[arg-type]
+
+
+def figures(**fields: object) -> Figures:
+    values: dict[str, object] = {
+        "cores": 2, "images": 300, "floor": 400.0, "floor_cpu_ms": 4.64, "tutorial": 10.0,
+        "runs": {"chunks_postgresql": run()},
+        "idle_s": {"sqlite, default": {"p50": 0.3, "p95": 0.31, "p99": 0.4}},
+        "first_item_s": {"sqlite": 2.5},
+    }  # fmt: skip
+    return Figures(**(values | fields))  # type: ignore[arg-type]
+
+
+def test_ratios_have_the_names_that_programs_read() -> None:
+    found = json.loads(figures().as_json())
+    assert found["chunks_postgresql_over_floor"] == pytest.approx(0.75)
+    assert found["chunks_postgresql_over_floor_cpu"] == pytest.approx(0.8)
+    assert found["chunks_postgresql_over_tutorial"] == pytest.approx(30)
+    assert found["runs"]["chunks_postgresql"]["images_per_second"] == 300
+
+
+def test_without_tensorflow_there_is_no_ratio_to_the_tutorial_and_the_table_says_why() -> None:
+    alone = figures(tutorial=None)
+    assert not [key for key in alone.ratios() if key.endswith("tutorial")]
+    assert "left out: needs the training extra" in render(alone)
+
+
+def test_remote_and_scaling_ratios_are_of_their_own_pairs() -> None:
+    runs = {"chunks_local": run(per_second=200.0), "chunks_remote": run(per_second=190.0),
+            "chunks_one": run(per_second=100.0), "chunks_two": run(per_second=180.0)}  # fmt: skip
+    ratios = figures(runs=runs).ratios()
+    assert ratios["remote_over_local"] == pytest.approx(0.95)
+    assert ratios["two_over_one"] == pytest.approx(1.8)
+
+
+def test_speeds_that_other_programs_spoilt_are_not_compared() -> None:
+    ratios = figures(runs={"a": run(), "b": run(strangers_cores=0.5)}).steady_ratios()
+    assert {"a_over_floor", "a_over_floor_cpu", "b_over_floor_cpu"} <= ratios.keys()
+    assert "b_over_floor" not in ratios
+    assert "a_over_floor" not in figures(floor_strangers_cores=0.5).steady_ratios()
+
+
+def test_picture_is_drawn_without_a_display(tmp_path: Path) -> None:
+    draw(figures(), tmp_path / "figures.png")
+    assert (tmp_path / "figures.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_a_ratio_is_lost_only_when_a_third_of_it_is_gone() -> None:
+    kept, lost, missing = compare({"a": 0.9, "b": 0.9, "c_cpu": 0.9}, {"a": 0.61, "b": 0.59})
+    assert [each.lost for each in (kept, lost, missing)] == [False, True, True]
+    assert not Comparison(key="chunks_sqlite_over_floor", then=0.9, now=None).lost
+    assert not Comparison(key="better", then=0.5, now=2.0).lost
+    text = render_comparison([kept, lost, missing]).splitlines()
+    assert [line.endswith("LOST") for line in text[1:]] == [False, True, True]
+
+
+def test_one_machine_is_bounded_by_its_children_or_by_its_cores() -> None:
+    one, two = (on_one_machine(run(), children=each, cores=2) for each in (1, 2))
+    assert (one.station, one.images_per_second) == ("children", pytest.approx(200))
+    assert (two.station, two.images_per_second) == ("cores", pytest.approx(2000 / 5.8))
+
+
+def test_more_machines_help_until_another_station_is_full() -> None:
+    few = on_machines(run(), machines=2, cores=2, database_cores=4, senders=9)
+    assert few.station == "workers"
+    machines, bound = breaking_point(run(), cores=2, database_cores=4, senders=9)
+    assert bound.station == "database"
+    assert bound.images_per_second == pytest.approx(8000)
+    # 2,000 ms of cores a second, 5.05 ms an image: 396 a machine.
+    assert machines == 20
+    assert table(run(), [1, 99], cores=2, database_cores=4)[1].split() == [
+        "99",
+        "8,000",
+        "database",
+    ]
+
+
+def test_counters_of_a_run_are_what_was_added_since(tmp_path: Path) -> None:
+    before = Counters(stage_s={"cnn": 1.0}, stage_cpu_s={"cnn": 0.9}, batches={"64.0": 2.0})
+    after = Counters(
+        stage_s={"cnn": 1.5}, stage_cpu_s={"cnn": 1.3}, batches={"64.0": 2.0, "32.0": 1.0}
+    )
+    since = after.since(before)
+    assert since.stage_s == {"cnn": 0.5}
+    assert since.batches == {"32.0": 1.0}
+    assert not read_counters(tmp_path, "bulk").stage_s
+
+
+def test_cpu_and_memory_of_this_process_are_read() -> None:
+    import os
+
+    before = own_cpu_s(os.getpid())
+    sum(n * n for n in range(2_000_000))
+    assert own_cpu_s(os.getpid()) > before
+    assert cpu_s(os.getpid()) >= own_cpu_s(os.getpid())
+    assert busy_s() > before
+    assert memory_mb(os.getpid()) > 10
+    assert os.getpid() in children(os.getppid())

@@ -1,0 +1,255 @@
+"""Two transactions a batch: one counts the attempts, one stores what came of them."""
+
+import time
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+
+from sqlalchemy import Engine, exc
+
+from catalog.bundle import Manifest
+from catalog.failures import FailureCode
+from catalog.judging import Earned
+from catalog.outcomes import Failure, Outcome, Tagging
+from db.engine import LOCK_POLL_S, reading, sessions
+from db.ledger import attempts as ledger
+from db.ledger.attempts import Attempt, Begun, Delivery
+from db.ledger.recording import record_model, record_outcomes
+from db.registry import shadows as shadow_taggings
+from db.registry.bundles import beat_and_look
+from db.registry.photo_trust import earned
+from db.retag.message_ids import run_of
+from db.retag.outcomes import Known, known_pictures, record_unchanged
+from worker.tagging.identity import owner
+from worker.tagging.retries import RetryPolicy
+
+# Between two of a batch's transactions: SQLite's lock goes to whoever looks first.
+GAP_S = 2 * LOCK_POLL_S
+UNAVAILABLE = (exc.OperationalError, exc.InterfaceError, exc.TimeoutError)
+
+
+class StoreUnavailableError(Exception):
+    """The database is away, locked or full: nothing of the batch was stored."""
+
+
+class Store:
+    """Writes attempts and outcomes; one for each process."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        retries: RetryPolicy,
+        *,
+        attempt_s_max: float,
+        flag_changes_from: float = 0.0,
+        together_max: int | None = None,
+    ) -> None:
+        """together_max: outcomes in one transaction at most; None: all of a batch."""
+        self._sessions = sessions(engine)
+        self._reading = reading(engine)
+        # The manifests of all models that spoke in this process, by version.
+        self._manifests: dict[str, Manifest] = {}
+        # The registry's generation, and what photos have earned, as the last heartbeat saw them.
+        self.generation = 0
+        self.earned: dict[str, Earned] = {}
+        self._retries = retries
+        self._attempt_s_max = attempt_s_max
+        self._flag_changes_from = flag_changes_from
+        self._together_max = together_max
+        # Attempts that ended while the database was away, and are still to be taken back.
+        self._owed: dict[str, Attempt] = {}
+
+    def know(self, manifests: Sequence[Manifest]) -> None:
+        """Whose taggings will be stored: their rows are written with the first of them."""
+        self._manifests |= {each.model_version: each for each in manifests}
+
+    def begin(
+        self,
+        deliveries: Sequence[Delivery],
+        *,
+        alone: bool,
+        queue: str,
+        heartbeat: str | None,
+        model: str = "",
+    ) -> Begun:
+        """Count the attempts, and commit, before any picture is touched.
+
+        heartbeat: the name of a sign of life that is due, and then also looks whether the model
+        registry has changed; model: the version that serves.
+
+        Raises:
+            StoreUnavailableError: nothing was counted; the messages must not be acknowledged.
+        """
+        now = datetime.now(UTC)
+        with unavailable_if_away(), self._sessions.begin() as session:
+            if self._owed:
+                ledger.release(session, self._owed)
+            begun = ledger.begin(
+                session,
+                deliveries,
+                now,
+                owner=owner(),
+                attempt_s_max=self._attempt_s_max,
+                alone=alone,
+                queue=queue,
+            )
+            if begun.quarantined:
+                record_outcomes(session, begun.quarantined, now, attempts=begun.attempts)
+            if heartbeat is not None:
+                self.generation = beat_and_look(session, heartbeat, queue, now, {"model": model})
+                self.earned = earned(session)
+        self._owed.clear()
+        return begun
+
+    def known_pictures(self, attempts: Mapping[str, Attempt]) -> dict[str, Known]:
+        """Of the products of re-tagging runs, those whose picture may not have to be fetched.
+
+        Raises:
+            StoreUnavailableError: the messages must not be acknowledged.
+        """
+        if not any(run_of(each.publication) for each in attempts.values()):
+            return {}
+        with self._taken_back_if_away(attempts), self._reading() as session:
+            return known_pictures(session, attempts)
+
+    def store_unchanged(
+        self, product_ids: Collection[str], attempts: Mapping[str, Attempt]
+    ) -> None:
+        """Commit that these products' taggings stand.
+
+        Raises:
+            StoreUnavailableError: nothing was stored; the messages must not be acknowledged.
+        """
+        if product_ids:
+            with self._taken_back_if_away(attempts), self._sessions.begin() as session:
+                record_unchanged(session, product_ids, attempts, datetime.now(UTC))
+
+    def store(
+        self,
+        outcomes: Sequence[Outcome],
+        attempts: Mapping[str, Attempt] | None = None,
+        validators: Mapping[str, str] | None = None,
+    ) -> dict[str, datetime]:
+        """Commit what became of a batch; return when failed products are tried again.
+
+        validators: what tells later that a picture is still the same, by its URI.
+
+
+        A row that the database refuses for what it holds becomes a failure of its product; its
+        batch-mates are stored.
+
+        Raises:
+            StoreUnavailableError: nothing was stored; the messages must not be acknowledged.
+        """
+        attempts, retries = attempts or {}, dict[str, datetime]()
+        size = self._together_max or len(outcomes) or 1
+        with self._taken_back_if_away(attempts):
+            for start in range(0, len(outcomes), size):
+                if start:
+                    time.sleep(GAP_S)
+                some = outcomes[start : start + size]
+                retries |= self._store(some, attempts, validators or {})
+        return retries
+
+    def bury(self, product_ids: Sequence[str], dead: str, trouble: FailureCode) -> None:
+        """Record that the child `dead` died over these products.
+
+        Raises:
+            StoreUnavailableError: nothing was recorded.
+        """
+        with unavailable_if_away(), self._sessions.begin() as session:
+            ledger.bury(session, product_ids, dead, trouble)
+
+    def _store(
+        self,
+        outcomes: Sequence[Outcome],
+        attempts: Mapping[str, Attempt],
+        validators: Mapping[str, str],
+    ) -> dict[str, datetime]:
+        try:
+            return self._commit(outcomes, attempts, validators)
+        except UNAVAILABLE:
+            raise
+        except exc.DBAPIError as error:
+            if len(outcomes) == 1:
+                return self._store([_refused(outcomes[0], error)], attempts, validators)
+            retries: dict[str, datetime] = {}
+            for outcome in outcomes:
+                retries |= self._store([outcome], attempts, validators)
+            return retries
+
+    def _commit(
+        self,
+        outcomes: Sequence[Outcome],
+        attempts: Mapping[str, Attempt],
+        validators: Mapping[str, str],
+    ) -> dict[str, datetime]:
+        now = datetime.now(UTC)
+        retries = self._retries.plan(outcomes, attempts, now)
+        with self._sessions.begin() as session:
+            for manifest in self._manifests_of(outcomes):
+                record_model(session, manifest, now)
+            record_outcomes(
+                session,
+                outcomes,
+                now,
+                attempts=attempts,
+                retries=retries,
+                validators=_by_product(outcomes, validators),
+                flag_changes_from=self._flag_changes_from,
+            )
+            shadow_taggings.record(session, outcomes, now)
+        return retries
+
+    def _manifests_of(self, outcomes: Sequence[Outcome]) -> list[Manifest]:
+        taggings = (each.result for each in outcomes if isinstance(each.result, Tagging))
+        versions = {tagging.model_version for tagging in taggings}
+        versions |= {each.shadow.model_version for each in outcomes if each.shadow}
+        return [self._manifests[version] for version in sorted(versions)]
+
+    @contextmanager
+    def _taken_back_if_away(self, attempts: Mapping[str, Attempt]) -> Iterator[None]:
+        try:
+            with unavailable_if_away():
+                yield
+        except StoreUnavailableError:
+            self._take_back(attempts)
+            raise
+
+    def _take_back(self, attempts: Mapping[str, Attempt]) -> None:
+        """No picture is to blame for a database that is away: its attempt does not count."""
+        self._owed.update(attempts)
+        try:
+            with unavailable_if_away(), self._sessions.begin() as session:
+                ledger.release(session, self._owed)
+        except StoreUnavailableError:
+            return  # the next batch of this process does it, in the transaction that begins it
+        self._owed.clear()
+
+
+@contextmanager
+def unavailable_if_away() -> Iterator[None]:
+    """Raise StoreUnavailableError where the database is away, locked or full."""
+    try:
+        yield
+    except UNAVAILABLE as error:
+        raise StoreUnavailableError(str(error)) from error
+
+
+def _by_product(outcomes: Sequence[Outcome], validators: Mapping[str, str]) -> dict[str, str]:
+    return {
+        each.subject: validators[each.job.image_uri]
+        for each in outcomes
+        if each.job and isinstance(each.result, Tagging) and each.job.image_uri in validators
+    }
+
+
+def _refused(outcome: Outcome, error: exc.DBAPIError) -> Outcome:
+    if isinstance(outcome.result, Failure) and outcome.result.code is FailureCode.INTERNAL_ERROR:
+        raise StoreUnavailableError(str(error)) from error  # not even the failure can be stored
+    detail = f"The database refused the outcome: {error.orig}. Please report this."
+    return Outcome(
+        subject=outcome.subject,
+        job=outcome.job,
+        result=Failure(code=FailureCode.INTERNAL_ERROR, detail=detail),
+    )
