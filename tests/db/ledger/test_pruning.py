@@ -7,7 +7,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from catalog.status import ProductStatus
-from db.ledger.accepting import accept, pruning
+from db.ledger import pruning
+from db.ledger.accepting import accept
 from db.ledger.models import Product, Tagging, Thumbnail
 from db.ledger.recording import record_model, record_outcomes
 from db.review.models import Action, Channel, Review, Reviewer, Role

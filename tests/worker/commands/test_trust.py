@@ -26,8 +26,8 @@ from db.ledger.recording import record_model, record_outcomes
 from db.migrate import upgrade
 from db.registry.photo_trust_models import EarnedTrust
 from tests.factories import tagged
+from worker.tagging import batch_runner as children
 from worker.tagging.batch_runner import BatchRunner
-from worker.tagging.tagger import batch_runner as children
 
 MANIFEST = read_manifest(SHIPPED_BUNDLE)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)

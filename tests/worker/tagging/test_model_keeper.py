@@ -20,9 +20,9 @@ from db.registry import bundles as registry
 from db.registry.models import Role, ShadowTagging
 from db.review.models import ReviewItem
 from tests.bundles import OTHER_LABELS, promote, register, variant
+from worker.tagging import batch_runner as module
+from worker.tagging import model_keeper
 from worker.tagging.batch_runner import BatchRunner
-from worker.tagging.tagger import batch_runner as module
-from worker.tagging.tagger import model_keeper
 
 SHIPPED = read_manifest(SHIPPED_BUNDLE).model_version
 
