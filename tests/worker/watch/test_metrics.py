@@ -32,7 +32,7 @@ def test_two_children_are_summed() -> None:
         "told = [tagged('a'), flagged('b'), failed('c')]\n"
         "metrics.batch(told, [], {'cnn': 0.01}, {'cnn': 0.01})\n"
     )
-    root = str(Path(__file__).parents[2])
+    root = str(Path(__file__).parents[3])
     environment = os.environ | {"PYTHONPATH": root}
     for _ in range(2):
         subprocess.run([sys.executable, "-c", code], env=environment, check=True)
