@@ -1,7 +1,7 @@
 """The sample of real Fashion-MNIST test images that ships with the project.
 
-600 images, the first 60 of each class (made by trainer/demo_sample.py). MIT licence, Zalando SE:
-see sample_data/LICENSE.
+600 images, the first 60 of each class (made by trainer/fashion_mnist/demo_sample.py). MIT licence,
+Zalando SE: see sample_data/LICENSE.
 """
 
 from dataclasses import dataclass

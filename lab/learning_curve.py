@@ -15,10 +15,10 @@ from catalog.taxonomy import LABELS
 from trainer.adapt import AdaptConfig, Learned, learn, open_base, parts
 from trainer.calibration import softmax
 from trainer.cross_fitting import known_photos
-from trainer.dataset import DatasetError
+from trainer.fashion_mnist.dataset import DatasetError
 from trainer.fine_tuning import LEARNERS, accuracy, embedding_of, logits_of
+from trainer.photo_evaluation import Photo, load_input, read_photos, rightly_named
 from trainer.photo_rule import banks
-from trainer.photos import Photo, load_input, read_photos, rightly_named
 from trainer.shop_photos import STRANGER, ShopPhotos
 from trainer.strangeness import separation
 from trainer.tables import percent

@@ -21,9 +21,10 @@ from catalog.bundle import (
 )
 from catalog.out_of_taxonomy import two_banks
 from catalog.taxonomy import LABELS, NOT_IN_TAXONOMY
-from trainer.config import TrainConfig, from_dict
 from trainer.cross_fitting import Choice, choose, cross_fit, folds_of, known_photos
-from trainer.dataset import Split, load_train, split_validation
+from trainer.fashion_mnist.config import TrainConfig, from_dict
+from trainer.fashion_mnist.dataset import Split, load_train, split_validation
+from trainer.fashion_mnist.train import Run
 from trainer.fine_tuning import (
     LEARNERS,
     Base,
@@ -33,10 +34,9 @@ from trainer.fine_tuning import (
 )
 from trainer.photo_rule import FittedRule, PhotoRuleConfig, banks, fit_photo_rule
 from trainer.publish import check_bundle, write_bundle, written_aside
-from trainer.serving import ServingModel
+from trainer.serving_model import ServingModel
 from trainer.shop_photos import STRANGER, ShopPhotos
 from trainer.strangeness import FALSE_ALARMS, PARAMETERS
-from trainer.train import Run
 
 Say = Callable[[str], None]
 

@@ -10,7 +10,7 @@ import click
 
 from catalog.settings import settings
 from trainer.commands import data_dir_option, unverified_option
-from trainer.download import find_dataset
+from trainer.fashion_mnist.download import find_dataset
 from trainer.tables import percent
 
 if TYPE_CHECKING:

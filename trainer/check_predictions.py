@@ -12,7 +12,7 @@ import numpy as np
 from catalog.bundle import CHECK, FORMAT, MANIFEST, SERVING_MODEL, load_bundle, sha256_file
 from catalog.check_predictions import clear_cases, write_check
 from catalog.sample import SAMPLE
-from trainer.serving import ServingModel
+from trainer.serving_model import ServingModel
 
 COUNT = 64
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from catalog.settings import settings
-from trainer.config import PRESETS, preset, with_setting
-from trainer.download import find_dataset
+from trainer.fashion_mnist.config import PRESETS, preset, with_setting
+from trainer.fashion_mnist.download import find_dataset
 
 # TensorFlow greets with lines about CPU instructions; an error would still be shown.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -69,7 +69,7 @@ def train(
     """
     import keras
 
-    from trainer.train import train as train_network
+    from trainer.fashion_mnist.train import train as train_network
 
     changes = {"epochs": epochs, "learning_rate": learning_rate}
     config = preset(
@@ -129,7 +129,7 @@ def join(
     The networks stand side by side in one model, so that serving costs as much as all of them, and
     twice that with --mirrored. Needs TensorFlow.
     """
-    from trainer.ensemble import joined_run
+    from trainer.fashion_mnist.ensemble import joined_run
     from trainer.publish import publish
 
     run = joined_run(
@@ -205,9 +205,9 @@ def show(
     out: Path, bundle_folder: Path | None, data_dir: Path | None, unverified_data: bool
 ) -> None:
     """Write sample sheets, and what looks doubled or wrongly labelled."""
-    from trainer.data_show import as_text
-    from trainer.data_show import show as look
-    from trainer.dataset import load_train
+    from trainer.fashion_mnist.data_show import as_text
+    from trainer.fashion_mnist.data_show import show as look
+    from trainer.fashion_mnist.dataset import load_train
 
     split = load_train(find_dataset(data_dir), verify=not unverified_data)
     click.echo(as_text(look(split, bundle_folder or settings().bundle, out), out))

@@ -19,8 +19,6 @@ from trainer.calibration import (
     negative_log_likelihood,
     softmax,
 )
-from trainer.corruptions import CORRUPTIONS, corrupt
-from trainer.dataset import Split, load_test
 from trainer.faithfulness import (
     deletion_auc,
     grad_cam,
@@ -28,12 +26,14 @@ from trainer.faithfulness import (
     insertion_auc,
     to_pixels,
 )
-from trainer.network import predict
-from trainer.photos import photo_table
+from trainer.fashion_mnist.corruptions import CORRUPTIONS, corrupt
+from trainer.fashion_mnist.dataset import Split, load_test
+from trainer.fashion_mnist.network import predict
+from trainer.fashion_mnist.strangers import strangers
+from trainer.photo_evaluation import photo_table
 from trainer.selection import RiskCoverage, risk_coverage
-from trainer.serving import Outputs, ServingModel
+from trainer.serving_model import Outputs, ServingModel
 from trainer.strangeness import read_parameters, separation
-from trainer.strangers import strangers
 
 SELECTIVE_ACCURACY = 0.99
 EXPLAINED_IMAGES = 1_000

@@ -10,10 +10,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.augmentation import augment
-from trainer.config import AugmentationConfig
-from trainer.dataset import Split
-from trainer.network import INPUT_SHAPE
+from trainer.fashion_mnist.augmentation import augment
+from trainer.fashion_mnist.config import AugmentationConfig
+from trainer.fashion_mnist.dataset import Split
+from trainer.fashion_mnist.network import INPUT_SHAPE
 
 SIGNATURE = "serve"
 CALIBRATION_IMAGES = 256

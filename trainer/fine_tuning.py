@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from catalog.taxonomy import LABELS
-from trainer.augmentation import augment
-from trainer.batches import one_hot
-from trainer.config import AugmentationConfig
-from trainer.dataset import Split
+from trainer.fashion_mnist.augmentation import augment
+from trainer.fashion_mnist.batches import one_hot
+from trainer.fashion_mnist.config import AugmentationConfig
+from trainer.fashion_mnist.dataset import Split
 
 # Images, soft targets and the weight of each in the loss, float32.
 WeightedBatch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]

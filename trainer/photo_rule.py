@@ -11,7 +11,7 @@ from catalog.bundle import Acceptance, PhotoRule
 from catalog.taxonomy import LABELS
 from trainer.acceptance import NEVER, error_bound, fit_acceptance
 from trainer.calibration import fit_temperature, softmax
-from trainer.dataset import Split
+from trainer.fashion_mnist.dataset import Split
 from trainer.shop_photos import ShopPhotos
 from trainer.strangeness import separation
 

@@ -36,16 +36,16 @@ from catalog.taxonomy import LABELS
 from trainer.acceptance import fit_acceptance
 from trainer.calibration import fit_temperature, softmax
 from trainer.check_predictions import write_check_predictions
-from trainer.dataset import CHECKSUMS
 from trainer.evaluate import Measured
 from trainer.export import export_serving_model
-from trainer.imitations import imitated_photos
-from trainer.network import INPUT_SHAPE, build_explainer, predict
+from trainer.fashion_mnist.dataset import CHECKSUMS
+from trainer.fashion_mnist.imitations import imitated_photos
+from trainer.fashion_mnist.network import INPUT_SHAPE, build_explainer, predict
+from trainer.fashion_mnist.train import LOG, Run
 from trainer.photo_rule import FittedRule, PhotoRuleConfig, fit_photo_rule
 from trainer.report import write_report
-from trainer.serving import ServingModel
+from trainer.serving_model import ServingModel
 from trainer.strangeness import PARAMETERS, Choice, choose_score, score_of
-from trainer.train import LOG, Run
 
 REPORT = "report"
 PRECISION = 0.99

@@ -22,7 +22,7 @@ from catalog.images.model_input import model_input
 from catalog.settings import Settings
 from catalog.taxonomy import LABELS
 from trainer.corrections import Correction, CorrectionsError
-from trainer.photos import DECODED_PX
+from trainer.photo_evaluation import DECODED_PX
 
 INPUT_SHAPE = (28, 28, 1)
 STRANGER = -1

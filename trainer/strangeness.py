@@ -15,8 +15,8 @@ from sklearn.metrics import roc_auc_score
 
 from catalog.bundle import Bundle
 from catalog.out_of_taxonomy import SCORES
-from trainer.dataset import Split
-from trainer.serving import Outputs, ServingModel
+from trainer.fashion_mnist.dataset import Split
+from trainer.serving_model import Outputs, ServingModel
 
 PARAMETERS = "out_of_taxonomy.npz"
 # Share of real garments of the validation part that may be flagged as strange.

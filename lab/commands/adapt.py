@@ -9,7 +9,7 @@ import click
 from catalog.settings import settings
 from trainer.adapt_commands import base_option
 from trainer.commands import data_dir_option, unverified_option
-from trainer.download import find_dataset
+from trainer.fashion_mnist.download import find_dataset
 
 
 @click.command(name="adapt")

@@ -10,10 +10,10 @@ import pytest
 from numpy.typing import NDArray
 
 from catalog.sample import SAMPLE
-from trainer.config import TrainConfig, preset
+from trainer.fashion_mnist.config import TrainConfig, preset
 
 if TYPE_CHECKING:
-    from trainer.train import Run
+    from trainer.fashion_mnist.train import Run
 
 
 def write_idx(path: Path, values: NDArray[np.uint8], magic: int) -> None:
@@ -71,7 +71,7 @@ def run(
     tmp_path_factory: pytest.TempPathFactory, data_folder: Path, small_config: TrainConfig
 ) -> "Run":
     """A finished training, on the backend that the environment names."""
-    from trainer.train import train
+    from trainer.fashion_mnist.train import train
 
     folder = tmp_path_factory.mktemp("run") / "small"
     return train(small_config, data_folder, folder, verify=False, verbose=0)

@@ -16,10 +16,10 @@ from catalog.taxonomy import LABELS, NOT_IN_TAXONOMY
 from trainer import adapt_commands
 from trainer.adapt import AdaptConfig, Adapted, adapt, learn, open_base, parts
 from trainer.cross_fitting import OutOfFold, choose, folds_of
-from trainer.dataset import Split
+from trainer.fashion_mnist.dataset import Split
 from trainer.fine_tuning import Base, FineTuningConfig, accuracy, fit_network, make_base
 from trainer.photo_rule import PhotoRuleConfig, fit_photo_rule
-from trainer.serving import ServingModel
+from trainer.serving_model import ServingModel
 from trainer.shop_photos import STRANGER, ShopPhotos
 from trainer.strangeness import draw_shapes
 

@@ -8,7 +8,7 @@ from click.testing import CliRunner
 
 from catalog.bundle import load_bundle
 from catalog.cli import main
-from trainer.config import PRESETS, TrainConfig
+from trainer.fashion_mnist.config import PRESETS, TrainConfig
 
 pytestmark = pytest.mark.training
 

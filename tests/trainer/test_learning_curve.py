@@ -10,9 +10,9 @@ from PIL import Image
 from catalog.taxonomy import LABELS, NOT_IN_TAXONOMY
 from lab.learning_curve import learning_curve
 from trainer.adapt import AdaptConfig
-from trainer.dataset import DatasetError
+from trainer.fashion_mnist.dataset import DatasetError
 from trainer.fine_tuning import FineTuningConfig
-from trainer.photos import Photo, rightly_named
+from trainer.photo_evaluation import Photo, rightly_named
 
 pytestmark = pytest.mark.training
 Garments = tuple[NDArray[np.uint8], NDArray[np.uint8]]

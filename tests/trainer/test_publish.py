@@ -15,11 +15,11 @@ from trainer import publish as publishing
 from trainer.check_predictions import add_check_predictions
 from trainer.evaluate import Measured, evaluate
 from trainer.faithfulness import grad_cam, gradient_grad_cam
-from trainer.network import predict
+from trainer.fashion_mnist.network import predict
+from trainer.fashion_mnist.train import Run
 from trainer.publish import PHOTO_RULE, add_report, publish
-from trainer.serving import ServingModel
+from trainer.serving_model import ServingModel
 from trainer.tables import as_text
-from trainer.train import Run
 
 pytestmark = pytest.mark.training
 Garments = tuple[NDArray[np.uint8], NDArray[np.uint8]]

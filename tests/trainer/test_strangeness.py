@@ -3,10 +3,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.dataset import DatasetError
-from trainer.serving import Outputs
+from trainer.fashion_mnist.dataset import DatasetError
+from trainer.fashion_mnist.strangers import letters, mnist_digits, uci_digits
+from trainer.serving_model import Outputs
 from trainer.strangeness import draw_shapes, fit_parameters, score_of, separation
-from trainer.strangers import letters, mnist_digits, uci_digits
 
 
 def outputs(centre: float, items: int = 500) -> tuple[Outputs, np.ndarray]:

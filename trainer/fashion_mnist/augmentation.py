@@ -9,9 +9,9 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from trainer.config import AugmentationConfig
-from trainer.dataset import Split
-from trainer.photo_look import photo_look
+from trainer.fashion_mnist.config import AugmentationConfig
+from trainer.fashion_mnist.dataset import Split
+from trainer.fashion_mnist.photo_look import photo_look
 
 Images = NDArray[np.uint8]
 Image = NDArray[np.float32]

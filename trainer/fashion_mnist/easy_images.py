@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from trainer.dataset import Split
+from trainer.fashion_mnist.dataset import Split
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,9 +8,9 @@ from catalog.bundle import load_bundle
 from catalog.sample import SamplePicture, write_pictures
 from catalog.settings import SHIPPED_BUNDLE
 from catalog.taxonomy import NOT_IN_TAXONOMY
-from trainer.dataset import DatasetError
-from trainer.photos import load_input, photo_table, read_photos
-from trainer.serving import ServingModel
+from trainer.fashion_mnist.dataset import DatasetError
+from trainer.photo_evaluation import load_input, photo_table, read_photos
+from trainer.serving_model import ServingModel
 
 
 @pytest.fixture(scope="module")

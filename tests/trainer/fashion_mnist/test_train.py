@@ -7,12 +7,20 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.batches import TrainingBatches, one_hot
 from trainer.checkpoints import CHECKPOINT, CheckpointError, EarlyStopping
-from trainer.config import ConfigError, TrainConfig, from_dict, preset, with_setting
-from trainer.dataset import load_train
-from trainer.mixing import MIXES
-from trainer.train import LOG, SUMMARY, Run, TrainingStoppedError, load_run, read_config, train
+from trainer.fashion_mnist.batches import TrainingBatches, one_hot
+from trainer.fashion_mnist.config import ConfigError, TrainConfig, from_dict, preset, with_setting
+from trainer.fashion_mnist.dataset import load_train
+from trainer.fashion_mnist.mixing import MIXES
+from trainer.fashion_mnist.train import (
+    LOG,
+    SUMMARY,
+    Run,
+    TrainingStoppedError,
+    load_run,
+    read_config,
+    train,
+)
 
 pytestmark = pytest.mark.training
 
@@ -203,7 +211,7 @@ def test_mixed_labels_say_how_much_of_each_image_is_there(mix: str) -> None:
 
 
 def test_the_shipped_recipe_stays_within_a_million_parameters() -> None:
-    from trainer.network import build_network
+    from trainer.fashion_mnist.network import build_network
 
     assert build_network(preset("standard")).count_params() <= 1_000_000
     assert keras.backend.floatx() == "float32"

@@ -8,7 +8,13 @@ from pathlib import Path
 
 import httpx
 
-from trainer.dataset import CHECKSUMS, DEBIAN_FOLDER, DatasetError, cache_folder, missing_files
+from trainer.fashion_mnist.dataset import (
+    CHECKSUMS,
+    DEBIAN_FOLDER,
+    DatasetError,
+    cache_folder,
+    missing_files,
+)
 
 MIRRORS = (
     "http://fashion-mnist.s3-website.eu-central-1.amazonaws.com",

@@ -11,7 +11,14 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from trainer.augmentation import CENTRE, SIZE_PX, Image, Images, glass_blur, motion_blur
+from trainer.fashion_mnist.augmentation import (
+    CENTRE,
+    SIZE_PX,
+    Image,
+    Images,
+    glass_blur,
+    motion_blur,
+)
 
 Corruption = Callable[[Image, Generator], Image]
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 from sklearn.datasets import load_digits
 
-from trainer.dataset import DatasetError
+from trainer.fashion_mnist.dataset import DatasetError
 
 # Letters of alphabets that the drawn shapes of trainer.strangeness do not have.
 GLYPHS = "".join(

@@ -9,9 +9,9 @@ import numpy as np
 from keras import layers
 
 from catalog.taxonomy import LABELS
-from trainer.config import ConfigError
-from trainer.network import INPUT_SHAPE, difference_from_background
-from trainer.train import Run, accuracy, load_run
+from trainer.fashion_mnist.config import ConfigError
+from trainer.fashion_mnist.network import INPUT_SHAPE, difference_from_background
+from trainer.fashion_mnist.train import Run, accuracy, load_run
 
 
 def joined_run(folders: Sequence[Path], data_folder: Path, *, mirrored: bool, verify: bool) -> Run:

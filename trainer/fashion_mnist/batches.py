@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.taxonomy import LABELS
-from trainer.augmentation import augment
-from trainer.config import TrainConfig
-from trainer.dataset import Split
-from trainer.easy_images import Pruning, no_pruning
-from trainer.mixing import MIXES
+from trainer.fashion_mnist.augmentation import augment
+from trainer.fashion_mnist.config import TrainConfig
+from trainer.fashion_mnist.dataset import Split
+from trainer.fashion_mnist.easy_images import Pruning, no_pruning
+from trainer.fashion_mnist.mixing import MIXES
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
 

@@ -12,13 +12,13 @@ import keras
 import numpy as np
 
 from catalog.errors import OperatorError
-from trainer.batches import StartEpoch, TrainingBatches, one_hot
 from trainer.checkpoints import Checkpoint, EarlyStopping, EpochLog, resume
-from trainer.config import ConfigError, TrainConfig, from_dict
-from trainer.dataset import Split, load_train, split_validation
-from trainer.distillation import Student
-from trainer.easy_images import prune
-from trainer.network import build_network
+from trainer.fashion_mnist.batches import StartEpoch, TrainingBatches, one_hot
+from trainer.fashion_mnist.config import ConfigError, TrainConfig, from_dict
+from trainer.fashion_mnist.dataset import Split, load_train, split_validation
+from trainer.fashion_mnist.distillation import Student
+from trainer.fashion_mnist.easy_images import prune
+from trainer.fashion_mnist.network import build_network
 
 CONFIG = "config.json"
 LOG = "log.csv"

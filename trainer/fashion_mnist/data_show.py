@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from catalog.bundle import load_bundle
 from catalog.taxonomy import LABELS
-from trainer.augmentation import augment
-from trainer.config import AugmentationConfig
-from trainer.dataset import Split
-from trainer.label_errors import (
+from trainer.fashion_mnist.augmentation import augment
+from trainer.fashion_mnist.config import AugmentationConfig
+from trainer.fashion_mnist.dataset import Split
+from trainer.fashion_mnist.label_errors import (
     Duplicates,
     LabelErrors,
     class_counts,
@@ -23,7 +23,7 @@ from trainer.label_errors import (
     nearest,
 )
 from trainer.plotting import STYLE, save
-from trainer.serving import ServingModel
+from trainer.serving_model import ServingModel
 
 SHOWN = 40
 

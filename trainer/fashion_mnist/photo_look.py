@@ -14,8 +14,8 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from catalog.taxonomy import LABELS
-from trainer.config import PhotoLookConfig
-from trainer.dataset import Split
+from trainer.fashion_mnist.config import PhotoLookConfig
+from trainer.fashion_mnist.dataset import Split
 
 Image = NDArray[np.float32]
 SIZE_PX = 28

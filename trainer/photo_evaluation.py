@@ -18,8 +18,8 @@ from catalog.out_of_taxonomy import SCORES
 from catalog.taxonomy import LABELS, NOT_IN_TAXONOMY
 from trainer.acceptance import NEVER
 from trainer.calibration import softmax
-from trainer.dataset import DatasetError
-from trainer.serving import ServingModel
+from trainer.fashion_mnist.dataset import DatasetError
+from trainer.serving_model import ServingModel
 from trainer.strangeness import read_parameters, separation
 
 # As the worker decodes for thumbnails of 128 pixels.

@@ -4,7 +4,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.dataset import (
+from trainer.fashion_mnist.dataset import (
     DEBIAN_FOLDER,
     DatasetError,
     Split,
@@ -13,7 +13,7 @@ from trainer.dataset import (
     missing_files,
     split_validation,
 )
-from trainer.download import find_dataset
+from trainer.fashion_mnist.download import find_dataset
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from trainer.batches import TrainingBatches
-from trainer.config import ConfigError, TrainConfig, preset
-from trainer.dataset import load_train
-from trainer.easy_images import Pruning, prune
-from trainer.train import Run, train
+from trainer.fashion_mnist.batches import TrainingBatches
+from trainer.fashion_mnist.config import ConfigError, TrainConfig, preset
+from trainer.fashion_mnist.dataset import load_train
+from trainer.fashion_mnist.easy_images import Pruning, prune
+from trainer.fashion_mnist.train import Run, train
 
 pytestmark = pytest.mark.training
 EASY = np.arange(1000) % 4 > 0

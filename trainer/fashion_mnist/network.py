@@ -9,9 +9,9 @@ from keras import layers
 from numpy.typing import NDArray
 
 from catalog.taxonomy import LABELS
-from trainer.batch_norm import BatchNormalization
-from trainer.config import TrainConfig
-from trainer.serving import Outputs, joined
+from trainer.fashion_mnist.batch_norm import BatchNormalization
+from trainer.fashion_mnist.config import TrainConfig
+from trainer.serving_model import Outputs, joined
 
 INPUT_SHAPE = (28, 28, 1)
 

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.taxonomy import LABELS
-from trainer.dataset import Split
+from trainer.fashion_mnist.dataset import Split
 
 NEIGHBOURS = 20
 # Root mean square difference, grey levels, under which two pictures count as the same.

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trainer.augmentation import augment
-from trainer.config import AugmentationConfig, PhotoLookConfig
-from trainer.corruptions import CORRUPTIONS, corrupt
-from trainer.dataset import Split
-from trainer.photo_look import photo_look
+from trainer.fashion_mnist.augmentation import augment
+from trainer.fashion_mnist.config import AugmentationConfig, PhotoLookConfig
+from trainer.fashion_mnist.corruptions import CORRUPTIONS, corrupt
+from trainer.fashion_mnist.dataset import Split
+from trainer.fashion_mnist.photo_look import photo_look
 
 Garments = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 SHARES = [field.name for field in fields(AugmentationConfig) if field.name.endswith("_share")]

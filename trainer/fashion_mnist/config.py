@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from catalog.errors import OperatorError
-from trainer.mixing import MIXES
+from trainer.fashion_mnist.mixing import MIXES
 
 
 class ConfigError(OperatorError):
@@ -15,7 +15,7 @@ class ConfigError(OperatorError):
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoLookConfig:
-    """What happens to a garment that is made to look like a photo: see trainer/photo_look.py.
+    """What happens to a garment that is made to look like a photo: see photo_look.py.
 
     Shares are the probability per image, 0-1. Prints were tried too: with stripes and checks on
     everything, a checked shirt was no longer told from a pullover.
@@ -39,7 +39,7 @@ class PhotoLookConfig:
 class AugmentationConfig:
     """How training images are varied; shares are the probability per image, 0-1."""
 
-    photo_share: float = 0.2  # made to look like photos (trainer/photo_look.py); the rest:
+    photo_share: float = 0.2  # made to look like photos (photo_look.py); the rest:
     flip_share: float = 0.5  # left-right: half of all garments could have lain the other way
     gentle_share: float = 0.5  # of images get the small changes of pose that follow
     shift_px_max: float = 1.5
@@ -79,9 +79,9 @@ class TrainConfig:
     validation_share: float = 1 / 12  # 5,000 of 60,000
     distillation_share: float = 0.7  # weight of the teacher's word, where there is a teacher
     distillation_temperature: float = 2.0
-    mix: str | None = None  # cutmix or mixup: see trainer/mixing.py
+    mix: str | None = None  # cutmix or mixup: see mixing.py
     mix_share: float = 0.5  # of batches are mixed
-    rest_share: float = 0.0  # of easy images that rests in an epoch: see trainer/easy_images.py
+    rest_share: float = 0.0  # of easy images that rests in an epoch: see easy_images.py
     train_images_max: int | None = None  # for tests and smoke runs
     augmentation: AugmentationConfig = field(default_factory=AugmentationConfig)
 

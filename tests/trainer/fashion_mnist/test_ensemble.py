@@ -4,12 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from trainer.config import ConfigError, TrainConfig
-from trainer.dataset import load_train
-from trainer.ensemble import join, joined_run
+from trainer.fashion_mnist.config import ConfigError, TrainConfig
+from trainer.fashion_mnist.dataset import load_train
+from trainer.fashion_mnist.ensemble import join, joined_run
+from trainer.fashion_mnist.network import build_explainer, build_network, predict
+from trainer.fashion_mnist.train import SUMMARY, Run
 from trainer.fine_tuning import keep_statistics, logits_of, members
-from trainer.network import build_explainer, build_network, predict
-from trainer.train import SUMMARY, Run
 
 pytestmark = pytest.mark.training
 

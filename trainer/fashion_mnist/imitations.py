@@ -9,9 +9,9 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 
 from catalog.taxonomy import LABELS
-from trainer.config import PhotoLookConfig
-from trainer.dataset import Split
-from trainer.photo_look import photo_look
+from trainer.fashion_mnist.config import PhotoLookConfig
+from trainer.fashion_mnist.dataset import Split
+from trainer.fashion_mnist.photo_look import photo_look
 from trainer.shop_photos import STRANGER, ShopPhotos
 from trainer.strangeness import draw_shapes
 

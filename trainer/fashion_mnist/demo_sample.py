@@ -1,4 +1,4 @@
-"""Makes the sample of the test set that `tagger demo` runs on: `python -m trainer.demo_sample`.
+"""Makes the sample that `tagger demo` tags: `python -m trainer.fashion_mnist.demo_sample`.
 
 The first 60 test images of each class, in the order of the test set: nothing is picked.
 """

@@ -1,7 +1,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.label_errors import find_duplicates, find_label_errors, nearest
+from trainer.fashion_mnist.label_errors import find_duplicates, find_label_errors, nearest
 
 Garments = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 
