@@ -122,7 +122,9 @@ class Settings(BaseSettings):
     connections_max: int = Field(32, ge=1, description="image connections of one child")
     connections_per_host_max: int = Field(8, ge=1, description="of these to one host")
 
-    thumbnail_size_px: int = Field(128, ge=32, le=512, description="edge of the Grad-CAM overlay")
+    thumbnail_size_px: int = Field(
+        128, ge=32, le=512, description="edge of the Grad-CAM overlay; from 256 on, enlarged"
+    )
     audit_share: float = Field(
         0.01, ge=0, le=1, description="share of accepted items that a person reviews anyway"
     )

@@ -14,6 +14,7 @@ from catalog.bundle import Bundle
 from catalog.failures import DecodeFailure
 from catalog.images.decode import decode
 from catalog.images.model_input import ModelInput, model_input
+from catalog.images.preprocessing import DECODE_PX
 from catalog.out_of_taxonomy import SCORES
 from catalog.taxonomy import LABELS, NOT_IN_TAXONOMY
 from trainer.acceptance import NEVER
@@ -22,8 +23,6 @@ from trainer.fashion_mnist.dataset import DatasetError
 from trainer.serving_model import ServingModel
 from trainer.strangeness import read_parameters, separation
 
-# As the worker decodes for thumbnails of 128 pixels.
-DECODED_PX = 256
 COLUMNS = ("path", "set", "label", "mapping")
 FOOTWEAR = frozenset({"Sandal", "Sneaker", "Ankle boot"})
 # Source labels that say footwear, and not which.
@@ -149,7 +148,7 @@ def rightly_named(photos: Sequence[Photo], predicted: NDArray[np.int64]) -> NDAr
 def load_photo(path: Path) -> ModelInput | None:
     """What the model would see of one photo, or None where it cannot be decoded."""
     try:
-        photo = decode(path.read_bytes(), size_px_min=DECODED_PX)
+        photo = decode(path.read_bytes(), size_px_min=DECODE_PX)
     except (DecodeFailure, OSError):
         return None
     return model_input(photo.pixels)

@@ -19,10 +19,10 @@ from catalog.failures import FailureCode, FetchFailure, ImageFailure
 from catalog.fetching.fetcher import Fetcher, FetchLimits
 from catalog.images.decode import DecodeLimits, decode
 from catalog.images.model_input import model_input
+from catalog.images.preprocessing import DECODE_PX
 from catalog.settings import Settings
 from catalog.taxonomy import LABELS
 from trainer.corrections import Correction, CorrectionsError
-from trainer.photo_evaluation import DECODED_PX
 
 INPUT_SHAPE = (28, 28, 1)
 STRANGER = -1
@@ -66,7 +66,7 @@ def read_photos(corrections: Sequence[Correction], chosen: Settings) -> ShopPhot
             found = hashlib.sha256(data).hexdigest()
             if each.image_sha256 not in (None, found):
                 return f"{each.image_uri}: another picture than the one that was labelled"
-            photo = decode(data, size_px_min=DECODED_PX, limits=limits)
+            photo = decode(data, size_px_min=DECODE_PX, limits=limits)
         except ImageFailure as failure:
             return f"{each.image_uri}: {failure.code}: {failure.detail}"
         return model_input(photo.pixels).pixels

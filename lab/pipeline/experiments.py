@@ -21,6 +21,7 @@ from catalog.bundle import load_bundle
 from catalog.images.decode import decode
 from catalog.images.model_input import Square, model_input
 from catalog.images.overlay import crop, encode_jpeg, grad_cam, overlay
+from catalog.images.preprocessing import DECODE_PX
 from catalog.settings import Settings, read_settings
 from db import migrate
 from db.engine import make_engine, sessions
@@ -54,7 +55,7 @@ def measure(postgres_url: str | None = None) -> Iterator[Trial]:
         files = photo_files(home, None, PHOTOS)
         data = [file.read_bytes() for file in files]
         yield from _decoding(data)
-        photos = [decode(each, size_px_min=256).pixels for each in data]
+        photos = [decode(each, size_px_min=DECODE_PX).pixels for each in data]
         yield from _reducing(data, photos)
         yield from _classifying(chosen, photos)
         yield from _explaining(photos)
@@ -72,10 +73,11 @@ def render(trials: Sequence[Trial]) -> str:
 
 
 def _decoding(data: Sequence[bytes]) -> Iterator[Trial]:
-    for share, size, ships in (("whole", 1333, False), ("half", 600, False), ("quarter", 256, True),
-                               ("eighth", 128, False)):  # fmt: skip
+    sizes = {"whole": 1333, "half": 600, "quarter": DECODE_PX, "eighth": 128}
+    for share, size in sizes.items():
         ms = _each(partial(decode, size_px_min=size), data)
-        yield Trial(step="decode", way=f"Pillow, {share} of the edge", ms=ms, chosen=ships)
+        way = f"Pillow, {share} of the edge"
+        yield Trial(step="decode", way=way, ms=ms, chosen=size == DECODE_PX)
     arrays = [np.frombuffer(each, np.uint8) for each in data]
     for way, flag in (("quarter, colour", cv2.IMREAD_REDUCED_COLOR_4),
                       ("quarter, grey", cv2.IMREAD_REDUCED_GRAYSCALE_4),

@@ -20,6 +20,7 @@ from catalog.bundle import load_bundle
 from catalog.images.decode import decode
 from catalog.images.model_input import model_input
 from catalog.images.overlay import crop, encode_jpeg, grad_cam, overlay
+from catalog.images.preprocessing import DECODE_PX
 from catalog.settings import Settings
 from lab.pipeline.processes import busy_s, cpu_s
 from worker.tagging.classifier import Classifier
@@ -97,7 +98,7 @@ def _work(
 def _rows(files: Sequence[Path], classifier: Classifier, size_px: int) -> Iterator[Row]:
     views, inputs = [], []
     for file in files:
-        photo = decode(file.read_bytes(), size_px_min=2 * size_px)
+        photo = decode(file.read_bytes(), size_px_min=DECODE_PX)
         reduced = model_input(photo.pixels)
         views.append(crop(photo.pixels, reduced.square, size_px))
         inputs.append(reduced.pixels)

@@ -12,6 +12,7 @@ from catalog.images.cutout import cut_out
 from catalog.images.decode import decode
 from catalog.images.model_input import ModelInput, model_input
 from catalog.images.overlay import crop, grad_cam, overlay
+from catalog.images.preprocessing import DECODE_PX
 from catalog.judging import AuditShares, rule_for
 from worker.tagging.classifier import Classifier
 from worker.tagging.lineup import Prediction
@@ -48,7 +49,7 @@ def explain(data: bytes, classifier: Classifier) -> Explanation:
     Raises:
         ImageFailure: the bytes are no picture that can be read.
     """
-    photo = decode(data, size_px_min=2 * PANEL_PX).pixels
+    photo = decode(data, size_px_min=DECODE_PX).pixels
     reduced = model_input(photo)
     predictions = classifier.classify(reduced.pixels[None])
     word = Prediction(manifest=classifier.manifest, predictions=predictions, row=0)

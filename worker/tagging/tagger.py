@@ -14,6 +14,7 @@ from catalog.flagging import flag_reasons
 from catalog.images.decode import DecodeLimits, decode
 from catalog.images.model_input import ModelInput, model_input
 from catalog.images.overlay import crop, encode_jpeg, grad_cam, overlay
+from catalog.images.preprocessing import DECODE_PX
 from catalog.jobs import Job
 from catalog.judging import AuditShares, Earned, Rule, rule_for
 from catalog.outcomes import Failure, FlagReason, Outcome, ShadowOpinion, Tagging
@@ -119,7 +120,7 @@ class Tagger:
             with self._clock.time("decode"):
                 photo = decode(
                     data,
-                    size_px_min=2 * self._rules.thumbnail_size_px,
+                    size_px_min=DECODE_PX,
                     limits=self._rules.decode_limits,
                 )
             with self._clock.time("model input"):
