@@ -14,6 +14,7 @@ from starlette.exceptions import HTTPException
 from catalog.failures import ImageFailure
 from db.review.errors import (
     KeyReusedError,
+    OwnOpinionError,
     ReviewError,
     StaleDecisionError,
     UndoError,
@@ -29,6 +30,7 @@ STATUS_OF: dict[type[Exception], int] = {
     UnknownLabelError: 422,
     StaleDecisionError: 412,
     KeyReusedError: 409,
+    OwnOpinionError: 409,
     UndoError: 409,
     CursorError: 422,
 }

@@ -1,6 +1,7 @@
 """Secrets of reviewers: made here, shown once, kept as argon2 hashes only."""
 
 import hashlib
+import re
 import secrets
 from dataclasses import dataclass
 
@@ -10,6 +11,7 @@ from argon2.exceptions import Argon2Error, InvalidHashError
 PREFIX = "tagger"
 _SELECTOR_BYTES = 6
 _SECRET_BYTES = 24
+_FORM = re.compile(rf"{PREFIX}-([0-9a-f]{{{2 * _SELECTOR_BYTES}}})-[0-9a-f]{{{2 * _SECRET_BYTES}}}")
 # RFC 9106, section 4, second recommendation: 64 MiB and three passes.
 _hasher = PasswordHasher()
 # Verified when a selector is unknown, so that the answer takes as long as for a known one.
@@ -40,10 +42,8 @@ def new_secret() -> Secret:
 
 def selector_of(text: str) -> str | None:
     """The public half of a secret; None where the text has not the form of one."""
-    parts = text.split("-")
-    wanted = (len(PREFIX), 2 * _SELECTOR_BYTES, 2 * _SECRET_BYTES)
-    fits = tuple(map(len, parts)) == wanted and parts[0] == PREFIX and text.isascii()
-    return parts[1] if fits else None
+    found = _FORM.fullmatch(text)
+    return found[1] if found else None
 
 
 def matches(text: str, secret_hash: str | None) -> bool:

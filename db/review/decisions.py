@@ -16,6 +16,7 @@ from catalog.taxonomy import BAD_IMAGE, LABELS, NOT_IN_TAXONOMY
 from db.ledger.models import Product, Tagging
 from db.review.errors import (
     KeyReusedError,
+    OwnOpinionError,
     StaleDecisionError,
     UndoError,
     UnknownItemError,
@@ -67,6 +68,7 @@ def decide(
     Raises:
         UnknownItemError, UnknownLabelError: there is no such item or label.
         StaleDecisionError: the item changed since it was shown; the message says how.
+        OwnOpinionError: the item waits for a second opinion, and the first one is the reviewer's.
         KeyReusedError: the key belongs to another decision.
     """
     label = _label_wanted(decision)
@@ -75,6 +77,7 @@ def decide(
         return _same(earlier, reviewer, decision)
     place = _locked(session, decision.tagging_id)
     _require_fresh(session, place, reviewer, decision, now)
+    _require_another_person(session, place, reviewer, decision)
     action = decision.action
     if action is Action.ACCEPT or (action is Action.CORRECT and label == place.tagging.label):
         action, label = Action.ACCEPT, place.tagging.label
@@ -189,6 +192,24 @@ def _require_fresh(
     holder = place.item.leased_by
     if holder not in (None, reviewer.id) and (place.item.leased_until or now) >= now:
         raise StaleDecisionError(_what_happened(session, place, now))
+
+
+def _require_another_person(
+    session: Session, place: _Place, reviewer: Reviewer, decision: Decision
+) -> None:
+    """A blind pair is of two people: whoever judged an item may at most pass it on.
+
+    Claims do not hand it out to them; this holds where nothing was claimed, too.
+    """
+    second = place.item.waits_for == WaitsFor.REVIEWER and place.item.round > 1
+    if not second or decision.action is Action.SKIP:
+        return
+    said = {each.reviewer_id for each in effective(history(session, place.tagging.id))}
+    if reviewer.id in said:
+        raise OwnOpinionError(
+            f"The first opinion on {place.product.id} is yours; the second is for somebody else, "
+            "who does not see it. Nothing was changed; to say something else, undo."
+        )
 
 
 def _what_happened(session: Session, place: _Place, now: datetime) -> str:

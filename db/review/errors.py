@@ -19,6 +19,10 @@ class StaleDecisionError(ReviewError):
     """The item is no longer what the person saw."""
 
 
+class OwnOpinionError(ReviewError):
+    """A second opinion of the person who gave the first."""
+
+
 class KeyReusedError(ReviewError):
     """A request key that came before with another decision."""
 

@@ -106,16 +106,30 @@ def _decode(cursor: str, order: Order) -> tuple[Any, int]:
     try:
         text = base64.b64decode(cursor + "=" * (-len(cursor) % 4), b"-_", validate=True)
         made_for, value, tagging_id = json.loads(text)
-        if order is Order.OLDEST:
-            value = datetime.fromisoformat(value)
-            usable = value.tzinfo is not None
-        else:
-            usable = isinstance(value, float | int) and math.isfinite(value)
-        if made_for == order and usable and isinstance(tagging_id, int) and tagging_id < 2**63:
-            return value, tagging_id
-    except (binascii.Error, ValueError, TypeError, OverflowError):
+        place = _instant(value) if order is Order.OLDEST else _number(value)
+        if made_for == order and type(tagging_id) is int and 0 < tagging_id < 2**63:
+            return place, tagging_id
+    except (binascii.Error, ValueError, TypeError, OverflowError, RecursionError):
         pass
     raise CursorError(
         f"Expected a cursor that a page in the order {order.value} gave, found {cursor[:60]!r}. "
         "Start from the first page."
     )
+
+
+def _instant(value: str) -> datetime:
+    """A time that either database can hold; its offset must not lead out of the calendar."""
+    found = datetime.fromisoformat(value)
+    if found.tzinfo is None or not 1970 < found.year < 2200:
+        raise ValueError("expected a time from 1971 to 2199 with an offset")
+    return found
+
+
+def _number(value: float) -> float:
+    """A finite number; integers of any length come out of JSON."""
+    if isinstance(value, bool) or not isinstance(value, float | int):
+        raise ValueError("expected a number")
+    found = float(value)
+    if not math.isfinite(found):
+        raise ValueError("expected a finite number")
+    return found

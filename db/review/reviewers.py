@@ -80,12 +80,7 @@ def disable(session: Session, name: str, now: datetime) -> Reviewer:
     """Let nobody in under this name any more: sessions and secrets end, leases go back."""
     reviewer = named(session, name)
     reviewer.disabled_at = reviewer.disabled_at or now
-    for table in (Credential, DeskSession):
-        session.execute(
-            update(table)
-            .where(table.reviewer_id == reviewer.id, table.ended_at.is_(None))
-            .values(ended_at=now)
-        )
+    _end_all(session, reviewer, now)
     session.execute(
         update(ReviewItem)
         .where(ReviewItem.leased_by == reviewer.id)
@@ -95,14 +90,13 @@ def disable(session: Session, name: str, now: datetime) -> Reviewer:
 
 
 def issue(session: Session, reviewer: Reviewer, kind: CredentialKind, now: datetime) -> str:
-    """A new secret of the reviewer, to be shown once; a new token ends the ones before."""
+    """A new secret of the reviewer, to be shown once.
+
+    A new token ends the ones before with all that they opened, links and sessions: whoever had
+    the old one is out.
+    """
     if kind is CredentialKind.TOKEN:
-        session.execute(
-            update(Credential)
-            .where(Credential.reviewer_id == reviewer.id, Credential.kind == kind)
-            .where(Credential.ended_at.is_(None))
-            .values(ended_at=now)
-        )
+        _end_all(session, reviewer, now)
     secret = new_secret()
     session.add(
         Credential(
@@ -144,9 +138,14 @@ def redeem_link(session: Session, text: str, now: datetime) -> Reviewer | None:
     return reviewer if used else None  # of two at the same time, one gets in
 
 
-def token_runs(session: Session, selector: str, now: datetime) -> Reviewer | None:
-    """The owner of a token that was verified before, if it is still valid."""
-    credential = session.get(Credential, selector)
+def token_runs(
+    session: Session, selector: str, now: datetime, *, lock: bool = False
+) -> Reviewer | None:
+    """The owner of a token that was verified before, if it is still valid.
+
+    With `lock` it stays valid until the transaction ends: nobody ends it in between.
+    """
+    credential = session.get(Credential, selector, with_for_update=lock or None)
     if credential is None or not _running(credential, now):
         return None
     return active(session, credential.reviewer_id)
@@ -198,6 +197,16 @@ def sign_out(session: Session, cookie: str, now: datetime) -> None:
         .where(DeskSession.cookie_sha256 == cookie_digest(cookie))
         .values(ended_at=now)
     )
+
+
+def _end_all(session: Session, reviewer: Reviewer, now: datetime) -> None:
+    """End every secret first, then every session: one cannot make another in between."""
+    for table in (Credential, DeskSession):
+        session.execute(
+            update(table)
+            .where(table.reviewer_id == reviewer.id, table.ended_at.is_(None))
+            .values(ended_at=now)
+        )
 
 
 def _running(credential: Credential, now: datetime) -> bool:

@@ -55,7 +55,7 @@ def disable(name: str) -> None:
 @reviewer.command()
 @click.argument("name")
 def token(name: str) -> None:
-    """Print a new token; the one before is void."""
+    """Print a new token; the one before, links and open sessions are void."""
     click.echo(_issue(name, CredentialKind.TOKEN))
 
 

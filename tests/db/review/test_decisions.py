@@ -13,6 +13,7 @@ from db.ledger.recording import record_model, record_outcomes
 from db.review.decisions import decide, history, undo
 from db.review.errors import (
     KeyReusedError,
+    OwnOpinionError,
     StaleDecisionError,
     UndoError,
     UnknownItemError,
@@ -109,6 +110,33 @@ def test_key_of_another_decision_is_refused(session: Session, ada: Reviewer) -> 
     decide(session, ada, decision(session, flag(session, "p1"), key="k1"), LATER)
     with pytest.raises(KeyReusedError):
         decide(session, ada, decision(session, flag(session, "p2"), key="k1"), LATER)
+
+
+@pytest.mark.parametrize("role", list(Role))
+def test_nobody_gives_both_opinions_of_a_blind_pair(
+    session: Session, ben: Reviewer, role: Role
+) -> None:
+    ada = person(session, "Ada", role)
+    tagging_id = flag(session, "p1")
+    decide(session, ada, decision(session, tagging_id), LATER, second_share=1)
+    again = decision(session, tagging_id, Action.CORRECT, label="Dress")
+    with pytest.raises(OwnOpinionError, match="first opinion on p1 is yours"):
+        decide(session, ada, again, LATER, second_share=1)
+    assert len(history(session, tagging_id)) == 1
+    decide(session, ben, decision(session, tagging_id), LATER, second_share=1)
+    assert [row.reviewer_id for row in history(session, tagging_id)] == [ada.id, ben.id]
+    assert item(session, "p1").waits_for == "nobody"
+
+
+def test_opinion_that_was_taken_back_may_be_given_again(
+    session: Session, ada: Reviewer, ben: Reviewer
+) -> None:
+    tagging_id = flag(session, "p1")
+    decide(session, ada, decision(session, tagging_id), LATER, second_share=1)
+    undo(session, ada, LATER, key="u1", second_share=1)
+    again = decision(session, tagging_id, Action.CORRECT, label="Dress")
+    decide(session, ada, again, LATER, second_share=1)
+    assert product(session).reviewed_label == "Dress"
 
 
 def test_label_outside_the_taxonomy_is_refused(session: Session, ada: Reviewer) -> None:

@@ -23,17 +23,33 @@ def test_token_finds_its_owner_and_a_changed_one_nobody(session: Session) -> Non
     ada = person(session)
     text = reviewers.issue(session, ada, TOKEN, NOON)
     assert reviewers.owner(session, text, TOKEN, NOON) is ada
+    nul = text.replace(text.split("-")[1], "\0" * 12)  # no key that PostgreSQL would take
     changed = text[:-1] + ("0" if text[-1] != "0" else "1")
-    for wrong in (changed, text.upper(), "", "tagger--", "é" * 70, text + "\0"):
+    for wrong in (changed, text.upper(), "", "tagger--", "é" * 70, text + "\0", nul):
         assert reviewers.owner(session, wrong, TOKEN, NOON) is None
     assert reviewers.owner(session, text, LINK, NOON) is None
 
 
-def test_new_token_ends_the_old_one(session: Session) -> None:
-    ada = person(session)
-    old = reviewers.issue(session, ada, TOKEN, NOON)
-    reviewers.issue(session, ada, TOKEN, NOON)
+def test_new_token_ends_the_old_one_with_its_sessions_and_links(session: Session) -> None:
+    ada, ben = person(session), person(session, "Ben")
+    old, link = (reviewers.issue(session, ada, kind, NOON) for kind in (TOKEN, LINK))
+    cookie, other = (reviewers.sign_in(session, each, NOON) for each in (ada, ben))
+    new = reviewers.issue(session, ada, TOKEN, NOON)
     assert reviewers.owner(session, old, TOKEN, NOON) is None
+    assert reviewers.redeem_link(session, link, NOON) is None
+    assert reviewers.session_of(session, cookie, NOON) is None
+    assert reviewers.owner(session, new, TOKEN, NOON) is ada
+    assert reviewers.session_of(session, other, NOON) is not None
+
+
+def test_new_link_ends_nothing(session: Session) -> None:
+    ada = person(session)
+    token, link = (reviewers.issue(session, ada, kind, NOON) for kind in (TOKEN, LINK))
+    cookie = reviewers.sign_in(session, ada, NOON)
+    reviewers.issue(session, ada, LINK, NOON)
+    assert reviewers.owner(session, token, TOKEN, NOON) is ada
+    assert reviewers.session_of(session, cookie, NOON) is not None
+    assert reviewers.redeem_link(session, link, NOON) is ada
 
 
 def test_link_lets_in_once_and_not_after_its_time(session: Session) -> None:
