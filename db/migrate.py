@@ -17,12 +17,12 @@ class SchemaError(OperatorError):
     """The database's schema is not the one this version was written for."""
 
 
-def upgrade(engine: Engine) -> None:
-    """Apply every migration that the database has not seen."""
+def upgrade(engine: Engine, *, to: str = "head") -> None:
+    """Apply every migration up to this revision that the database has not seen."""
     with engine.begin() as connection:
         config = _config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
 
 
 def newest_revision() -> str | None:

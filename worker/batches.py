@@ -34,7 +34,7 @@ class SafeBatches(Batches):  # type: ignore[misc]
     """A batch task whose function returns its suspects once every other outcome is committed.
 
     If it raises, or its process dies, every message of the batch goes back into the queue. It is
-    called as `run(requests, alone, burial)`; see worker/tasks.py.
+    called as `run(requests, alone, crash)`; see worker/tasks.py.
     """
 
     abstract = True
@@ -104,7 +104,7 @@ class SafeBatches(Batches):  # type: ignore[misc]
             # The pool wraps an exception that it raised itself together with its traceback.
             error = getattr(info.exception, "exc", info.exception)
             logger.error("Batch of %d lost in its process: %r", len(messages), error)
-            self._bury(messages, parts, at_work, error)
+            self._record_crash(messages, parts, at_work, error)
 
         self._pool.apply_async(
             apply_batches_task,
@@ -116,17 +116,17 @@ class SafeBatches(Batches):  # type: ignore[misc]
             lost_worker_timeout=LOST_WORKER_TIMEOUT_S,
         )
 
-    def _bury(
+    def _record_crash(
         self,
         messages: Sequence["_Message"],
         parts: list[SimpleRequest],
         at_work: list[int],
         error: BaseException,
     ) -> None:
-        """Have a new child record the death; only then put the messages back."""
+        """Have a new child record the crash; only then put the messages back."""
         hung = isinstance(error, TimeLimitExceeded)
-        trouble = FailureCode.PROCESSING_TIMED_OUT if hung else FailureCode.PROCESSING_CRASHED
-        burial = Burial(dead=owner(at_work[0]) if at_work else "", trouble=trouble)
+        code = FailureCode.PROCESSING_TIMED_OUT if hung else FailureCode.PROCESSING_CRASHED
+        crash = Crash(owner=owner(at_work[0]) if at_work else "", code=code)
 
         def put_back(_: object) -> None:
             for message in messages:
@@ -134,7 +134,7 @@ class SafeBatches(Batches):  # type: ignore[misc]
 
         self._pool.apply_async(
             apply_batches_task,
-            (self, (parts, False, burial), 0, None),
+            (self, (parts, False, crash), 0, None),
             callback=put_back,
             error_callback=put_back,
             timeout=settings().batch_time_limit_s,
@@ -143,11 +143,11 @@ class SafeBatches(Batches):  # type: ignore[misc]
 
 
 @dataclass(frozen=True, kw_only=True)
-class Burial:
-    """What killed whom: the name of the dead child and a reason code."""
+class Crash:
+    """That a child ended at work: its name in the ledger, and a reason code."""
 
-    dead: str
-    trouble: FailureCode
+    owner: str
+    code: FailureCode
 
 
 @dataclass(kw_only=True)

@@ -51,10 +51,10 @@ class EnqueueClient:
         """Accept many products and publish them in chunks on the bulk queue; return how many."""
         accepted = 0
         for chunk in _chunks(jobs, min(chunk_size or settings().chunk_size, CHUNK_SIZE_MAX)):
-            message_id = ledger.new_publication()
+            message_id = ledger.new_message_id()
             with self._sessions.begin() as session:
                 ledger.accept(
-                    session, chunk, datetime.now(UTC), queue=BULK_QUEUE, publication=message_id
+                    session, chunk, datetime.now(UTC), queue=BULK_QUEUE, message_id=message_id
                 )
             self.publish_chunk(chunk, message_id)
             accepted += len(chunk)
@@ -82,7 +82,7 @@ class EnqueueClient:
     def publish(self, jobs: Sequence[Job], ids: Mapping[str, str] | None = None) -> None:
         """Publish one message for each job; their rows must be committed.
 
-        ids: the publication of each product id, as the ledger has it; its message's id.
+        ids: the message id of each product, as the ledger has it, by product id.
         """
         with self._app.producer_pool.acquire(block=True) as producer:
             for job in jobs:

@@ -134,10 +134,10 @@ class Reconciler:
         singles = [each for each in claimed if each.queue == INGEST_QUEUE]
         self._client.publish(
             [each.job for each in singles],
-            {each.job.product_id: each.publication for each in singles},
+            {each.job.product_id: each.message_id for each in singles},
         )
-        for publication, chunk in _chunks(each for each in claimed if each.queue == BULK_QUEUE):
-            self._client.publish_chunk([each.job for each in chunk], publication)
+        for message_id, chunk in _chunks(each for each in claimed if each.queue == BULK_QUEUE):
+            self._client.publish_chunk([each.job for each in chunk], message_id)
 
     def _depths(self) -> dict[str, int]:
         return depths(self._broker, QUEUES)
@@ -159,7 +159,7 @@ def _chunks(claimed: Iterator[Claimed]) -> Iterator[tuple[str, list[Claimed]]]:
     """What travelled in one message travels in one again."""
     together: dict[str, list[Claimed]] = defaultdict(list)
     for each in claimed:
-        together[each.publication].append(each)
-    for publication, chunk in together.items():
+        together[each.message_id].append(each)
+    for message_id, chunk in together.items():
         for start in range(0, len(chunk), CHUNK_SIZE_MAX):
-            yield publication, chunk[start : start + CHUNK_SIZE_MAX]
+            yield message_id, chunk[start : start + CHUNK_SIZE_MAX]

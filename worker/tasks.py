@@ -9,7 +9,7 @@ from celery_batches import SimpleRequest
 
 from catalog.jobs import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT
 from worker.app import app
-from worker.batches import Burial, SafeBatches, Suspects
+from worker.batches import Crash, SafeBatches, Suspects
 from worker.startup import RefuseUnsafeSettings
 from worker.tagging.batch_runner import batch_runner
 from worker.tagging.store import StoreUnavailableError
@@ -25,17 +25,17 @@ MESSAGE_ID_LENGTH_MAX = 64
 
 @app.task(base=SafeBatches, name=TAG_PRODUCT, acks_late=True)  # type: ignore[untyped-decorator]
 def tag_product(
-    requests: list[SimpleRequest], alone: bool = False, burial: Burial | None = None
+    requests: list[SimpleRequest], alone: bool = False, crash: Crash | None = None
 ) -> Suspects:
     """Tag the products of one batch of messages; return the suspects among them."""
     payloads = [_payload(request) for request in requests]
     ids = [_message_id(request) for request in requests]
-    return [(place, 0) for place in _work(INGEST_QUEUE, payloads, ids, alone, burial)]
+    return [(place, 0) for place in _work(INGEST_QUEUE, payloads, ids, alone, crash)]
 
 
 @app.task(base=SafeBatches, name=TAG_CHUNK, acks_late=True, messages_max=1)  # type: ignore[untyped-decorator]
 def tag_chunk(
-    requests: list[SimpleRequest], alone: bool = False, burial: Burial | None = None
+    requests: list[SimpleRequest], alone: bool = False, crash: Crash | None = None
 ) -> Suspects:
     """Tag the products of one message; return the suspects among them.
 
@@ -47,17 +47,17 @@ def tag_chunk(
     for start in range(0, len(jobs), CHUNK_SIZE_MAX):
         piece = jobs[start : start + CHUNK_SIZE_MAX]
         ids = [_message_id(request)] * len(piece)
-        places = _work(BULK_QUEUE, piece, ids, alone, burial)
+        places = _work(BULK_QUEUE, piece, ids, alone, crash)
         suspects += [(0, start + place) for place in places]
     return suspects
 
 
 def _work(
-    queue: str, payloads: Sequence[object], ids: Sequence[str], alone: bool, burial: Burial | None
+    queue: str, payloads: Sequence[object], ids: Sequence[str], alone: bool, crash: Crash | None
 ) -> list[int]:
     try:
-        if burial is not None:
-            batch_runner(queue).bury(payloads, burial.dead, burial.trouble)
+        if crash is not None:
+            batch_runner(queue).record_crash(payloads, crash.owner, crash.code)
             return []
         return batch_runner(queue).tag_and_store(payloads, ids, alone=alone)
     except StoreUnavailableError:

@@ -18,7 +18,7 @@ from db.upsert import insert_many
 ACCEPTED = "accepted-"
 
 
-def new_publication() -> str:
+def new_message_id() -> str:
     """An id for one acceptance and for its message."""
     return ACCEPTED + uuid4().hex
 
@@ -29,21 +29,21 @@ def accept(
     now: datetime,
     *,
     queue: str = INGEST_QUEUE,
-    publication: str | None = None,
+    message_id: str | None = None,
 ) -> dict[str, str]:
-    """Write every job's product as queued; return the publication of each product id.
+    """Write every job's product as queued; return each product's message id.
 
-    To be called before the jobs are published, each under the id of its publication, so that a
-    lost message is seen to be missing. With `publication`, all travel in one message. A product
+    To be called before the jobs are published, each under its message id, so that a
+    lost message is seen to be missing. With `message_id`, all travel in one message. A product
     that a person reviewed stays reviewed as long as its picture's address is the same.
     """
     if not jobs:
         return {}
     latest = {job.product_id: job for job in jobs}
-    publications = {each: publication or new_publication() for each in latest}
+    message_ids = {each: message_id or new_message_id() for each in latest}
     rows = [
         _row(job, now)
-        | {"publication": publications[product_id], "queue": queue, "published_at": now}
+        | {"message_id": message_ids[product_id], "queue": queue, "published_at": now}
         for product_id, job in sorted(latest.items())
     ]
     statement, parameters = insert_many(session, Product, rows)
@@ -55,14 +55,14 @@ def accept(
                 "image_uri": new.image_uri,
                 "declared_label": new.declared_label,
                 "status": status_beside_review(new),
-                "publication": new.publication,
+                "message_id": new.message_id,
                 "queue": new.queue,
                 "published_at": new.published_at,
                 "attempts": 0,
                 "attempt_by": None,
                 "attempt_started_at": None,
-                "deaths": 0,
-                "last_trouble": None,
+                "crashes": 0,
+                "last_reason_code": None,
                 "next_attempt_at": None,
                 "queued_at": new.queued_at,
                 "updated_at": new.updated_at,
@@ -70,7 +70,7 @@ def accept(
         ),
         parameters,
     )
-    return publications
+    return message_ids
 
 
 def status_beside_review(new: Any) -> ColumnElement[str]:
@@ -79,7 +79,7 @@ def status_beside_review(new: Any) -> ColumnElement[str]:
     return case((reviewed, Product.status), else_=new.status)
 
 
-def arrive(session: Session, jobs: Sequence[Job], now: datetime) -> None:
+def ensure_rows(session: Session, jobs: Sequence[Job], now: datetime) -> None:
     """Make sure that every job's product has a row: plain Celery publishes without one.
 
     A row that is there changes only if the message brings another address or declared label.

@@ -1,7 +1,7 @@
 """Attempts: counted before a picture is touched, so that one that kills its process is known.
 
 A product is a suspect when an earlier attempt at it died, or is still open in another process.
-Suspects run alone; after DEATHS_MAX deaths they are quarantined.
+Suspects run alone; after CRASHES_MAX crashes they are quarantined.
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,22 +20,22 @@ from db.ledger.accepting import ACCEPTED, status_beside_review
 from db.ledger.models import Product
 from db.upsert import insert_many
 
-DEATHS_MAX = 3
+CRASHES_MAX = 3
 
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """One job as a message brought it; publication is the message's id."""
+    """One job as a message brought it."""
 
     job: Job
-    publication: str
+    message_id: str
 
 
 @dataclass(frozen=True, kw_only=True)
 class Attempt:
     """An attempt that was counted: number is 1 for the first since the product was accepted."""
 
-    publication: str
+    message_id: str
     number: int
     owner: str
 
@@ -54,14 +54,14 @@ class Begun:
 class _Standing:
     """The columns of a product's row that decide."""
 
-    publication: str | None
-    settled_publication: str | None
+    message_id: str | None
+    settled_message_id: str | None
     attempts: int
     attempt_by: str | None
     attempt_started_at: datetime | None
     next_attempt_at: datetime | None
-    deaths: int
-    last_trouble: str | None
+    crashes: int
+    last_reason_code: str | None
 
 
 class _Verdict(Enum):
@@ -88,19 +88,19 @@ def begin(
     """
     standings = _standings(session, {each.job.product_id for each in deliveries})
     oldest = now - timedelta(seconds=attempt_s_max)
-    buried = {
-        product_id: _bury_stale(standing, owner, oldest)
+    checked = {
+        product_id: _without_stale_attempt(standing, owner, oldest)
         for product_id, standing in standings.items()
     }
-    _write_deaths(session, standings, buried)
-    verdicts = _verdicts(deliveries, buried, owner, now)
+    _write_crashes(session, standings, checked)
+    verdicts = _verdicts(deliveries, checked, owner, now)
     suspects = [each for each, verdict in verdicts.items() if verdict is _Verdict.SUSPECT]
     tag = [each for each, verdict in verdicts.items() if verdict is _Verdict.TAG]
     if alone:
         tag, suspects = [*tag, *suspects], []
     bad = [each for each, verdict in verdicts.items() if verdict is _Verdict.QUARANTINE]
     attempts = {
-        deliveries[position].job.product_id: _attempt(deliveries[position], buried, owner)
+        deliveries[position].job.product_id: _attempt(deliveries[position], checked, owner)
         for position in (*tag, *bad)
     }
     _count(session, [deliveries[position] for position in tag], now, owner, queue)
@@ -108,7 +108,7 @@ def begin(
         now=tag,
         alone=suspects,
         quarantined=[
-            _quarantine(deliveries[position].job, buried[deliveries[position].job.product_id])
+            _quarantine(deliveries[position].job, checked[deliveries[position].job.product_id])
             for position in bad
         ],
         attempts=attempts,
@@ -131,11 +131,13 @@ def release(session: Session, attempts: Mapping[str, Attempt]) -> None:
         )
 
 
-def bury(session: Session, product_ids: Sequence[str], owner: str, trouble: FailureCode) -> None:
+def record_crash(
+    session: Session, product_ids: Sequence[str], owner: str, code: FailureCode
+) -> None:
     """Record that the child `owner` died over these products.
 
     Over a single one it died whoever is at it now: a picture whose message came twice may be in two
-    children at once, and each of them takes the attempt over before the other one's death is known.
+    children at once, and each of them takes the attempt over before the other one's crash is known.
     """
     mine = Product.attempt_by == owner
     counted = mine if len(product_ids) > 1 else Product.attempt_by.is_not(None)
@@ -143,8 +145,8 @@ def bury(session: Session, product_ids: Sequence[str], owner: str, trouble: Fail
         update(Product)
         .where(Product.id.in_(product_ids), counted)
         .values(
-            deaths=Product.deaths + 1,
-            last_trouble=trouble.value,
+            crashes=Product.crashes + 1,
+            last_reason_code=code.value,
             attempt_by=case((mine, None), else_=Product.attempt_by),
             attempt_started_at=case((mine, None), else_=Product.attempt_started_at),
             status=case((mine, _queued_again()), else_=Product.status),
@@ -174,20 +176,20 @@ def _standings(session: Session, product_ids: set[str]) -> dict[str, _Standing]:
     }
 
 
-def _bury_stale(standing: _Standing, owner: str, oldest: datetime) -> _Standing:
-    """The standing with an open attempt that cannot be alive any more counted as a death."""
+def _without_stale_attempt(standing: _Standing, owner: str, oldest: datetime) -> _Standing:
+    """The standing with an open attempt that cannot be alive any more counted as a crash."""
     started = standing.attempt_started_at
     if standing.attempt_by in (None, owner) or started is None or started > oldest:
         return standing
     return replace(
         standing,
         attempt_by=None,
-        deaths=standing.deaths + 1,
-        last_trouble=standing.last_trouble or FailureCode.PROCESSING_CRASHED.value,
+        crashes=standing.crashes + 1,
+        last_reason_code=standing.last_reason_code or FailureCode.PROCESSING_CRASHED.value,
     )
 
 
-def _write_deaths(
+def _write_crashes(
     session: Session, before: Mapping[str, _Standing], after: Mapping[str, _Standing]
 ) -> None:
     for product_id, standing in after.items():
@@ -196,8 +198,8 @@ def _write_deaths(
                 update(Product)
                 .where(Product.id == product_id)
                 .values(
-                    deaths=standing.deaths,
-                    last_trouble=standing.last_trouble,
+                    crashes=standing.crashes,
+                    last_reason_code=standing.last_reason_code,
                     attempt_by=None,
                     attempt_started_at=None,
                 )
@@ -225,25 +227,25 @@ def _judge(
     standing = standings.get(delivery.job.product_id)
     if standing is None:
         return _Verdict.TAG
-    same = delivery.publication == standing.publication
-    if not same and delivery.publication.startswith(ACCEPTED):
+    same = delivery.message_id == standing.message_id
+    if not same and delivery.message_id.startswith(ACCEPTED):
         return _Verdict.DONE  # a later acceptance took its place, and has a message of its own
-    if delivery.publication == standing.settled_publication:
+    if delivery.message_id == standing.settled_message_id:
         return _Verdict.DONE
     if same and standing.next_attempt_at is not None and standing.next_attempt_at > now:
         return _Verdict.DONE  # its outcome is the retry that is planned
-    if same and standing.deaths >= DEATHS_MAX:
+    if same and standing.crashes >= CRASHES_MAX:
         return _Verdict.QUARANTINE
-    if standing.deaths or standing.attempt_by not in (None, owner):
+    if standing.crashes or standing.attempt_by not in (None, owner):
         return _Verdict.SUSPECT
     return _Verdict.TAG
 
 
 def _attempt(delivery: Delivery, standings: Mapping[str, _Standing], owner: str) -> Attempt:
     standing = standings.get(delivery.job.product_id)
-    same = standing is not None and standing.publication == delivery.publication
+    same = standing is not None and standing.message_id == delivery.message_id
     number = standing.attempts + 1 if standing is not None and same else 1
-    return Attempt(publication=delivery.publication, number=number, owner=owner)
+    return Attempt(message_id=delivery.message_id, number=number, owner=owner)
 
 
 def _count(
@@ -255,7 +257,7 @@ def _count(
     rows = [_row(each, now, owner, queue) for each in ordered]
     statement, parameters = insert_many(session, Product, rows)
     new = statement.excluded
-    same = Product.publication == new.publication
+    same = Product.message_id == new.message_id
     session.execute(
         statement.on_conflict_do_update(
             index_elements=[Product.id],
@@ -263,10 +265,10 @@ def _count(
                 "image_uri": new.image_uri,
                 "declared_label": new.declared_label,
                 "status": status_beside_review(new),
-                "publication": new.publication,
+                "message_id": new.message_id,
                 "published_at": func.coalesce(Product.published_at, new.published_at),
                 "attempts": case((same, Product.attempts + 1), else_=1),
-                "deaths": case((same, Product.deaths), else_=0),
+                "crashes": case((same, Product.crashes), else_=0),
                 "attempt_by": owner,
                 "attempt_started_at": now,
                 "next_attempt_at": None,
@@ -283,7 +285,7 @@ def _row(delivery: Delivery, now: datetime, owner: str, queue: str) -> dict[str,
         "image_uri": delivery.job.image_uri,
         "declared_label": delivery.job.declared_label,
         "status": ProductStatus.PROCESSING,
-        "publication": delivery.publication,
+        "message_id": delivery.message_id,
         "queue": queue,
         "published_at": now,
         "attempts": 1,
@@ -296,11 +298,11 @@ def _row(delivery: Delivery, now: datetime, owner: str, queue: str) -> dict[str,
 
 
 def _quarantine(job: Job, standing: _Standing) -> Outcome:
-    hung = standing.last_trouble == FailureCode.PROCESSING_TIMED_OUT
+    hung = standing.last_reason_code == FailureCode.PROCESSING_TIMED_OUT
     code = FailureCode.PROCESSING_TIMED_OUT if hung else FailureCode.PROCESSING_CRASHED
     how = "ran into the time limit" if hung else "died"
     detail = (
-        f"The process {how} {standing.deaths} times over this picture, the last times alone. "
+        f"The process {how} {standing.crashes} times over this picture, the last times alone. "
         "Look at the file before it is replayed."
     )
     return Outcome(subject=job.product_id, job=job, result=Failure(code=code, detail=detail))

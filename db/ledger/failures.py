@@ -75,7 +75,7 @@ def jobs_to_replay(session: Session, found: Sequence[DeadLetter]) -> list[Job]:
 def suspect_quarantined(session: Session, found: Sequence[DeadLetter]) -> None:
     """Have what was quarantined run alone when it is replayed, as it may kill its process again."""
     ids = [each.subject for each in found if each.reason_code in QUARANTINED]
-    session.execute(update(Product).where(Product.id.in_(ids)).values(deaths=1))
+    session.execute(update(Product).where(Product.id.in_(ids)).values(crashes=1))
 
 
 def forget(session: Session, found: Sequence[DeadLetter]) -> None:

@@ -28,10 +28,10 @@ class Product(Base):
     # What a person said of the picture; in force while the status is reviewed.
     reviewed_label: Mapped[str | None] = mapped_column(String(32))
     status: Mapped[str] = mapped_column(String(16))
-    # Which acceptance the row speaks of: the id of its message. An outcome is owed as long as it
-    # differs from settled_publication.
-    publication: Mapped[str | None] = mapped_column(String(64))
-    settled_publication: Mapped[str | None] = mapped_column(String(64))
+    # Which acceptance the row speaks of, by its message's id. An outcome is owed as long as it
+    # differs from settled_message_id.
+    message_id: Mapped[str | None] = mapped_column(String(64))
+    settled_message_id: Mapped[str | None] = mapped_column(String(64))
     queue: Mapped[str] = mapped_column(String(16), default="ingest")
     # When a message was last published for what is owed; none: nothing is in the queue.
     published_at: Mapped[datetime | None] = mapped_column(index=True)
@@ -39,8 +39,8 @@ class Product(Base):
     # The open attempt: the child at work on it, and since when.
     attempt_by: Mapped[str | None] = mapped_column(String(64))
     attempt_started_at: Mapped[datetime | None]
-    deaths: Mapped[int] = mapped_column(default=0)  # attempts that ended with their process
-    last_trouble: Mapped[str | None] = mapped_column(String(32))  # a reason code
+    crashes: Mapped[int] = mapped_column(default=0)  # attempts that ended with their process
+    last_reason_code: Mapped[str | None] = mapped_column(String(32))
     next_attempt_at: Mapped[datetime | None] = mapped_column(index=True)
     # No foreign key: taggings point to products, and a ring of two would need deferred checks.
     current_tagging_id: Mapped[int | None] = mapped_column(BigId)

@@ -15,7 +15,7 @@ from sqlalchemy.orm import Session
 from catalog.failures import FailureCode
 from catalog.jobs import Job
 from catalog.status import ProductStatus
-from db.ledger.accepting import new_publication
+from db.ledger.accepting import new_message_id
 from db.ledger.models import Product
 
 # A stamp further ahead than this was made by a clock that has been set back since.
@@ -27,7 +27,7 @@ class Claimed:
     """A product to publish again, under the same message id as before."""
 
     job: Job
-    publication: str
+    message_id: str
     queue: str
 
 
@@ -78,10 +78,10 @@ def _claim(
     return [
         Claimed(
             job=Job.model_construct(product_id=id_, image_uri=uri, declared_label=label),
-            publication=publication,
+            message_id=message_id,
             queue=queue,
         )
-        for id_, uri, label, publication, queue in found
+        for id_, uri, label, message_id, queue in found
     ]
 
 
@@ -94,18 +94,21 @@ def _claiming(now: datetime) -> Any:
             next_attempt_at=None,
             attempt_by=None,
             attempt_started_at=None,
-            deaths=case((died, Product.deaths + 1), else_=Product.deaths),
-            last_trouble=case(
-                (died, func.coalesce(Product.last_trouble, FailureCode.PROCESSING_CRASHED.value)),
-                else_=Product.last_trouble,
+            crashes=case((died, Product.crashes + 1), else_=Product.crashes),
+            last_reason_code=case(
+                (
+                    died,
+                    func.coalesce(Product.last_reason_code, FailureCode.PROCESSING_CRASHED.value),
+                ),
+                else_=Product.last_reason_code,
             ),
             status=case(
                 (Product.status == ProductStatus.PROCESSING, ProductStatus.QUEUED.value),
                 else_=Product.status,
             ),
-            # Rows from before there were publications get one, so that their message counts.
-            publication=case(
-                (Product.publication.is_(None), new_publication()), else_=Product.publication
+            # Rows from before there were message ids get one, so that their message counts.
+            message_id=case(
+                (Product.message_id.is_(None), new_message_id()), else_=Product.message_id
             ),
         )
         .execution_options(synchronize_session=False)
@@ -114,7 +117,7 @@ def _claiming(now: datetime) -> Any:
         Product.id,
         Product.image_uri,
         Product.declared_label,
-        Product.publication,
+        Product.message_id,
         Product.queue,
     )
 

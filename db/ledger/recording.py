@@ -59,7 +59,7 @@ def record_outcomes(
     Where a batch holds a product twice, the later outcome decides its status.
     """
     attempts, retries, validators = attempts or {}, retries or {}, validators or {}
-    ledger.arrive(session, _jobs_without_row(outcomes, attempts), now)
+    ledger.ensure_rows(session, _jobs_without_row(outcomes, attempts), now)
     before = retag_outcomes.before(session, attempts)
     outcomes = retag_outcomes.flag_changes(outcomes, before, flag_changes_from)
     current = _record_taggings(session, outcomes, now)
@@ -127,7 +127,7 @@ def _settle_products(
     status = case((reviewed, Product.status), else_=new.status)
     current = case((reviewed, Product.current_tagging_id), else_=tagging_id)
     retried = new.next_attempt_at.is_not(None)
-    settled = case((retried, Product.settled_publication), else_=new.settled_publication)
+    settled = case((retried, Product.settled_message_id), else_=new.settled_message_id)
     model_version = func.coalesce(new.last_model_version, Product.last_model_version)
     taken = session.execute(
         statement.on_conflict_do_update(
@@ -138,12 +138,12 @@ def _settle_products(
                 "last_model_version": model_version,
                 "last_tagged_at": func.coalesce(new.last_tagged_at, Product.last_tagged_at),
                 "image_validator": new.image_validator,
-                "settled_publication": func.coalesce(settled, Product.settled_publication),
+                "settled_message_id": func.coalesce(settled, Product.settled_message_id),
                 "published_at": None,
                 "attempt_by": None,
                 "attempt_started_at": None,
-                "deaths": case((new.current_tagging_id.is_not(None), 0), else_=Product.deaths),
-                "last_trouble": new.last_trouble,
+                "crashes": case((new.current_tagging_id.is_not(None), 0), else_=Product.crashes),
+                "last_reason_code": new.last_reason_code,
                 "next_attempt_at": new.next_attempt_at,
                 "updated_at": new.updated_at,
             },
@@ -158,15 +158,15 @@ def _is_newer(
     new: Any, status: ColumnElement[str], current: ColumnElement[int]
 ) -> ColumnElement[bool]:
     """Whether an outcome may change its product's row, and would."""
-    unnamed = new.publication.is_(None)
+    unnamed = new.message_id.is_(None)
     changes = or_(Product.status != status, Product.current_tagging_id.is_distinct_from(current))
-    first = Product.settled_publication.is_distinct_from(new.publication)
+    first = Product.settled_message_id.is_distinct_from(new.message_id)
     open_states = (ProductStatus.FAILED, ProductStatus.QUEUED, ProductStatus.PROCESSING)
     better = new.current_tagging_id.is_not(None) & or_(
         *(Product.status == each for each in open_states),
         _model_age("excluded.current_tagging_id") > _model_age("products.current_tagging_id"),
     )
-    same = Product.publication == new.publication
+    same = Product.message_id == new.message_id
     return or_(unnamed & changes, same & or_(first, better & changes))
 
 
@@ -283,15 +283,15 @@ def _settled_row(
     else:
         flagged = tagged is not None and tagged.flagged
         status = ProductStatus.NEEDS_REVIEW if flagged else ProductStatus.TAGGED
-    publication = attempt.publication if attempt else None
+    message_id = attempt.message_id if attempt else None
     return {
         "id": outcome.subject,
         "image_uri": outcome.job.image_uri,
         "status": status,
-        "publication": publication,
-        "settled_publication": None if retry_at else publication,
+        "message_id": message_id,
+        "settled_message_id": None if retry_at else message_id,
         "attempts": 0,
-        "last_trouble": failed.code.value if failed else None,
+        "last_reason_code": failed.code.value if failed else None,
         "next_attempt_at": retry_at,
         "current_tagging_id": tagging_ids[_key(outcome.subject, tagged)] if tagged else None,
         "last_model_version": tagged.model_version if tagged else None,

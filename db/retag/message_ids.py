@@ -1,4 +1,4 @@
-"""Publications of runs: their ids say which run they belong to, so that no row has to."""
+"""Message ids of runs: they say which run they belong to, so that no row has to."""
 
 import re
 from uuid import uuid4
@@ -8,17 +8,17 @@ from db.ledger.accepting import ACCEPTED
 _PATTERN = re.compile(re.escape(ACCEPTED) + r"retag-(\d+)-[0-9a-f]{32}")
 
 
-def new_publication(run_id: int) -> str:
+def new_message_id(run_id: int) -> str:
     """An id for one chunk of a run, and for its message; at most 64 characters."""
     return f"{prefix(run_id)}{uuid4().hex}"
 
 
 def prefix(run_id: int) -> str:
-    """What all publications of a run begin with."""
+    """What the message ids of a run begin with."""
     return f"{ACCEPTED}retag-{run_id}-"
 
 
-def run_of(publication: str) -> int | None:
-    """The run that a publication belongs to; None for an ordinary one."""
-    found = _PATTERN.fullmatch(publication)
+def run_of(message_id: str) -> int | None:
+    """The run that a message belongs to, by its id; None for an ordinary one."""
+    found = _PATTERN.fullmatch(message_id)
     return int(found[1]) if found else None

@@ -81,7 +81,7 @@ class RetagChunk(Base):
     __tablename__ = "retag_chunks"
     __table_args__ = (Index("ix_retag_chunks_run_id", "run_id"),)
 
-    publication: Mapped[str] = mapped_column(String(64), primary_key=True)
+    message_id: Mapped[str] = mapped_column(String(64), primary_key=True)
     run_id: Mapped[int] = mapped_column(ForeignKey("retag_runs.id"))
     size: Mapped[int]
     kept: Mapped[int] = mapped_column(default=0)  # tagged, and the label is the same

@@ -23,7 +23,7 @@ class Before:
     """What was said of a product before a run's outcome; label is None if it was never tagged."""
 
     run_id: int
-    publication: str
+    message_id: str
     tagging_id: int | None
     label: str | None
     confidence: float
@@ -35,11 +35,11 @@ def before(session: Session, attempts: Mapping[str, Attempt]) -> dict[str, Befor
 
     Nothing is asked for the others.
     """
-    runs = {id_: run for id_, each in attempts.items() if (run := run_of(each.publication))}
+    runs = {id_: run for id_, each in attempts.items() if (run := run_of(each.message_id))}
     if not runs:
         return {}
     columns = (
-        Product.id, Product.status, Product.reviewed_label, Product.settled_publication,
+        Product.id, Product.status, Product.reviewed_label, Product.settled_message_id,
         TaggingRow.id, TaggingRow.label, TaggingRow.confidence,
     )  # fmt: skip
     found = session.execute(
@@ -50,7 +50,7 @@ def before(session: Session, attempts: Mapping[str, Attempt]) -> dict[str, Befor
     return {
         id_: Before(
             run_id=runs[id_],
-            publication=attempts[id_].publication,
+            message_id=attempts[id_].message_id,
             tagging_id=tagging_id,
             label=label,
             confidence=confidence or 0.0,
@@ -58,7 +58,7 @@ def before(session: Session, attempts: Mapping[str, Attempt]) -> dict[str, Befor
         )
         for id_, status, person, settled, tagging_id, label, confidence in found
         # A message that came twice, or another model's second word: it is counted already.
-        if settled != attempts[id_].publication
+        if settled != attempts[id_].message_id
     }
 
 
@@ -103,11 +103,11 @@ def count(
         if subject not in settled:
             continue
         column = _column(outcome, known[subject])
-        counts[known[subject].publication][column] += 1
+        counts[known[subject].message_id][column] += 1
         if column in ("changed", "failed"):
             changes.append(_change(outcome, known[subject], tagging_ids))
-    for publication, columns in sorted(counts.items()):
-        _add(session, publication, columns)
+    for message_id, columns in sorted(counts.items()):
+        _add(session, message_id, columns)
     if changes:
         session.execute(insert(session, RetagChange).values(changes).on_conflict_do_nothing())
 
@@ -122,7 +122,7 @@ class Known:
 
 def known_pictures(session: Session, attempts: Mapping[str, Attempt]) -> dict[str, Known]:
     """Of the products that a run published, those whose picture may not have to be fetched."""
-    ids = [id_ for id_, each in attempts.items() if run_of(each.publication) is not None]
+    ids = [id_ for id_, each in attempts.items() if run_of(each.message_id) is not None]
     if not ids:
         return {}
     columns = (Product.id, Product.last_model_version, Product.image_validator)
@@ -142,8 +142,8 @@ def record_unchanged(
     """Settle products of runs whose tagging stands: same picture, same model."""
     together: dict[str, list[str]] = defaultdict(list)
     for product_id in sorted(product_ids):
-        together[attempts[product_id].publication].append(product_id)
-    for publication, ids in sorted(together.items()):
+        together[attempts[product_id].message_id].append(product_id)
+    for message_id, ids in sorted(together.items()):
         flagged = select(TaggingRow.flagged).where(TaggingRow.id == Product.current_tagging_id)
         machine = case(
             (flagged.scalar_subquery(), ProductStatus.NEEDS_REVIEW.value),
@@ -154,31 +154,31 @@ def record_unchanged(
             update(Product)
             .where(
                 Product.id.in_(ids),
-                Product.publication == publication,
-                Product.settled_publication.is_distinct_from(publication),
+                Product.message_id == message_id,
+                Product.settled_message_id.is_distinct_from(message_id),
             )
             .values(
                 status=case((reviewed, Product.status), else_=machine),
-                settled_publication=publication,
+                settled_message_id=message_id,
                 published_at=None,
                 attempt_by=None,
                 attempt_started_at=None,
-                deaths=0,
-                last_trouble=None,
+                crashes=0,
+                last_reason_code=None,
                 last_tagged_at=now,
                 updated_at=now,
             )
             .returning(Product.id)
             .execution_options(synchronize_session=False)
         ).all()
-        _add(session, publication, {"skipped": len(settled)})
+        _add(session, message_id, {"skipped": len(settled)})
 
 
-def _add(session: Session, publication: str, columns: Mapping[str, int]) -> None:
+def _add(session: Session, message_id: str, columns: Mapping[str, int]) -> None:
     added = {name: getattr(RetagChunk, name) + number for name, number in columns.items()}
     session.execute(
         update(RetagChunk)
-        .where(RetagChunk.publication == publication)
+        .where(RetagChunk.message_id == message_id)
         .values(added)
         .execution_options(synchronize_session=False)
     )

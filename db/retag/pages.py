@@ -18,7 +18,7 @@ from catalog.status import ProductStatus
 from db.ledger.models import Product, Tagging
 from db.ledger.reconciling import CLOCK_SLACK
 from db.retag import runs as retag_runs
-from db.retag.message_ids import new_publication
+from db.retag.message_ids import new_message_id
 from db.retag.models import RetagChunk, RetagRun, RunState
 
 PAGE_SIZE = 5000
@@ -44,7 +44,7 @@ class Taken:
     """Jobs that were accepted, to be published as one message under this id."""
 
     jobs: Sequence[Job]
-    publication: str
+    message_id: str
 
 
 def next_page(session: Session, cursor: str, wanted: ColumnElement[bool], *, limit: int) -> Page:
@@ -111,23 +111,23 @@ def take(
     run = lease(session, run_id, publisher, now)
     if run is None or run.cursor != since:
         raise LostRunError
-    publication = new_publication(run_id)
-    rows = session.execute(_accepting(page.product_ids, publication, wanted, now)).all()
+    message_id = new_message_id(run_id)
+    rows = session.execute(_accepting(page.product_ids, message_id, wanted, now)).all()
     run.cursor, run.looked = page.cursor, run.looked + page.looked
     if rows:
         run.published += len(rows)
         labels = _labels(session, [row.current_tagging_id for row in rows])
         run.labels_before = dict(Counter(run.labels_before) + labels)
-        session.add(_chunk(run_id, publication, len(rows)))
+        session.add(_chunk(run_id, message_id, len(rows)))
     jobs = [
         Job.model_construct(product_id=id_, image_uri=uri, declared_label=label)
         for id_, uri, label, _ in sorted(rows, key=lambda row: row.id)
     ]
-    return Taken(jobs=jobs, publication=publication)
+    return Taken(jobs=jobs, message_id=message_id)
 
 
 def _accepting(
-    product_ids: Sequence[str], publication: str, wanted: ColumnElement[bool], now: datetime
+    product_ids: Sequence[str], message_id: str, wanted: ColumnElement[bool], now: datetime
 ) -> ReturningUpdate[str, str, str | None, int | None]:
     reviewed = Product.status == ProductStatus.REVIEWED
     return (
@@ -135,15 +135,15 @@ def _accepting(
         .where(Product.id.in_(product_ids), wanted)
         .values(
             status=case((reviewed, Product.status), else_=ProductStatus.QUEUED.value),
-            publication=publication,
+            message_id=message_id,
             queue=BULK_QUEUE,
             published_at=now,
             attempts=0,
             attempt_by=None,
             attempt_started_at=None,
             # What killed a process before runs alone again.
-            deaths=case((Product.deaths > 0, 1), else_=0),
-            last_trouble=None,
+            crashes=case((Product.crashes > 0, 1), else_=0),
+            last_reason_code=None,
             queued_at=now,
             updated_at=now,
         )
@@ -154,9 +154,9 @@ def _accepting(
     )
 
 
-def _chunk(run_id: int, publication: str, size: int) -> RetagChunk:
+def _chunk(run_id: int, message_id: str, size: int) -> RetagChunk:
     none = dict.fromkeys(("kept", "changed", "skipped", "failed"), 0)
-    return RetagChunk(publication=publication, run_id=run_id, size=size, **none)
+    return RetagChunk(message_id=message_id, run_id=run_id, size=size, **none)
 
 
 def _labels(session: Session, tagging_ids: Sequence[int | None]) -> Counter[str]:

@@ -173,5 +173,5 @@ def owed(run_id: int) -> Select[str]:
     """
     # SQLite searches an index for what is greater, not for what is not null.
     on_its_way = or_(Product.published_at > EPOCH, Product.next_attempt_at > EPOCH)
-    mine = Product.publication.startswith(prefix(run_id), autoescape=True)
+    mine = Product.message_id.startswith(prefix(run_id), autoescape=True)
     return select(Product.id).where(on_its_way, mine)

@@ -72,8 +72,8 @@ def deliver_out_of_order(scene: TestRig, scale: Scale) -> FaultResult:
             ids = accept(session, jobs, datetime.now(UTC))
         messages += [(job, ids[job.product_id]) for job in jobs]
     random.Random(0).shuffle(messages)  # noqa: S311 - disorder, no secret
-    for job, publication in messages:
-        scene.client.publish([job], {job.product_id: publication})
+    for job, message_id in messages:
+        scene.client.publish([job], {job.product_id: message_id})
     newest = scene.pictures[VERSIONS - 1].as_uri()
     names = [f"disorder-{n:03d}" for n in range(products)]
 

@@ -9,7 +9,7 @@ from catalog.jobs import INGEST_QUEUE
 from lab.faults.cases import Case, FaultResult, Scale
 from lab.faults.test_rig import FaultError, TestRig, wait_until_ready
 
-# One fewer than the deaths that make a picture a quarantined one.
+# One fewer than the crashes that make a picture a quarantined one.
 CHILD_KILLS = 2
 
 

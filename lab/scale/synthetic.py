@@ -29,8 +29,8 @@ ID = {
 HEX = {"sqlite": "lower(hex(randomblob(16)))", "postgresql": "md5(CAST(n AS text))"}
 # 97 of 100 accepted, 2 wait for a person, 1 failed.
 PRODUCTS = """
-INSERT INTO products (id, image_uri, status, publication, settled_publication, queue, attempts,
-    deaths, current_tagging_id, last_model_version, last_tagged_at, image_validator, created_at,
+INSERT INTO products (id, image_uri, status, message_id, settled_message_id, queue, attempts,
+    crashes, current_tagging_id, last_model_version, last_tagged_at, image_validator, created_at,
     queued_at, updated_at)
 SELECT id, {image_uri},
     CASE WHEN n % 100 = 0 THEN 'failed' WHEN n % 100 < 3 THEN 'needs_review' ELSE 'tagged' END,

@@ -1,11 +1,20 @@
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, inspect
+from sqlalchemy import Engine, inspect, text
+from sqlalchemy.orm import Session
 
 from db.base import Base
 from db.engine import make_engine
+from db.ledger.models import Product
 from db.migrate import SchemaError, current_revision, newest_revision, require_newest, upgrade
+
+OLDER_PRODUCT = """
+INSERT INTO products (id, image_uri, status, publication, settled_publication, queue, attempts,
+    deaths, last_trouble, created_at, queued_at, updated_at)
+VALUES ('p1', 'file:///p1.jpg', 'queued', 'm2', 'm1', 'ingest', 1, 2, 'fetch_timeout',
+    '2026-01-01 00:00:00', '2026-01-01 00:00:00', '2026-01-01 00:00:00')
+"""
 
 
 def test_schema_of_the_migrations_is_the_schema_of_the_models(engine: Engine) -> None:
@@ -27,3 +36,17 @@ def test_empty_database_is_refused_with_what_to_do(tmp_path: Path) -> None:
 def test_upgrading_twice_changes_nothing(engine: Engine) -> None:
     upgrade(engine)
     assert current_revision(engine) == newest_revision()
+
+
+def test_rows_of_an_older_version_keep_what_they_say(tmp_path: Path, postgres_url: str) -> None:
+    for url in (f"sqlite:///{tmp_path / 'older.db'}", postgres_url):
+        engine = make_engine(url)
+        upgrade(engine, to="0006")
+        with engine.begin() as connection:
+            connection.execute(text(OLDER_PRODUCT))
+        upgrade(engine)
+        with Session(engine) as session:
+            row = session.get_one(Product, "p1")
+            found = (row.message_id, row.settled_message_id, row.crashes, row.last_reason_code)
+            assert found == ("m2", "m1", 2, "fetch_timeout")
+        engine.dispose()

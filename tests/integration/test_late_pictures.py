@@ -42,7 +42,7 @@ def test_batch_mates_of_a_slow_host_are_tagged_without_it(tmp_path: Path) -> Non
             time.sleep(0.05)
         with reading(engine)() as session:
             product = session.get_one(Product, "late")
-            assert (product.status, product.last_trouble) == ("queued", "fetch_timeout")
+            assert (product.status, product.last_reason_code) == ("queued", "fetch_timeout")
             assert product.next_attempt_at is not None
         engine.dispose()
 

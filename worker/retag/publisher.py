@@ -127,7 +127,7 @@ class Publisher:
                 session, run_id, self.name, since, page, wanted, datetime.now(UTC)
             )
         if taken.jobs:
-            self._client.publish_chunk(taken.jobs, taken.publication)
+            self._client.publish_chunk(taken.jobs, taken.message_id)
         return Step.PUBLISHED
 
     def _finish(self, run_id: int) -> Step:

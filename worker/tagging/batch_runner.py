@@ -91,13 +91,13 @@ class BatchRunner:
     def tag_and_store(
         self,
         payloads: Sequence[object],
-        publications: Sequence[str] | None = None,
+        message_ids: Sequence[str] | None = None,
         *,
         alone: bool = False,
     ) -> list[int]:
         """Tag what the payloads ask for and commit every outcome, malformed ones included.
 
-        publications: the id of each payload's message. Returns the positions of suspects, which
+        message_ids: the id of each payload's message. Returns the positions of suspects, which
         are untouched: each is to be given again, alone.
 
         Raises:
@@ -107,9 +107,9 @@ class BatchRunner:
         parsed = [_parse(payload) for payload in payloads]
         places = [place for place, each in enumerate(parsed) if isinstance(each, Job)]
         jobs = [each for each in parsed if isinstance(each, Job)]
-        ids = publications or [f"direct-{time.time_ns()}"] * len(payloads)
+        ids = message_ids or [f"direct-{time.time_ns()}"] * len(payloads)
         deliveries = [
-            Delivery(job=job, publication=ids[place])
+            Delivery(job=job, message_id=ids[place])
             for job, place in zip(jobs, places, strict=True)
         ]
         before, before_cpu = dict(self.clock.seconds), dict(self.clock.cpu_seconds)
@@ -148,15 +148,17 @@ class BatchRunner:
             log_outcomes(told, begun.attempts, retries)
         return [places[index] for index in begun.alone]
 
-    def bury(self, payloads: Sequence[object], dead: str, trouble: FailureCode) -> None:
+    def record_crash(self, payloads: Sequence[object], dead: str, code: FailureCode) -> None:
         """Record that the child `dead` died over these payloads.
 
         Raises:
             StoreUnavailableError: nothing was recorded.
         """
         jobs = [_parse(payload) for payload in payloads]
-        self._store.bury([job.product_id for job in jobs if isinstance(job, Job)], dead, trouble)
-        self._metrics.death(trouble.value)
+        self._store.record_crash(
+            [job.product_id for job in jobs if isinstance(job, Job)], dead, code
+        )
+        self._metrics.crash(code.value)
 
     def _skipped(self, jobs: Sequence[Job], attempts: Mapping[str, Attempt]) -> set[str]:
         """Settle what a re-tagging run need not fetch; a model on trial wants to see everything."""
@@ -180,7 +182,7 @@ class BatchRunner:
 
     def _use(self, lineup: Lineup) -> None:
         self._tagger.lineup = lineup
-        self._store.know(lineup.manifests)
+        self._store.register_manifests(lineup.manifests)
 
     def _due_heartbeat(self) -> str | None:
         now = time.monotonic()

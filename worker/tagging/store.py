@@ -59,7 +59,7 @@ class Store:
         # Attempts that ended while the database was away, and are still to be taken back.
         self._owed: dict[str, Attempt] = {}
 
-    def know(self, manifests: Sequence[Manifest]) -> None:
+    def register_manifests(self, manifests: Sequence[Manifest]) -> None:
         """Whose taggings will be stored: their rows are written with the first of them."""
         self._manifests |= {each.model_version: each for each in manifests}
 
@@ -107,7 +107,7 @@ class Store:
         Raises:
             StoreUnavailableError: the messages must not be acknowledged.
         """
-        if not any(run_of(each.publication) for each in attempts.values()):
+        if not any(run_of(each.message_id) for each in attempts.values()):
             return {}
         with self._taken_back_if_away(attempts), self._reading() as session:
             return known_pictures(session, attempts)
@@ -151,14 +151,14 @@ class Store:
                 retries |= self._store(some, attempts, validators or {})
         return retries
 
-    def bury(self, product_ids: Sequence[str], dead: str, trouble: FailureCode) -> None:
+    def record_crash(self, product_ids: Sequence[str], dead: str, code: FailureCode) -> None:
         """Record that the child `dead` died over these products.
 
         Raises:
             StoreUnavailableError: nothing was recorded.
         """
         with unavailable_if_away(), self._sessions.begin() as session:
-            ledger.bury(session, product_ids, dead, trouble)
+            ledger.record_crash(session, product_ids, dead, code)
 
     def _store(
         self,

@@ -64,7 +64,7 @@ def log_outcomes(
         result = outcome.result
         attempt = attempts.get(outcome.subject)
         fields: dict[str, Any] = {
-            "task_id": attempt.publication if attempt else None,
+            "task_id": attempt.message_id if attempt else None,
             "product_id": outcome.subject,
             "attempt": attempt.number if attempt else None,
         }

@@ -78,8 +78,8 @@ class WorkerMetrics:
             "tagger_stage_cpu_seconds", "Seconds of CPU of a stage, over all threads.",
             ["queue", "stage"], registry=registry,
         )  # fmt: skip
-        self._deaths = prometheus.Counter(
-            "tagger_deaths", "Processes that died at work.", ["queue", "reason"], registry=registry
+        self._crashes = prometheus.Counter(
+            "tagger_crashes", "Processes that died at work.", ["queue", "reason"], registry=registry
         )
 
     def batch(
@@ -106,9 +106,9 @@ class WorkerMetrics:
         for stage, seconds in stages_cpu.items():
             self._cpu.labels(self._queue, stage.replace(" ", "_")).inc(seconds)
 
-    def death(self, reason: str) -> None:
+    def crash(self, reason: str) -> None:
         """Count a child that died or hung."""
-        self._deaths.labels(self._queue, reason).inc()
+        self._crashes.labels(self._queue, reason).inc()
 
 
 def _identity(queue: str, process_id: str) -> str:

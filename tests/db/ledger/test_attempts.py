@@ -8,7 +8,7 @@ from catalog.failures import FailureCode
 from catalog.outcomes import Outcome
 from catalog.status import ProductStatus
 from db.ledger.accepting import accept
-from db.ledger.attempts import Begun, Delivery, begin, bury, release
+from db.ledger.attempts import Begun, Delivery, begin, record_crash, release
 from db.ledger.models import FailureRow, Product, Tagging
 from db.ledger.recording import record_model, record_outcomes
 from tests.factories import failed, job, manifest, tagged
@@ -24,8 +24,8 @@ def _models(session: Session) -> None:
     record_model(session, newer, NOW)
 
 
-def delivered(product_id: str = "p1", publication: str = "m1", **fields: str) -> Delivery:
-    return Delivery(job=job(product_id, **fields), publication=publication)
+def delivered(product_id: str = "p1", message_id: str = "m1", **fields: str) -> Delivery:
+    return Delivery(job=job(product_id, **fields), message_id=message_id)
 
 
 def begun(
@@ -52,7 +52,7 @@ def product(session: Session, product_id: str = "p1") -> Product:
 
 
 def test_attempt_is_counted_before_the_picture_is_touched(session: Session) -> None:
-    accept(session, [job("p1")], NOW, publication="m1")
+    accept(session, [job("p1")], NOW, message_id="m1")
     attempt = begun(session, [delivered()])
     assert attempt.now == [0]
     row = product(session)
@@ -61,7 +61,7 @@ def test_attempt_is_counted_before_the_picture_is_touched(session: Session) -> N
 
 def test_message_of_a_stranger_creates_its_row(session: Session) -> None:
     assert begun(session, [delivered()]).now == [0]
-    assert product(session).publication == "m1"
+    assert product(session).message_id == "m1"
     assert product(session).published_at == NOW
 
 
@@ -78,7 +78,7 @@ def test_redelivered_message_with_an_outcome_changes_no_row(session: Session) ->
 
 def test_new_message_of_a_stranger_tags_again(session: Session) -> None:
     settle(session, tagged("p1"), begun(session, [delivered()]))
-    assert begun(session, [delivered(publication="m2")]).now == [0]
+    assert begun(session, [delivered(message_id="m2")]).now == [0]
 
 
 def test_several_deliveries_of_a_product_are_tagged_once(session: Session) -> None:
@@ -88,8 +88,8 @@ def test_several_deliveries_of_a_product_are_tagged_once(session: Session) -> No
 def test_superseded_message_is_dropped_whenever_it_comes(session: Session) -> None:
     first = accept(session, [job("p1", image_uri="file:///old.jpg")], NOW)["p1"]
     second = accept(session, [job("p1", image_uri="file:///new.jpg")], NOW)["p1"]
-    old = delivered(publication=first, image_uri="file:///old.jpg")
-    new = delivered(publication=second, image_uri="file:///new.jpg")
+    old = delivered(message_id=first, image_uri="file:///old.jpg")
+    new = delivered(message_id=second, image_uri="file:///new.jpg")
     assert begun(session, [new, old]).now == [0]
     assert begun(session, [old]).now == []
     assert product(session).image_uri == "file:///new.jpg"
@@ -101,42 +101,40 @@ def test_what_is_open_in_another_process_is_not_counted_as_dead_but_runs_alone(
     begun(session, [delivered("p1"), delivered("p2")])
     other = begun(session, [delivered("p1"), delivered("p3")], owner="w:2", seconds=5)
     assert (other.now, other.alone) == ([1], [0])
-    assert product(session).deaths == 0
+    assert product(session).crashes == 0
     assert begun(session, [delivered("p1")], owner="w:2", alone=True, seconds=6).now == [0]
 
 
-def test_attempt_that_outlived_its_limit_is_a_death(session: Session) -> None:
+def test_attempt_that_outlived_its_limit_is_a_crash(session: Session) -> None:
     begun(session, [delivered()])
     later = begun(session, [delivered()], owner="w:2", seconds=LIMIT_S + 1)
     assert (later.now, later.alone) == ([], [0])
-    assert product(session).deaths == 1
+    assert product(session).crashes == 1
     assert begun(session, [delivered()], owner="w:2", seconds=LIMIT_S + 2).alone == [0]
-    assert product(session).deaths == 1
+    assert product(session).crashes == 1
 
 
-def test_buried_attempt_makes_a_suspect_and_its_mates_too(session: Session) -> None:
+def test_crashed_attempt_makes_a_suspect_and_its_mates_too(session: Session) -> None:
     begun(session, [delivered("p1"), delivered("p2")])
-    bury(session, ["p1", "p2"], "w:1", FailureCode.PROCESSING_CRASHED)
-    bury(session, ["p1", "p2"], "w:1", FailureCode.PROCESSING_CRASHED)
+    record_crash(session, ["p1", "p2"], "w:1", FailureCode.PROCESSING_CRASHED)
+    record_crash(session, ["p1", "p2"], "w:1", FailureCode.PROCESSING_CRASHED)
     session.expire_all()
-    assert [product(session, each).deaths for each in ("p1", "p2")] == [1, 1]
+    assert [product(session, each).crashes for each in ("p1", "p2")] == [1, 1]
     assert begun(session, [delivered("p1"), delivered("p2")], owner="w:2").alone == [0, 1]
 
 
-@pytest.mark.parametrize(
-    "trouble", [FailureCode.PROCESSING_CRASHED, FailureCode.PROCESSING_TIMED_OUT]
-)
-def test_three_deaths_are_a_quarantine_with_its_reason(
-    session: Session, trouble: FailureCode
+@pytest.mark.parametrize("code", [FailureCode.PROCESSING_CRASHED, FailureCode.PROCESSING_TIMED_OUT])
+def test_three_crashes_are_a_quarantine_with_its_reason(
+    session: Session, code: FailureCode
 ) -> None:
     for owner in ("w:1", "w:2", "w:3"):
         begun(session, [delivered()], owner=owner, alone=True)
-        bury(session, ["p1"], owner, trouble)
+        record_crash(session, ["p1"], owner, code)
     last = begun(session, [delivered()], owner="w:4", alone=True)
     assert (last.now, last.alone) == ([], [])
     record_outcomes(session, last.quarantined, NOW, attempts=last.attempts)
     letter = session.get_one(FailureRow, "p1")
-    assert letter.reason_code == trouble.value
+    assert letter.reason_code == code.value
     assert product(session).status == ProductStatus.FAILED
     assert begun(session, [delivered()], owner="w:5").quarantined == []
 
@@ -144,14 +142,14 @@ def test_three_deaths_are_a_quarantine_with_its_reason(
 def test_picture_that_hangs_two_children_at_once_is_quarantined_all_the_same(
     session: Session,
 ) -> None:
-    # Its message came twice: each child takes the attempt over before the other one is buried.
+    # Its message came twice: each child takes the attempt over before the other's crash is told.
     begun(session, [delivered()], owner="a:1", alone=True)
     for turn in range(1, 3):
         begun(session, [delivered()], owner=f"b:{turn}", alone=True)
-        bury(session, ["p1"], f"a:{turn}", FailureCode.PROCESSING_TIMED_OUT)
+        record_crash(session, ["p1"], f"a:{turn}", FailureCode.PROCESSING_TIMED_OUT)
         begun(session, [delivered()], owner=f"a:{turn + 1}", alone=True)
-        bury(session, ["p1"], f"b:{turn}", FailureCode.PROCESSING_TIMED_OUT)
-    assert product(session).deaths >= 3
+        record_crash(session, ["p1"], f"b:{turn}", FailureCode.PROCESSING_TIMED_OUT)
+    assert product(session).crashes >= 3
     assert begun(session, [delivered()], owner="c:1", alone=True).quarantined
 
 
@@ -160,18 +158,18 @@ def test_mates_of_a_dead_batch_that_another_child_took_over_are_not_counted_as_d
 ) -> None:
     begun(session, [delivered("p1"), delivered("p2")])
     begun(session, [delivered("p1")], owner="w:2", alone=True)
-    bury(session, ["p1", "p2"], "w:1", FailureCode.PROCESSING_CRASHED)
+    record_crash(session, ["p1", "p2"], "w:1", FailureCode.PROCESSING_CRASHED)
     session.expire_all()
-    assert [product(session, each).deaths for each in ("p1", "p2")] == [0, 1]
+    assert [product(session, each).crashes for each in ("p1", "p2")] == [0, 1]
     assert product(session).attempt_by == "w:2"
 
 
 def test_tagged_suspect_is_none_any_more(session: Session) -> None:
     begun(session, [delivered()])
-    bury(session, ["p1"], "w:1", FailureCode.PROCESSING_CRASHED)
+    record_crash(session, ["p1"], "w:1", FailureCode.PROCESSING_CRASHED)
     settle(session, tagged("p1"), begun(session, [delivered()], owner="w:2", alone=True))
-    assert product(session).deaths == 0
-    assert begun(session, [delivered(publication="m2")], owner="w:2").now == [0]
+    assert product(session).crashes == 0
+    assert begun(session, [delivered(message_id="m2")], owner="w:2").now == [0]
 
 
 def test_released_attempt_leaves_no_trace(session: Session) -> None:
@@ -189,7 +187,7 @@ def test_planned_retry_is_the_outcome_of_its_message_until_it_is_due(session: Se
     settle(session, failed("p1", FailureCode.RATE_LIMITED), attempt, retries={"p1": due})
     row = product(session)
     assert (row.status, row.next_attempt_at) == (ProductStatus.QUEUED, due)
-    assert row.last_trouble == "rate_limited"
+    assert row.last_reason_code == "rate_limited"
     assert session.get(FailureRow, "p1") is None
     assert begun(session, [delivered()], seconds=59).now == []
     assert begun(session, [delivered()], seconds=61).attempts["p1"].number == 2
@@ -232,18 +230,18 @@ def test_tagging_beats_a_failure_of_the_same_acceptance_in_either_order(
 def test_rolled_back_model_becomes_current_when_it_is_asked_to_tag_again(session: Session) -> None:
     newer = begun(session, [delivered()])
     settle(session, tagged("p1", model_version="newer"), newer)
-    settle(session, tagged("p1"), begun(session, [delivered(publication="m2")]))
+    settle(session, tagged("p1"), begun(session, [delivered(message_id="m2")]))
     current = session.get_one(Tagging, product(session).current_tagging_id)
     assert current.model_version == "test-1"
 
 
 def test_outcome_of_a_superseded_message_does_not_settle_the_newer_one(session: Session) -> None:
-    accept(session, [job("p1")], NOW, publication="accepted-1")
-    old = begun(session, [delivered(publication="accepted-1")])
-    accept(session, [job("p1", image_uri="file:///new.jpg")], NOW, publication="accepted-2")
+    accept(session, [job("p1")], NOW, message_id="accepted-1")
+    old = begun(session, [delivered(message_id="accepted-1")])
+    accept(session, [job("p1", image_uri="file:///new.jpg")], NOW, message_id="accepted-2")
     settle(session, tagged("p1"), old)
     row = product(session)
-    assert (row.status, row.settled_publication) == (ProductStatus.QUEUED, None)
+    assert (row.status, row.settled_message_id) == (ProductStatus.QUEUED, None)
     assert row.published_at == NOW
 
 
@@ -251,8 +249,8 @@ def test_reviewed_product_keeps_its_status_through_an_attempt(session: Session) 
     settle(session, tagged("p1"), begun(session, [delivered()]))
     product(session).status = ProductStatus.REVIEWED
     session.flush()
-    accept(session, [job("p1")], NOW, publication="accepted-1")
-    attempt = begun(session, [delivered(publication="accepted-1")])
+    accept(session, [job("p1")], NOW, message_id="accepted-1")
+    attempt = begun(session, [delivered(message_id="accepted-1")])
     assert product(session).status == ProductStatus.REVIEWED
     settle(session, tagged("p1", model_version="newer", label="Coat"), attempt)
     row = product(session)

@@ -29,35 +29,35 @@ def test_what_was_published_before_the_instant_is_claimed_once(session: Session)
     ids = accept(session, [job("p1")], NOW)
     accept(session, [job("p2")], NOW + HOUR)
     claimed = lost(session, NOW + HOUR, NOW + HOUR)
-    assert [(each.job.product_id, each.publication) for each in claimed] == [("p1", ids["p1"])]
+    assert [(each.job.product_id, each.message_id) for each in claimed] == [("p1", ids["p1"])]
     assert lost(session, NOW + HOUR, NOW + HOUR) == []
 
 
 def test_queues_are_claimed_apart(session: Session) -> None:
-    accept(session, [job("p1")], NOW, queue="bulk", publication="accepted-7")
+    accept(session, [job("p1")], NOW, queue="bulk", message_id="accepted-7")
     assert lost(session, NOW + HOUR, NOW + HOUR) == []
 
 
 def test_what_has_an_outcome_is_never_claimed(session: Session) -> None:
     record_model(session, manifest(), NOW)
     record_outcomes(session, [tagged("p1"), failed("p2")], NOW)
-    delivery = Delivery(job=job("p3"), publication="m")
+    delivery = Delivery(job=job("p3"), message_id="m")
     begun = begin(session, [delivery], NOW, owner="w:1", attempt_s_max=LIMIT_S)
     record_outcomes(session, [tagged("p3")], NOW, attempts=begun.attempts)
     assert lost(session, NOW + HOUR, NOW + HOUR) == []
 
 
 def test_living_attempt_is_left_alone_and_a_dead_one_is_counted(session: Session) -> None:
-    delivery = Delivery(job=job("p1"), publication="m")
+    delivery = Delivery(job=job("p1"), message_id="m")
     begin(session, [delivery], NOW, owner="w:1", attempt_s_max=LIMIT_S)
     assert lost(session, NOW + timedelta(seconds=60), NOW + HOUR) == []
     assert len(lost(session, NOW + timedelta(seconds=91), NOW + HOUR)) == 1
     row = session.get_one(Product, "p1", populate_existing=True)
-    assert (row.status, row.deaths, row.attempt_by) == (ProductStatus.QUEUED, 1, None)
+    assert (row.status, row.crashes, row.attempt_by) == (ProductStatus.QUEUED, 1, None)
 
 
 def test_due_retries_are_claimed_and_others_wait(session: Session) -> None:
-    deliveries = [Delivery(job=job(each), publication=each) for each in ("p1", "p2")]
+    deliveries = [Delivery(job=job(each), message_id=each) for each in ("p1", "p2")]
     begun = begin(session, deliveries, NOW, owner="w:1", attempt_s_max=LIMIT_S)
     record_outcomes(
         session,

@@ -8,7 +8,7 @@ from catalog.failures import FailureCode
 from catalog.outcomes import FlagReason
 from catalog.status import ProductStatus
 from db.base import Base
-from db.ledger.accepting import accept, arrive
+from db.ledger.accepting import accept, ensure_rows
 from db.ledger.models import FailureRow, Product, Tagging, Thumbnail
 from db.ledger.recording import record_model, record_outcomes
 from tests.factories import failed, flagged, job, manifest, tagged
@@ -129,5 +129,5 @@ def test_accepting_again_queues_again_but_keeps_a_review_of_the_same_picture(
 def test_arriving_message_does_not_touch_a_row_that_agrees(session: Session) -> None:
     record_outcomes(session, [tagged("p1")], NOW)
     before = everything(session)
-    arrive(session, [job("p1")], LATER)
+    ensure_rows(session, [job("p1")], LATER)
     assert everything(session) == before

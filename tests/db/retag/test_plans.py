@@ -40,9 +40,7 @@ def big(engine: Engine) -> Engine:
         runs = [_over(session) for _ in range(20)]
         counts = dict.fromkeys(("size", "kept", "changed", "skipped", "failed"), 1)
         labels = {"from_label": "Bag", "to_label": "Coat", "flagged": False}
-        chunks = [
-            {"publication": f"c{n}", "run_id": runs[n % 20], **counts} for n in range(HISTORY)
-        ]
+        chunks = [{"message_id": f"c{n}", "run_id": runs[n % 20], **counts} for n in range(HISTORY)]
         session.execute(insert(RetagChunk), chunks)
         changes = [
             {"run_id": runs[n % 20], "product_id": f"p{n}", "confidence": n / HISTORY, **labels}
@@ -141,7 +139,7 @@ def finish_and_report(engine: Engine) -> None:
     run_id = planned(engine, "older-than=20d")
     taken = publish(engine, run_id)
     attempts = {
-        each.product_id: Attempt(publication=taken.publication, number=1, owner="w")
+        each.product_id: Attempt(message_id=taken.message_id, number=1, owner="w")
         for each in taken.jobs
     }
     names = list(attempts)

@@ -58,7 +58,7 @@ def ids(taken: Taken) -> list[str]:
 
 def work(session: Session, taken: Taken, outcomes: list[Outcome], **options: float) -> None:
     """As a worker does it."""
-    deliveries = [Delivery(job=each, publication=taken.publication) for each in taken.jobs]
+    deliveries = [Delivery(job=each, message_id=taken.message_id) for each in taken.jobs]
     begun = begin(session, deliveries, LATER, owner="w", attempt_s_max=60, queue=BULK_QUEUE)
     done = {deliveries[place].job.product_id for place in begun.now}
     mine = [each for each in outcomes if each.subject in done]
@@ -230,7 +230,7 @@ def test_deleted_picture_fails_with_its_reason_and_keeps_the_old_tagging(ledger:
     ledger.expire_all()
     product = ledger.get_one(Product, "a")
     assert (product.status, product.current_tagging_id) == (ProductStatus.FAILED, before)
-    assert product.last_trouble == "not_found"
+    assert product.last_reason_code == "not_found"
 
 
 def test_unchanged_picture_is_settled_with_the_tagging_it_has(ledger: Session) -> None:
@@ -242,7 +242,7 @@ def test_unchanged_picture_is_settled_with_the_tagging_it_has(ledger: Session) -
     run = plan(ledger)
     again = publish(ledger, run)
     attempts = {
-        each.product_id: Attempt(publication=again.publication, number=1, owner="w")
+        each.product_id: Attempt(message_id=again.message_id, number=1, owner="w")
         for each in again.jobs
     }
     known = known_pictures(ledger, attempts)
@@ -259,8 +259,8 @@ def test_failure_forgets_what_told_that_the_picture_was_the_same(ledger: Session
     first = plan(ledger)
     work(ledger, publish(ledger, first, limit=1), [new("a")], validators={"a": "v1"})  # type: ignore[arg-type]
     accept(ledger, [job("a")], LATER)
-    publication = ledger.get_one(Product, "a").publication or ""
-    attempt = Attempt(publication=publication, number=1, owner="w")
+    message_id = ledger.get_one(Product, "a").message_id or ""
+    attempt = Attempt(message_id=message_id, number=1, owner="w")
     record_outcomes(ledger, [failed("a")], LATER, attempts={"a": attempt})
     ledger.expire_all()
     assert ledger.get_one(Product, "a").image_validator is None

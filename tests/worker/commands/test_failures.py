@@ -81,7 +81,7 @@ def test_replay_queues_again_and_keeps_the_letter_until_there_is_an_outcome(
     assert (row.status, row.attempts) == (ProductStatus.QUEUED, 0)
     assert read(engine, FailureRow, "p1") is not None
     message = json.loads(connect(broker.url).lindex("ingest", 0))
-    assert message["headers"]["id"] == row.publication
+    assert message["headers"]["id"] == row.message_id
 
 
 def test_replay_of_a_reason_takes_all_that_have_it(tagger: Tagger, broker: EmbeddedBroker) -> None:
@@ -91,7 +91,7 @@ def test_replay_of_a_reason_takes_all_that_have_it(tagger: Tagger, broker: Embed
 
 def test_replayed_quarantine_runs_alone_again(tagger: Tagger, engine: Engine) -> None:
     tagger("replay", "p3")
-    assert read(engine, Product, "p3").deaths == 1
+    assert read(engine, Product, "p3").crashes == 1
 
 
 def test_message_that_was_no_job_cannot_be_replayed(tagger: Tagger, broker: EmbeddedBroker) -> None:

@@ -97,7 +97,7 @@ def settle(engine: Engine) -> None:
     with sessions(engine).begin() as session:
         session.execute(
             update(Product).values(
-                settled_publication=Product.publication, published_at=None, status="tagged"
+                settled_message_id=Product.message_id, published_at=None, status="tagged"
             )
         )
 

@@ -11,7 +11,7 @@ from worker.watch.logs import JsonFormatter, log_outcomes
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 ATTEMPTS = {
-    each: Attempt(publication=f"message-{each}", number=2, owner="w:1") for each in ("p1", "p2")
+    each: Attempt(message_id=f"message-{each}", number=2, owner="w:1") for each in ("p1", "p2")
 }
 
 
