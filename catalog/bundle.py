@@ -1,17 +1,21 @@
 """The model bundle: a folder with a manifest, the contract between trainer and worker.
 
 Standard library only. Nothing in a bundle is pickled; every file's sha256 stands in
-manifest.json, and a bundle that does not verify is refused.
+manifest.json, and a bundle that does not verify is refused. What is used afterwards are the very
+bytes that were verified: no file is read a second time.
 """
 
 import hashlib
 import json
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
-from pathlib import Path
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path, PurePosixPath
 from typing import Any
 
-from catalog.errors import OperatorError
+from catalog.bundle_files import BundleError as BundleError
+from catalog.bundle_files import read_inside, read_verified
 
 # 2: with check predictions; a bundle of format 1 gets them from
 # `python -m trainer.check_predictions FOLDER`.
@@ -24,10 +28,6 @@ CHECK = "check.npz"
 REQUIRED_FILES = (SERVING_MODEL, KERAS_MODEL, CHECK)
 # For photos, where a bundle says nothing of them.
 CAUTIOUS_CONFIDENCE = 0.995
-
-
-class BundleError(OperatorError):
-    """A bundle that must not serve: says what was expected, what was found, what to do."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -102,6 +102,12 @@ class Manifest:
     photos: PhotoRule | None = None
 
     @property
+    def used_files(self) -> tuple[str, ...]:
+        """The files that a bundle must list: what its parts are read from."""
+        parameters = self.out_of_taxonomy.parameters
+        return (*REQUIRED_FILES, parameters) if parameters is not None else REQUIRED_FILES
+
+    @property
     def photo_rule(self) -> PhotoRule:
         """The cautious rule for photos: the bundle's own, or one that accepts only the surest."""
         if self.photos is not None:
@@ -119,36 +125,59 @@ class Manifest:
 
 @dataclass(frozen=True, kw_only=True)
 class Bundle:
-    """A bundle that was verified when it was loaded."""
+    """A bundle that was verified when it was loaded, and the bytes that were.
+
+    sha256: the manifest's own, which stands for the whole bundle. contents: every listed file.
+    """
 
     folder: Path
     manifest: Manifest
+    sha256: str
+    contents: Mapping[str, bytes] = field(repr=False, compare=False)
 
     @property
-    def serving_model(self) -> Path:
-        return self.folder / SERVING_MODEL
+    def serving_model(self) -> bytes:
+        """The LiteRT model. Its bytes, not a path: a mapped file cut short kills the process."""
+        return self.contents[SERVING_MODEL]
 
-    @property
-    def keras_model(self) -> Path:
-        return self.folder / KERAS_MODEL
+    @contextmanager
+    def unpacked(self, name: str) -> Iterator[Path]:
+        """A private copy of a file, for libraries that take nothing but a path."""
+        with tempfile.TemporaryDirectory(prefix="tagger-bundle-") as spare:
+            path = Path(spare) / PurePosixPath(name).name
+            path.write_bytes(self.contents[name])
+            yield path
+
+    def write(self, folder: Path) -> None:
+        """Write manifest and files, as they were verified, into a new folder."""
+        for name, data in self.contents.items():
+            place = folder / name
+            place.parent.mkdir(parents=True, exist_ok=True)
+            place.write_bytes(data)
 
 
 def load_bundle(folder: Path) -> Bundle:
     """Read and verify the bundle in `folder`.
 
     Raises:
-        BundleError: the folder, the manifest or a file is missing, altered or of another format.
+        BundleError: the folder, the manifest or a file is missing, altered, outside the folder,
+            or of another format; or the manifest uses a file that it does not list.
     """
-    manifest = read_manifest(folder)
-    for name in REQUIRED_FILES:
+    written = _read_manifest(folder)
+    manifest = _parse(folder, written)
+    for name in manifest.used_files:
         if name not in manifest.files:
             raise BundleError(
                 f"Expected {name} among the files of {folder / MANIFEST}, found "
                 f"{sorted(manifest.files)}. Train or fetch the bundle again."
             )
-    for name, expected in manifest.files.items():
-        _verify_file(folder, name, expected)
-    return Bundle(folder=folder, manifest=manifest)
+    contents = read_verified(folder, manifest.files)
+    return Bundle(
+        folder=folder,
+        manifest=manifest,
+        sha256=hashlib.sha256(written).hexdigest(),
+        contents={MANIFEST: written} | contents,
+    )
 
 
 def read_manifest(folder: Path) -> Manifest:
@@ -157,30 +186,7 @@ def read_manifest(folder: Path) -> Manifest:
     Raises:
         BundleError: the manifest is missing, no JSON object, of another format, or incomplete.
     """
-    path = folder / MANIFEST
-    try:
-        fields = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise BundleError(
-            f"Expected a model bundle with {MANIFEST} in {folder}, found none. "
-            "Set TAGGER_BUNDLE to a bundle's folder, or run `tagger train`."
-        ) from None
-    except (OSError, ValueError) as error:
-        raise BundleError(
-            f"Expected JSON in {path}, found: {error}. Train or fetch the bundle again."
-        ) from error
-    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
-        found = fields.get("format") if isinstance(fields, dict) else type(fields).__name__
-        raise BundleError(
-            f"Expected bundle format {FORMAT} in {path}, found {found!r}. {_remedy(folder, found)}"
-        )
-    try:
-        return _manifest(fields)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BundleError(
-            f"Expected the fields of bundle format {FORMAT} in {path}; wrong or missing: {error}. "
-            "Train or fetch the bundle again."
-        ) from error
+    return _parse(folder, _read_manifest(folder))
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
@@ -214,20 +220,35 @@ def _remedy(folder: Path, found: object) -> str:
     return "Use a bundle made for this version, or upgrade."
 
 
-def _verify_file(folder: Path, name: str, expected: str) -> None:
-    path = folder / name
-    # The manifest is data from outside: it must not point out of its own folder.
-    if not path.resolve().is_relative_to(folder.resolve()):
+def _read_manifest(folder: Path) -> bytes:
+    if not (folder / MANIFEST).exists():
         raise BundleError(
-            f"Expected files inside {folder}, found {name!r}. Do not use this bundle."
+            f"Expected a model bundle with {MANIFEST} in {folder}, found none. "
+            "Set TAGGER_BUNDLE to a bundle's folder, or run `tagger train`."
         )
-    if not path.is_file():
-        raise BundleError(f"Expected the file {path}, found none. Fetch the bundle again.")
-    found = sha256_file(path)
-    if found != expected:
+    return read_inside(folder, MANIFEST)
+
+
+def _parse(folder: Path, written: bytes) -> Manifest:
+    path = folder / MANIFEST
+    try:
+        fields = json.loads(written.decode())
+    except (ValueError, RecursionError) as error:
         raise BundleError(
-            f"Expected sha256 {expected} for {path}, found {found}. Fetch the bundle again."
+            f"Expected JSON in {path}, found: {error}. Train or fetch the bundle again."
+        ) from error
+    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+        found = fields.get("format") if isinstance(fields, dict) else type(fields).__name__
+        raise BundleError(
+            f"Expected bundle format {FORMAT} in {path}, found {found!r}. {_remedy(folder, found)}"
         )
+    try:
+        return _manifest(fields)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise BundleError(
+            f"Expected the fields of bundle format {FORMAT} in {path}; wrong or missing: {error}. "
+            "Train or fetch the bundle again."
+        ) from error
 
 
 def _manifest(fields: dict[str, Any]) -> Manifest:
@@ -236,6 +257,7 @@ def _manifest(fields: dict[str, Any]) -> Manifest:
     temperature = float(known["temperature"])
     if not 0 < temperature < float("inf"):
         raise ValueError(f"temperature {temperature}")
+    files = {str(name): str(sha256) for name, sha256 in known["files"].items()}
     return Manifest(
         **known
         | {
@@ -244,10 +266,18 @@ def _manifest(fields: dict[str, Any]) -> Manifest:
             "output_shapes": shapes,
             "temperature": temperature,
             "acceptance": Acceptance(**known["acceptance"]),
-            "out_of_taxonomy": OutOfTaxonomy(**known["out_of_taxonomy"]),
+            "out_of_taxonomy": _out_of_taxonomy(known["out_of_taxonomy"]),
+            "files": files,
             "photos": _photo_rule(fields.get("photos")),
         }
     )
+
+
+def _out_of_taxonomy(fields: dict[str, Any]) -> OutOfTaxonomy:
+    rule = OutOfTaxonomy(**fields)
+    if not isinstance(rule.parameters, str | None):
+        raise ValueError(f"out_of_taxonomy.parameters {rule.parameters!r}")
+    return rule
 
 
 def _photo_rule(fields: dict[str, Any] | None) -> PhotoRule | None:

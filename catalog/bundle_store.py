@@ -6,7 +6,6 @@ in the registry can therefore only ever mean the same bytes.
 
 import hashlib
 import json
-import shutil
 import tempfile
 from dataclasses import asdict
 from pathlib import Path
@@ -15,12 +14,10 @@ from catalog.bundle import (
     CHECK,
     KERAS_MODEL,
     MANIFEST,
-    SERVING_MODEL,
     Bundle,
     BundleError,
     Manifest,
     load_bundle,
-    sha256_file,
 )
 
 # What a bundle says of itself; two that differ in nothing else tag alike.
@@ -46,9 +43,8 @@ class BundleStore:
             self._folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix=".new-", dir=self._folder) as spare:
                 aside = Path(spare) / "bundle"
-                _copy(load_bundle(source), aside)
-                load_bundle(aside)  # what was copied, not what was there a moment before
-                sha256 = sha256_file(aside / MANIFEST)
+                load_bundle(source).write(aside)
+                sha256 = load_bundle(aside).sha256  # what the disk took
                 self._place(aside, sha256)
         except OSError as error:
             raise BundleError(
@@ -64,19 +60,18 @@ class BundleStore:
             BundleError: it is gone, or not what was stored.
         """
         folder = self.path(sha256)
-        try:
-            found = sha256_file(folder / MANIFEST)
-        except OSError as error:
+        if not (folder / MANIFEST).is_file():
             raise BundleError(
-                f"Expected a bundle in {folder}, found: {error.strerror}. Is TAGGER_MODELS the "
-                "folder of the registry's bundles? Add it again with `tagger model add`."
-            ) from error
-        if found != sha256:
+                f"Expected a bundle in {folder}, found none. Is TAGGER_MODELS the folder of the "
+                "registry's bundles? Add it again with `tagger model add`."
+            )
+        bundle = load_bundle(folder)
+        if bundle.sha256 != sha256:
             raise BundleError(
-                f"Expected sha256 {sha256} for {folder / MANIFEST}, found {found}. "
+                f"Expected sha256 {sha256} for {folder / MANIFEST}, found {bundle.sha256}. "
                 "Remove the folder and add the bundle again with `tagger model add`."
             )
-        return load_bundle(folder)
+        return bundle
 
     def path(self, sha256: str) -> Path:
         """Where a bundle is, or would be."""
@@ -98,17 +93,6 @@ def behaviour(manifest: Manifest) -> str:
     A bundle whose report was written afterwards behaves as before.
     """
     rules = {name: value for name, value in asdict(manifest).items() if name not in TOLD}
-    telling = {KERAS_MODEL, CHECK, MANIFEST}
-    rules["files"] = {
-        name: sha256
-        for name, sha256 in manifest.files.items()
-        if name == SERVING_MODEL or ("/" not in name and name not in telling)
-    }
+    deciding = set(manifest.used_files) - {KERAS_MODEL, CHECK}
+    rules["files"] = {name: manifest.files[name] for name in sorted(deciding)}
     return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()
-
-
-def _copy(bundle: Bundle, target: Path) -> None:
-    for name in (MANIFEST, *bundle.manifest.files):
-        place = target / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(bundle.folder / name, place)

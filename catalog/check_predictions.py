@@ -5,7 +5,9 @@ computed where it was made.
 """
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
+from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -61,13 +63,13 @@ def read_check(bundle: Bundle) -> CheckPredictions:
     """Read them from a bundle.
 
     Raises:
-        BundleError: the file is gone or holds something else.
+        BundleError: the file holds something else.
     """
     path = bundle.folder / CHECK
     try:
-        with np.load(path, allow_pickle=False) as arrays:
+        with np.load(BytesIO(bundle.contents[CHECK]), allow_pickle=False) as arrays:
             images, logits = arrays["images"], arrays["logits"]
-    except (OSError, KeyError, ValueError) as error:
+    except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
         raise BundleError(
             f"Expected images and logits in {path}, found: {error}. Fetch the bundle again."
         ) from error

@@ -4,14 +4,31 @@ Which one a bundle uses, and its parameters, stand in the bundle; NumPy only.
 """
 
 from collections.abc import Callable, Mapping
+from io import BytesIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from catalog.bundle import Bundle
 
 Score = Callable[
     [NDArray[np.float32], NDArray[np.float32], Mapping[str, NDArray[np.float32]]],
     NDArray[np.float32],
 ]
+
+
+def stored_parameters(bundle: Bundle) -> dict[str, NDArray[Any]]:
+    """What the score of a bundle needs, from the bytes that were verified; empty for some.
+
+    Raises:
+        ValueError, BadZipFile: the file holds something else.
+    """
+    name = bundle.manifest.out_of_taxonomy.parameters
+    if name is None:
+        return {}
+    with np.load(BytesIO(bundle.contents[name]), allow_pickle=False) as arrays:
+        return {key: arrays[key] for key in arrays.files}
 
 
 def energy(

@@ -36,6 +36,7 @@ from trainer.photo_rule import FittedRule, PhotoRuleConfig, banks, fit_photo_rul
 from trainer.publish import check_bundle, write_bundle, written_aside
 from trainer.serving_model import ServingModel
 from trainer.shop_photos import STRANGER, ShopPhotos
+from trainer.source_model import load_source_model
 from trainer.strangeness import FALSE_ALARMS, PARAMETERS
 
 Say = Callable[[str], None]
@@ -130,7 +131,7 @@ def training_config(bundle: Bundle) -> TrainConfig:
 
 def open_base(bundle: Bundle, train: Split, held_out: Split, config: AdaptConfig) -> Base:
     """The base network, ready to learn."""
-    explainer = keras.models.load_model(bundle.keras_model)
+    explainer = load_source_model(bundle)
     network = keras.Model(explainer.input, explainer.get_layer("logits").output, name="tagger")
     return make_base(network, train, held_out, config.fine_tuning, config.seed)
 

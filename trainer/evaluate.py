@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.bundle import Bundle, load_bundle
-from catalog.out_of_taxonomy import SCORES
+from catalog.out_of_taxonomy import SCORES, stored_parameters
 from catalog.taxonomy import LABELS
 from trainer.acceptance import error_bound
 from trainer.calibration import (
@@ -33,7 +33,8 @@ from trainer.fashion_mnist.strangers import strangers
 from trainer.photo_evaluation import photo_table
 from trainer.selection import RiskCoverage, risk_coverage
 from trainer.serving_model import Outputs, ServingModel
-from trainer.strangeness import read_parameters, separation
+from trainer.source_model import load_source_model
+from trainer.strangeness import separation
 
 SELECTIVE_ACCURACY = 0.99
 EXPLAINED_IMAGES = 1_000
@@ -82,7 +83,7 @@ def evaluate(
     bundle = load_bundle(bundle_folder)
     test = load_test(data_folder, verify=verify)
     serve = ServingModel(bundle.serving_model)
-    explainer = keras.models.load_model(bundle.keras_model)
+    explainer = load_source_model(bundle)
     outputs = serve(test.images)
     temperature = bundle.manifest.temperature
     confidences = softmax(outputs.logits, temperature)
@@ -218,7 +219,7 @@ def strangeness_table(
 ) -> dict[str, Any]:
     """How well the bundle's score tells strangers from the test set's garments."""
     rule = bundle.manifest.out_of_taxonomy
-    parameters = read_parameters(bundle)
+    parameters = stored_parameters(bundle)
     known = SCORES[rule.score](outputs.logits, outputs.embedding, parameters)
     table: dict[str, Any] = {
         "score": rule.score,

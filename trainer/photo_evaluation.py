@@ -15,13 +15,13 @@ from catalog.failures import DecodeFailure
 from catalog.images.decode import decode
 from catalog.images.model_input import ModelInput, model_input
 from catalog.images.preprocessing import DECODE_PX
-from catalog.out_of_taxonomy import SCORES
+from catalog.out_of_taxonomy import SCORES, stored_parameters
 from catalog.taxonomy import LABELS, NOT_IN_TAXONOMY
 from trainer.acceptance import NEVER
 from trainer.calibration import softmax
 from trainer.fashion_mnist.dataset import DatasetError
 from trainer.serving_model import ServingModel
-from trainer.strangeness import read_parameters, separation
+from trainer.strangeness import separation
 
 COLUMNS = ("path", "set", "label", "mapping")
 FOOTWEAR = frozenset({"Sandal", "Sneaker", "Ankle boot"})
@@ -97,7 +97,7 @@ def set_figures(bundle: Bundle, serve: ServingModel, photos: list[Photo]) -> dic
     known = np.array([photo.label != NOT_IN_TAXONOMY for photo in read])
     exact = np.array([photo.exact for photo in read])
     score = SCORES[bundle.manifest.out_of_taxonomy.score](
-        outputs.logits, outputs.embedding, read_parameters(bundle)
+        outputs.logits, outputs.embedding, stored_parameters(bundle)
     )
     least = np.array([rule.acceptance.confidence_min.get(label, NEVER) for label in LABELS])
     accepted = (confidence >= least[predicted]) & (score <= rule.out_of_taxonomy_threshold) & ~poor

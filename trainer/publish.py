@@ -13,7 +13,6 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 from numpy.typing import NDArray
 from scipy.stats import binomtest
@@ -45,6 +44,7 @@ from trainer.fashion_mnist.train import LOG, Run
 from trainer.photo_rule import FittedRule, PhotoRuleConfig, fit_photo_rule
 from trainer.report import write_report
 from trainer.serving_model import ServingModel
+from trainer.source_model import load_source_model
 from trainer.strangeness import PARAMETERS, Choice, choose_score, score_of
 
 REPORT = "report"
@@ -202,7 +202,7 @@ def check_bundle(folder: Path, run: Run) -> None:
     bundle = load_bundle(folder)
     images = run.validation.images[:CHECKED_IMAGES]
     trained = predict(build_explainer(run.network), images).logits
-    reloaded = predict(keras.models.load_model(bundle.keras_model), images).logits
+    reloaded = predict(load_source_model(bundle), images).logits
     served = ServingModel(bundle.serving_model)(images).logits
     gap = float(np.abs(trained - reloaded).max())
     if gap > 1e-3:

@@ -13,7 +13,6 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from catalog.bundle import Bundle
 from catalog.out_of_taxonomy import SCORES
 from trainer.fashion_mnist.dataset import Split
 from trainer.serving_model import Outputs, ServingModel
@@ -61,15 +60,6 @@ def score_of(
 ) -> NDArray[np.float32]:
     """The score `name` of each image, float32 (N,), higher is stranger."""
     return SCORES[name](outputs.logits, outputs.embedding, parameters[name])
-
-
-def read_parameters(bundle: Bundle) -> Mapping[str, NDArray[Any]]:
-    """What the bundle's out-of-taxonomy score needs."""
-    name = bundle.manifest.out_of_taxonomy.parameters
-    if name is None:
-        return {}
-    with np.load(bundle.folder / name, allow_pickle=False) as stored:
-        return {key: stored[key] for key in stored.files}
 
 
 def separation(known: NDArray[np.float32], strange: NDArray[np.float32]) -> float:

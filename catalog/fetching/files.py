@@ -11,12 +11,9 @@ from urllib.parse import unquote_to_bytes, urlsplit
 from catalog.failures import FailureCode, FetchFailure
 from catalog.fetching import validators
 from catalog.fetching.validators import Fetched
+from catalog.opening import open_below
 
 _READ_SIZE = 1 << 20
-# O_PATH (Linux): folders on the way need to be passable, not readable.
-_FOLDER_FLAGS = getattr(os, "O_PATH", os.O_RDONLY) | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-# Non-blocking: opening a FIFO would otherwise wait for somebody to write to it.
-_FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOCTTY
 
 
 class FileSource:
@@ -84,7 +81,7 @@ class FileSource:
         for root in self._roots:
             if root.is_absolute() and path.is_relative_to(root):
                 try:
-                    return _open_below(root, path)
+                    return open_below(root, path)
                 except OSError:
                     return None  # a link, or nothing there: the long way says which
         return None
@@ -147,25 +144,11 @@ def parse_path(uri: str) -> Path:
 
 @contextmanager
 def _opened(root: Path, resolved: Path) -> Iterator[int]:
-    descriptor = _open_below(root, resolved)
+    descriptor = open_below(root, resolved)
     try:
         yield descriptor
     finally:
         os.close(descriptor)
-
-
-def _open_below(root: Path, resolved: Path) -> int:
-    """Open a path without links step by step, so that none can be slipped in on the way."""
-    folder = os.open(root, _FOLDER_FLAGS)
-    try:
-        *parents, name = resolved.relative_to(root).parts or (".",)
-        for parent in parents:
-            inner = os.open(parent, _FOLDER_FLAGS, dir_fd=folder)
-            os.close(folder)
-            folder = inner
-        return os.open(name, _FILE_FLAGS, dir_fd=folder)
-    finally:
-        os.close(folder)
 
 
 def _failure(path: Path, error: OSError) -> FetchFailure:

@@ -111,7 +111,7 @@ def _classifying(chosen: Settings, photos: Pictures) -> Iterator[Trial]:
     ms = _each(two.classify, parts, images=len(inputs), clock=time.process_time)
     yield Trial(step="network", way="batches of 64, two threads (CPU of both)", ms=ms)
     plain: Any = Interpreter(
-        model_path=str(bundle.serving_model),
+        model_content=bundle.serving_model,
         num_threads=1,
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )

@@ -1,10 +1,16 @@
+import hashlib
 import json
+import os
+import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from catalog import bundle_files
 from catalog.bundle import (
     CAUTIOUS_CONFIDENCE,
     CHECK,
@@ -64,6 +70,23 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def sha256_of(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+# Told of every open, by whatever call; an audit hook cannot be taken out again, so it gets a
+# process of its own.
+WATCHER = """
+import os, sys
+from pathlib import Path
+from catalog.bundle import load_bundle
+opened = []
+sys.addaudithook(lambda event, args: event == "open" and opened.append(args[0]))
+load_bundle(Path(sys.argv[1]))
+print(*[os.path.basename(name) for name in opened if isinstance(name, str)])
+"""
+
+
 def change(folder: Path, **fields: Any) -> None:
     path = folder / MANIFEST
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
@@ -72,8 +95,8 @@ def change(folder: Path, **fields: Any) -> None:
 def test_a_manifest_is_read_as_it_was_written(folder: Path) -> None:
     bundle = load_bundle(folder)
     assert bundle.manifest == manifest_of(folder)
-    assert bundle.serving_model.read_bytes() == b"serving"
-    assert bundle.keras_model.read_bytes() == b"keras"
+    assert bundle.serving_model == b"serving"
+    assert bundle.contents[KERAS_MODEL] == b"keras"
     assert set(bundle.manifest.files) == {SERVING_MODEL, KERAS_MODEL, CHECK, "report/index.html"}
 
 
@@ -143,6 +166,8 @@ def test_a_manifest_that_is_no_json_object_is_refused(folder: Path, text: str) -
         ("acceptance", {"precision": 1}),
         ("acceptance", None),
         ("out_of_taxonomy", {}),
+        ("out_of_taxonomy", {"score": "energy", "threshold": 0, "parameters": 5}),
+        ("files", ["model.tflite"]),
         ("output_shapes", []),
         ("input_shape", None),
         ("photos", {"temperature": 1.0}),
@@ -165,11 +190,116 @@ def test_a_missing_field_is_refused(folder: Path, field: str) -> None:
         read_manifest(folder)
 
 
-@pytest.mark.parametrize("name", ["../secret", "/etc/passwd"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "../secret",
+        "/etc/passwd",
+        "report/../../secret",
+        "report/../check.npz",
+        "./check.npz",
+        "report//index.html",
+        "check.npz/",
+        "..",
+        ".",
+        "",
+        "check.npz\0.png",
+    ],
+)
 def test_a_manifest_that_points_out_of_its_folder_is_refused(folder: Path, name: str) -> None:
-    files = checksums(folder) | {name: "0" * 64}
+    (folder.parent / "secret").write_bytes(b"secret")
+    files = checksums(folder) | {name: sha256_of(b"secret")}
     write_manifest(folder, replace(manifest_of(folder), files=files))
     with pytest.raises(BundleError, match="Expected files inside"):
+        load_bundle(folder)
+
+
+def test_a_link_out_of_the_folder_is_refused_though_its_bytes_are_right(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere")
+    (folder / SERVING_MODEL).rename(elsewhere / SERVING_MODEL)
+    (folder / SERVING_MODEL).symlink_to(elsewhere / SERVING_MODEL)
+    with pytest.raises(BundleError, match="Expected files inside"):
+        load_bundle(folder)
+    (folder / SERVING_MODEL).unlink()
+    shutil.move(folder / "report", elsewhere / "report")
+    (folder / "report").symlink_to(elsewhere / "report")
+    shutil.move(elsewhere / SERVING_MODEL, folder / SERVING_MODEL)
+    with pytest.raises(BundleError, match="Expected files inside"):
+        load_bundle(folder)
+
+
+def test_a_manifest_that_is_a_link_out_of_the_folder_is_refused(
+    folder: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    elsewhere = tmp_path_factory.mktemp("elsewhere") / MANIFEST
+    (folder / MANIFEST).rename(elsewhere)
+    (folder / MANIFEST).symlink_to(elsewhere)
+    with pytest.raises(BundleError, match="Expected files inside"):
+        load_bundle(folder)
+
+
+def test_links_within_the_folder_and_to_it_are_followed(folder: Path, tmp_path: Path) -> None:
+    (folder / SERVING_MODEL).rename(folder / "release-7")
+    (folder / SERVING_MODEL).symlink_to("release-7")
+    current = tmp_path / "current"
+    current.symlink_to(folder)
+    assert load_bundle(current).serving_model == b"serving"
+
+
+@pytest.mark.parametrize("kind", ["pipe", "folder", "circle"])
+def test_what_is_no_file_is_refused_without_waiting_for_it(folder: Path, kind: str) -> None:
+    place = folder / SERVING_MODEL
+    place.unlink()
+    if kind == "pipe":
+        os.mkfifo(place)
+    elif kind == "folder":
+        place.mkdir()
+    else:
+        place.symlink_to(place.name)
+    with pytest.raises(BundleError, match=f"Expected .*{SERVING_MODEL}, found"):
+        load_bundle(folder)
+
+
+@pytest.mark.parametrize("name", ["parameters.npz", "../secret", "/etc/hostname", ""])
+def test_parameters_that_the_manifest_does_not_list_are_refused(folder: Path, name: str) -> None:
+    listed = manifest_of(folder)
+    (folder / "parameters.npz").write_bytes(b"parameters")
+    strangeness = OutOfTaxonomy(score="energy", threshold=-3.0, parameters=name)
+    write_manifest(folder, replace(listed, out_of_taxonomy=strangeness))
+    with pytest.raises(BundleError, match=f"Expected {name} among the files"):
+        load_bundle(folder)
+
+
+def test_what_is_used_is_what_was_verified_whatever_happens_to_the_files(folder: Path) -> None:
+    bundle = load_bundle(folder)
+    for name in bundle.manifest.files:
+        (folder / name).write_bytes(b"altered since")
+    (folder / MANIFEST).unlink()
+    assert bundle.serving_model == b"serving"
+    with bundle.unpacked(KERAS_MODEL) as path:
+        assert path.name == KERAS_MODEL
+        assert path.read_bytes() == b"keras"
+    assert not path.exists()
+    bundle.write(folder / "copy")
+    assert load_bundle(folder / "copy").manifest == bundle.manifest
+    assert load_bundle(folder / "copy").sha256 == bundle.sha256
+
+
+def test_each_file_is_opened_once(folder: Path) -> None:
+    opened = subprocess.run(
+        [sys.executable, "-c", WATCHER, folder], capture_output=True, text=True, check=True
+    ).stdout.split()
+    names = [SERVING_MODEL, KERAS_MODEL, CHECK, "index.html", MANIFEST]
+    assert {name: opened.count(name) for name in names} == dict.fromkeys(names, 1)
+
+
+def test_a_bundle_larger_than_any_real_one_is_refused(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(bundle_files, "BUNDLE_BYTES_MAX", len(b"serving" + b"keras"))
+    with pytest.raises(BundleError, match="Expected at most 12 bytes in all files"):
         load_bundle(folder)
 
 

@@ -19,6 +19,7 @@ from trainer.fashion_mnist.network import predict
 from trainer.fashion_mnist.train import Run
 from trainer.publish import PHOTO_RULE, add_report, publish
 from trainer.serving_model import ServingModel
+from trainer.source_model import load_source_model
 from trainer.tables import as_text
 
 pytestmark = pytest.mark.training
@@ -37,7 +38,7 @@ def serve(bundle_folder: Path) -> ServingModel:
 
 @pytest.fixture
 def explainer(bundle_folder: Path) -> keras.Model:
-    return keras.models.load_model(load_bundle(bundle_folder).keras_model)
+    return load_source_model(load_bundle(bundle_folder))
 
 
 @pytest.fixture(scope="module")

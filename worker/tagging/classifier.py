@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -9,9 +10,20 @@ from numpy.typing import NDArray
 
 from catalog.bundle import Bundle, BundleError
 from catalog.check_predictions import read_check, require_reproduced
-from catalog.out_of_taxonomy import SCORES
+from catalog.out_of_taxonomy import SCORES, stored_parameters
 
 SIGNATURE = "serve"
+# What LiteRT, NumPy and zip files that verify and still are none raise.
+UNUSABLE = (
+    OSError,
+    ValueError,
+    RuntimeError,
+    KeyError,
+    IndexError,
+    TypeError,
+    EOFError,
+    BadZipFile,
+)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,10 +43,10 @@ class Predictions:
 class Classifier:
     """One process's copy of the model; not thread-safe, as the interpreter is not.
 
-    Everything is read when it is made: a bundle that is deleted afterwards goes on serving.
+    Everything is in memory once it is made: a bundle that is deleted afterwards goes on serving.
 
     Raises:
-        BundleError: a file is gone or unusable, or the model does not reproduce here the check
+        BundleError: a file is unusable, or the model does not reproduce here the check
             predictions of its bundle.
     """
 
@@ -42,16 +54,17 @@ class Classifier:
         self.manifest = bundle.manifest
         check = read_check(bundle)
         try:
-            # Its bytes, not its path: a mapped file that is cut short would kill the process.
-            model = bundle.serving_model.read_bytes()
-            interpreter = Interpreter(model_content=model, num_threads=threads)
+            interpreter = Interpreter(model_content=bundle.serving_model, num_threads=threads)
             self._serve: Any = interpreter.get_signature_runner(SIGNATURE)
             self._score = SCORES[self.manifest.out_of_taxonomy.score]
-            self._score_parameters = _load_parameters(bundle)
+            self._score_parameters = {
+                name: np.asarray(values, np.float32)
+                for name, values in stored_parameters(bundle).items()
+            }
             logits = self._serve(images=check.images)["logits"]
             # All that a batch asks for, so that what fails fails here and not in every batch.
             self.classify(check.images[:2])
-        except (OSError, ValueError, RuntimeError, KeyError, IndexError, TypeError) as error:
+        except UNUSABLE as error:
             raise BundleError(
                 f"Expected to load {self.manifest.model_version} from {bundle.folder}, found "
                 f"{type(error).__name__}: {error}. Fetch the bundle again."
@@ -74,11 +87,3 @@ def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
     """Probabilities, float32 (N, classes), of logits of the same shape."""
     powers = np.exp(logits - logits.max(axis=1, keepdims=True))
     return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
-
-
-def _load_parameters(bundle: Bundle) -> dict[str, NDArray[np.float32]]:
-    name = bundle.manifest.out_of_taxonomy.parameters
-    if name is None:
-        return {}
-    with np.load(bundle.folder / name, allow_pickle=False) as arrays:
-        return {key: np.asarray(arrays[key], np.float32) for key in arrays.files}

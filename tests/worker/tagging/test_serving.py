@@ -93,6 +93,21 @@ def test_a_classifier_outlives_its_bundle(folder: Path) -> None:
     np.testing.assert_array_equal(classifier.classify(images).confidences, before)
 
 
+def test_a_classifier_is_made_of_the_bytes_that_were_verified(folder: Path) -> None:
+    bundle = load_serving_bundle(folder)
+    for name in bundle.manifest.files:
+        (folder / name).write_bytes(b"altered after it was verified")
+    Classifier(bundle)  # refuses a model that does not reproduce the check predictions
+
+
+@pytest.mark.parametrize("rubbish", [b"", b"PK\x03\x04 cut short", b"\x93NUMPY"])
+def test_parameters_of_rubbish_are_refused(folder: Path, rubbish: bytes) -> None:
+    (folder / "out_of_taxonomy.npz").write_bytes(rubbish)
+    reseal(folder)
+    with pytest.raises(BundleError, match="Fetch the bundle again"):
+        Classifier(load_serving_bundle(folder))
+
+
 def test_a_bundle_for_other_preprocessing_is_refused(folder: Path) -> None:
     write_manifest(folder, replace(read_manifest(folder), preprocessing="other-9"))
     with pytest.raises(BundleError, match="other-9"):
@@ -104,7 +119,7 @@ def test_the_tolerance_covers_another_cpus_kernels() -> None:
     """LiteRT's reference kernels round as no optimised kernel does: the widest gap there is."""
     with np.load(SAMPLE) as sample:
         images = sample["images"][:150, :, :, None]
-    model = load_serving_bundle(SHIPPED_BUNDLE).serving_model.read_bytes()
+    model = load_serving_bundle(SHIPPED_BUNDLE).serving_model
     logits = [
         Interpreter(
             model_content=model, experimental_op_resolver_type=kernels
