@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.bundle import Bundle
+from catalog.statistics import log_sum_exp
 
 Score = Callable[
     [NDArray[np.float32], NDArray[np.float32], Mapping[str, NDArray[np.float32]]],
@@ -37,9 +38,7 @@ def energy(
     parameters: Mapping[str, NDArray[np.float32]],
 ) -> NDArray[np.float32]:
     """Minus the log-sum-exp of the logits, float32 (N,) (Liu et al. 2020, arXiv 2010.03759)."""
-    peak = logits.max(axis=1)
-    total = np.exp(logits - peak[:, None]).sum(axis=1)
-    return np.asarray(-(peak + np.log(total)), np.float32)
+    return np.asarray(-log_sum_exp(logits), np.float32)
 
 
 def class_gaussian(

@@ -14,20 +14,19 @@ is left out.
 """
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.judging import NEVER, at_temperature
+from catalog.acceptance import NEVER
+from catalog.statistics import error_at_least, error_at_most
 
 # Tried from strict to lax, in this order, whatever the reviews say (fixed-sequence testing).
 CONFIDENCES = (0.999, 0.995, 0.99, 0.98, 0.97, 0.95, 0.925, 0.9, 0.85, 0.8, 0.7, 0.6, 0.5)
 # Of the flagged photos looked at so far, so many may still wait for a person.
 WAITING_MAX = 0.005
-TEMPERATURES = (0.05, 20.0)
 REVIEWS_MIN = 50  # for a temperature
 MORE_MAX = 10_000
 
@@ -95,29 +94,6 @@ class Verdict:
     more_right: int | None  # right reviews that are missing, None above MORE_MAX
 
 
-def error_at_most(wrong: int, count: int, level: float) -> float:
-    """The upper one-sided Clopper-Pearson bound of an error rate, 0-1; 1 of nothing."""
-    if wrong >= count:
-        return 1.0
-    k = np.arange(wrong + 1)
-    ways = _log_factorials(count)[count] - _log_factorials(count)[[k, count - k]].sum(axis=0)
-    low, high = wrong / count, 1.0
-    for _ in range(40):
-        rate = (low + high) / 2
-        terms = ways + k * math.log(rate) + (count - k) * math.log1p(-rate)
-        # The probability of at most `wrong` errors, were this the rate.
-        if np.exp(terms).sum() > 1 - level:
-            low = rate
-        else:
-            high = rate
-    return high
-
-
-def error_at_least(wrong: int, count: int, level: float) -> float:
-    """The lower one-sided Clopper-Pearson bound of an error rate, 0-1; 0 of nothing."""
-    return 0.0 if wrong == 0 else 1 - error_at_most(count - wrong, count, level)
-
-
 def evidence(photos: Photos, confidence_min: float, level: float) -> Evidence:
     """Bounds on the error of photos (of one predicted class) at and above a confidence."""
     above = photos.take(photos.confidence >= confidence_min)
@@ -157,23 +133,6 @@ def verdict(
         evidence=now,
         more_right=_missing(photos, precision, level),
     )
-
-
-def fit_temperature(
-    confidences: NDArray[np.float64], truth: NDArray[np.int64], weights: NDArray[np.float64]
-) -> float:
-    """How much softer the confidences (N, classes) should be: their least weighted NLL.
-
-    weights: how many photos each reviewed one stands for. 1.0: they are right as they are.
-    """
-    rows = np.arange(len(truth))
-
-    def loss(log_t: float) -> float:
-        softened = at_temperature(confidences, 1.0, math.exp(log_t))
-        own = np.maximum(softened[rows, truth], 1e-12)
-        return float(-(weights * np.log(own)).sum() / weights.sum())
-
-    return math.exp(_lowest(loss, math.log(TEMPERATURES[0]), math.log(TEMPERATURES[1])))
 
 
 def _part(photos: Photos) -> Part:
@@ -247,25 +206,3 @@ def _more_for(parts: Sequence[Part], precision: float, level: float) -> int | No
         middle = (low + high) // 2
         low, high = (low, middle) if bound(middle) <= 1 - precision else (middle, high)
     return high
-
-
-@lru_cache(maxsize=1)
-def _log_factorial_table(size: int) -> NDArray[np.float64]:
-    return np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, size + 1)))])
-
-
-def _log_factorials(count: int) -> NDArray[np.float64]:
-    """log n! for n = 0 to `count` and beyond, from a table that doubles as needed."""
-    return _log_factorial_table(1 << max(12, count.bit_length()))
-
-
-def _lowest(loss: Callable[[float], float], low: float, high: float) -> float:
-    """Where a function of one valley is lowest, by golden section."""
-    ratio = (math.sqrt(5) - 1) / 2
-    for _ in range(60):
-        left, right = high - ratio * (high - low), low + ratio * (high - low)
-        if loss(left) < loss(right):
-            high = right
-        else:
-            low = left
-    return (low + high) / 2

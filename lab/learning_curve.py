@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.acceptance import flags
 from catalog.bundle import load_bundle
 from catalog.out_of_taxonomy import two_banks
+from catalog.statistics import softmax
 from catalog.taxonomy import LABELS
 from trainer.adapt import AdaptConfig, Learned, learn, open_base, parts
-from trainer.calibration import softmax
 from trainer.cross_fitting import known_photos
 from trainer.fashion_mnist.dataset import DatasetError
 from trainer.fine_tuning import LEARNERS, accuracy, embedding_of, logits_of
@@ -142,9 +143,7 @@ def accepted(
     logits = logits_of(network, rest.images)
     strangeness = two_banks(logits, embed(rest.images), banks(embed, drawn, learned.base.replay))
     confidences = softmax(logits, rule.temperature)
-    least = np.array([rule.acceptance.confidence_min[label] for label in LABELS])
-    taken = confidences.max(axis=1) >= least[confidences.argmax(axis=1)]
-    taken &= strangeness <= rule.out_of_taxonomy_threshold
+    taken = flags(rule, LABELS, confidences, strangeness=strangeness).accepted
     known, strangers = rest.known, ~rest.known
     return {
         "coverage": float(taken[known].mean()),

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from catalog.outcomes import FlagReason
+from catalog.statistics import Proportion
 from catalog.taxonomy import BAD_IMAGE, LABELS, NOT_IN_TAXONOMY
-from db.proportions import Proportion
 from db.review.statistics import DAYS_SHOWN, HOURS_SHOWN, Statistics
 from review.sentences import readable
 

@@ -7,7 +7,7 @@ from typing import Any
 from fastapi import APIRouter, Depends, Request
 from pydantic import BaseModel
 
-from db.proportions import Proportion
+from catalog.statistics import Proportion
 from db.review.statistics import Statistics, statistics
 from review.access import Signed, limited
 from review.desk import desk_of

@@ -2,17 +2,9 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import beta
 
-# A confidence above 1 never occurs: nothing is accepted.
-NEVER = 2.0
-
-
-def error_bound(wrong: int, accepted: int, level: float) -> float:
-    """The upper one-sided Clopper-Pearson bound on the error rate, 0-1, at confidence `level`."""
-    if accepted == 0 or wrong >= accepted:
-        return 1.0
-    return float(beta.ppf(level, wrong + 1, accepted - wrong))
+from catalog.acceptance import NEVER
+from catalog.statistics import error_at_most
 
 
 def lowest_safe_confidence(
@@ -39,7 +31,7 @@ def lowest_safe_confidence(
             threshold = float(ordered[accepted - 1])
             # Ties are accepted together.
             inside = int(np.count_nonzero(ordered >= threshold))
-            if error_bound(int(wrong[inside - 1]), inside, shared) > 1 - precision:
+            if error_at_most(int(wrong[inside - 1]), inside, shared) > 1 - precision:
                 break
             chosen = min(chosen, threshold)
     return chosen
@@ -48,7 +40,7 @@ def lowest_safe_confidence(
 def fewest_items(precision: float, level: float, wrong: int = 2) -> int:
     """How many items it takes to prove `precision` although `wrong` of them are."""
     items = wrong + 1
-    while error_bound(wrong, items, level) > 1 - precision:
+    while error_at_most(wrong, items, level) > 1 - precision:
         items += max(1, items // 20)
     return items
 
@@ -82,7 +74,7 @@ def fit_acceptance(
         mine = predicted == label
         accepted = right[mine & (confidence >= overall)]
         if (
-            error_bound(int(np.count_nonzero(~accepted)), len(accepted), level)
+            error_at_most(int(np.count_nonzero(~accepted)), len(accepted), level)
             > 1 - class_precision
         ):
             own = lowest_safe_confidence(

@@ -2,32 +2,8 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.optimize import minimize_scalar
 
 BINS = 15
-
-
-def softmax(logits: NDArray[np.float32], temperature: float = 1.0) -> NDArray[np.float64]:
-    """Confidences float64 (N, 10), each row summing to 1."""
-    scaled = logits.astype(np.float64) / temperature
-    powers = np.exp(scaled - scaled.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
-
-
-def fit_temperature(logits: NDArray[np.float32], labels: NDArray[np.int64]) -> float:
-    """The temperature of least negative log-likelihood (Guo et al. 2017, arXiv 1706.04599)."""
-    fitted = minimize_scalar(
-        lambda log_t: negative_log_likelihood(softmax(logits, float(np.exp(log_t))), labels),
-        bounds=(np.log(0.05), np.log(20.0)),
-        method="bounded",
-    )
-    return float(np.exp(fitted.x))
-
-
-def negative_log_likelihood(confidences: NDArray[np.float64], labels: NDArray[np.int64]) -> float:
-    """Mean of minus the log of the true class's confidence, in nats."""
-    own = confidences[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(own, 1e-12)).mean())
 
 
 def brier_score(confidences: NDArray[np.float64], labels: NDArray[np.int64]) -> float:

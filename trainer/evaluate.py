@@ -9,16 +9,12 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.acceptance import flags, rule_for
 from catalog.bundle import Bundle, load_bundle
 from catalog.out_of_taxonomy import SCORES, stored_parameters
+from catalog.statistics import error_at_most, negative_log_likelihood, softmax
 from catalog.taxonomy import LABELS
-from trainer.acceptance import error_bound
-from trainer.calibration import (
-    brier_score,
-    expected_calibration_error,
-    negative_log_likelihood,
-    softmax,
-)
+from trainer.calibration import brier_score, expected_calibration_error
 from trainer.faithfulness import (
     deletion_auc,
     grad_cam,
@@ -174,8 +170,9 @@ def selection(
     """What can be accepted, and what the bundle's own acceptance rule does accept."""
     rule = bundle.manifest.acceptance
     predicted = confidences.argmax(axis=1)
-    least = np.array([rule.confidence_min.get(label, 2.0) for label in bundle.manifest.labels])
-    accepted = confidences.max(axis=1) >= least[predicted]
+    # By confidence alone: how strange an image may look is measured apart.
+    reduced = rule_for(bundle.manifest, photo=False)
+    accepted = flags(reduced, bundle.manifest.labels, confidences).accepted
     right = predicted == labels
     wrong = int(np.count_nonzero(accepted & ~right))
     count = int(np.count_nonzero(accepted))
@@ -186,7 +183,7 @@ def selection(
         "rule_guarantee_level": rule.guarantee_level,
         "rule_coverage": count / len(labels),
         "rule_precision": 1 - wrong / count if count else None,
-        "rule_precision_at_least": 1 - error_bound(wrong, count, 0.95),
+        "rule_precision_at_least": 1 - error_at_most(wrong, count, 0.95),
         "rule_by_label": {
             label: accepted_share(predicted == index, accepted, right)
             for index, label in enumerate(bundle.manifest.labels)

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from trainer.calibration import softmax
+from catalog.statistics import softmax
 
 STEPS = 28
 SIZE_PX = 28

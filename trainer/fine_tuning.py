@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.optimize import minimize
 
+from catalog.statistics import softmax
 from catalog.taxonomy import LABELS
 from trainer.fashion_mnist.augmentation import augment
 from trainer.fashion_mnist.batches import one_hot
@@ -105,7 +106,7 @@ def make_base(
     """Draw the images to replay, and ask the network what it thinks of them."""
     drawn = np.random.default_rng(seed).permutation(len(train))[: config.replay_images]
     replay = train.take(drawn)
-    said = probabilities(logits_of(network, replay.images))
+    said = softmax(logits_of(network, replay.images)).astype(np.float32)
     share = config.replay_base_share
     return Base(
         network=network,
@@ -262,8 +263,7 @@ def cross_entropy(
 ) -> tuple[float, NDArray[np.float64]]:
     """Mean cross-entropy (nats) of a linear head without bias, and its gradient (d, 10)."""
     logits = features @ weights
-    said = np.exp(logits - logits.max(axis=1, keepdims=True))
-    said /= said.sum(axis=1, keepdims=True)
+    said = softmax(logits)
     loss = -float((targets * np.log(np.maximum(said, 1e-12))).sum(axis=1).mean())
     return loss, features.T @ (said - targets) / len(features)
 
@@ -271,12 +271,6 @@ def cross_entropy(
 def smoothed(labels: NDArray[np.int64], smoothing: float) -> NDArray[np.float32]:
     """One-hot labels with a share of `smoothing` spread over all classes, float32 (N, 10)."""
     return ((1 - smoothing) * one_hot(labels) + smoothing / len(LABELS)).astype(np.float32)
-
-
-def probabilities(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Softmax, float32 (N, 10)."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)
 
 
 def logits_of(network: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:

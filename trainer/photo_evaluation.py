@@ -8,17 +8,16 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.stats import binomtest
 
+from catalog.acceptance import flags
 from catalog.bundle import Bundle
 from catalog.failures import DecodeFailure
 from catalog.images.decode import decode
 from catalog.images.model_input import ModelInput, model_input
 from catalog.images.preprocessing import DECODE_PX
 from catalog.out_of_taxonomy import SCORES, stored_parameters
+from catalog.statistics import Proportion, softmax
 from catalog.taxonomy import LABELS, NOT_IN_TAXONOMY
-from trainer.acceptance import NEVER
-from trainer.calibration import softmax
 from trainer.fashion_mnist.dataset import DatasetError
 from trainer.serving_model import ServingModel
 from trainer.strangeness import separation
@@ -92,22 +91,20 @@ def set_figures(bundle: Bundle, serve: ServingModel, photos: list[Photo]) -> dic
     poor = np.array([found.poor is not None for found in seen])
     rule = bundle.manifest.photo_rule
     confidences = softmax(outputs.logits, rule.temperature)
-    predicted, confidence = confidences.argmax(axis=1), confidences.max(axis=1)
-    right = rightly_named(read, predicted)
+    right = rightly_named(read, confidences.argmax(axis=1))
     known = np.array([photo.label != NOT_IN_TAXONOMY for photo in read])
     exact = np.array([photo.exact for photo in read])
     score = SCORES[bundle.manifest.out_of_taxonomy.score](
         outputs.logits, outputs.embedding, stored_parameters(bundle)
     )
-    least = np.array([rule.acceptance.confidence_min.get(label, NEVER) for label in LABELS])
-    accepted = (confidence >= least[predicted]) & (score <= rule.out_of_taxonomy_threshold) & ~poor
+    accepted = flags(rule, LABELS, confidences, strangeness=score, poor=poor).accepted
     return {
         "photos": len(photos),
         "unreadable": len(photos) - len(read),
         "accuracy_exact": proportion(right, known & exact),
         "accuracy": proportion(right, known),
         "poor_image_flagged": proportion(poor, known),
-        "mean_confidence": float(confidence[known].mean()) if known.any() else None,
+        "mean_confidence": float(confidences.max(axis=1)[known].mean()) if known.any() else None,
         "accepted_coverage": proportion(accepted, known),
         "accepted_precision_exact": proportion(right, known & exact & accepted),
         "accepted_precision": proportion(right, known & accepted),
@@ -162,13 +159,10 @@ def load_input(path: Path) -> NDArray[np.uint8] | None:
 
 def proportion(what: NDArray[np.bool_], among: NDArray[np.bool_]) -> dict[str, Any]:
     """How many of `among` are `what`: right, whole, share 0-1 (None of none), Wilson interval."""
-    right, whole = int((what & among).sum()), int(among.sum())
-    if not whole:
-        return {"right": 0, "whole": 0, "share": None, "interval": [0.0, 1.0]}
-    interval = binomtest(right, whole).proportion_ci(0.95, method="wilson")
+    found = Proportion(right=int((what & among).sum()), whole=int(among.sum()))
     return {
-        "right": right,
-        "whole": whole,
-        "share": right / whole,
-        "interval": [float(interval.low), float(interval.high)],
+        "right": found.right,
+        "whole": found.whole,
+        "share": found.share,
+        "interval": list(found.interval),
     }

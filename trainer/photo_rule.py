@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.acceptance import flags, least_confidences
 from catalog.bundle import Acceptance, PhotoRule
+from catalog.statistics import error_at_most, fit_temperature, softmax
 from catalog.taxonomy import LABELS
-from trainer.acceptance import NEVER, error_bound, fit_acceptance
-from trainer.calibration import fit_temperature, softmax
+from trainer.acceptance import fit_acceptance
 from trainer.fashion_mnist.dataset import Split
 from trainer.shop_photos import ShopPhotos
 from trainer.strangeness import separation
@@ -103,10 +104,9 @@ def rule_figures(
     strangeness: NDArray[np.float32],
 ) -> dict[str, Any]:
     """How many photos a rule accepts, and how many of these are right."""
-    least = np.array([rule.acceptance.confidence_min.get(label, NEVER) for label in LABELS])
     predicted, known = confidences.argmax(axis=1), labels >= 0
-    accepted = confidences.max(axis=1) >= least[predicted]
-    accepted &= strangeness <= rule.out_of_taxonomy_threshold
+    accepted = flags(rule, LABELS, confidences, strangeness=strangeness).accepted
+    least = least_confidences(rule.acceptance, LABELS)
     wrong = int((accepted & (predicted != labels)).sum())
     count = int(accepted.sum())
     both = known.any() and (~known).any()
@@ -115,7 +115,7 @@ def rule_figures(
         "accepted": count,
         "accepted_wrong": wrong,
         "accepted_precision_at_least": 1
-        - error_bound(wrong, count, rule.acceptance.guarantee_level),
+        - error_at_most(wrong, count, rule.acceptance.guarantee_level),
         "strangers_flagged": float((~accepted[~known]).mean()) if (~known).any() else None,
         "strangers_auroc": separation(strangeness[known], strangeness[~known]) if both else None,
         "classes_accepted": [

@@ -31,9 +31,9 @@ from catalog.bundle import (
 )
 from catalog.images.model_input import PREPROCESSING
 from catalog.images.preprocessing import preprocessing_parameters
+from catalog.statistics import fit_temperature, softmax
 from catalog.taxonomy import LABELS
 from trainer.acceptance import fit_acceptance
-from trainer.calibration import fit_temperature, softmax
 from trainer.check_predictions import write_check_predictions
 from trainer.evaluate import Measured
 from trainer.export import export_serving_model

@@ -7,11 +7,12 @@ from datetime import UTC, datetime
 import numpy as np
 from sqlalchemy.orm import Session
 
+from catalog.acceptance import NEVER, Rule, rule_for
 from catalog.bundle import Manifest, read_manifest
 from catalog.bundle_store import BundleStore
-from catalog.judging import NEVER, AuditShares, Rule, rule_for
-from catalog.photo_trust import REVIEWS_MIN, Evidence, Verdict, evidence, fit_temperature, verdict
+from catalog.photo_trust import REVIEWS_MIN, Evidence, Verdict, evidence, verdict
 from catalog.settings import Settings
+from catalog.statistics import TINY, fit_temperature
 from db.registry import bundles as registry
 from db.registry import photo_trust as trust
 from db.registry.photo_trust import Stream
@@ -64,9 +65,7 @@ def assess(session: Session, manifest: Manifest) -> Trust:
     """What is in force for photos of this model version, and what its reviews add up to."""
     version = manifest.model_version
     in_force = trust.earned(session).get(version)
-    rule = rule_for(
-        manifest, photo=True, earned=in_force, audit=AuditShares(usual=0.0, cautious=0.0)
-    )
+    rule = rule_for(manifest, photo=True, earned=in_force)
     assert rule.photo_temperature is not None
     seen = trust.stream(session, version, manifest.labels, rule.photo_temperature)
     decided = trust.decisions(session, version)
@@ -116,8 +115,8 @@ def fitted_temperature(seen: Stream) -> float | None:
     known = seen.reviewed & (seen.truth >= 0)
     if known.sum() < REVIEWS_MIN:
         return None
-    change = fit_temperature(seen.confidences[known], seen.truth[known], seen.weights[known])
-    return seen.temperature * change
+    logs = np.log(np.maximum(seen.confidences[known], TINY))
+    return seen.temperature * fit_temperature(logs, seen.truth[known], seen.weights[known])
 
 
 def _class_trust(

@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
-from catalog.judging import NEVER, Earned, at_temperature
+from catalog.acceptance import NEVER, Earned
 from catalog.outcomes import FlagReason
 from catalog.photo_trust import Photos, Verdict
+from catalog.statistics import at_temperature
 from catalog.status import ProductStatus
 from catalog.taxonomy import BAD_IMAGE
 from db.ledger.models import Product, Tagging

@@ -9,10 +9,10 @@ from sqlalchemy import ColumnElement, case, func, select
 from sqlalchemy.orm import Session, aliased
 
 from catalog.outcomes import FlagReason
+from catalog.statistics import Proportion, cohens_kappa
 from catalog.status import ProductStatus
 from catalog.taxonomy import BAD_IMAGE, LABELS
 from db.ledger.models import Model, Product, Tagging
-from db.proportions import Proportion, cohens_kappa
 from db.review.models import Action, Review, Reviewer, ReviewItem, WaitsFor
 
 HOURS_SHOWN = 24

@@ -1,16 +1,13 @@
 import numpy as np
 import pytest
-from scipy.stats import beta
 
-from catalog.judging import NEVER
+from catalog.acceptance import NEVER
 from catalog.photo_trust import (
     Photos,
-    error_at_least,
-    error_at_most,
     evidence,
-    fit_temperature,
     verdict,
 )
+from catalog.statistics import error_at_most
 
 LEVEL, PRECISION = 0.95, 0.97
 
@@ -48,20 +45,6 @@ def joined(*parts: Photos) -> Photos:
 
 def judged(found: Photos, now_from: float = 0.995) -> float | None:
     return verdict("Bag", found, now_from=now_from, precision=PRECISION, level=LEVEL).confidence_min
-
-
-@pytest.mark.parametrize(("wrong", "count"), [(0, 99), (1, 10), (7, 300), (120, 4000)])
-def test_the_bounds_are_those_of_clopper_and_pearson(wrong: int, count: int) -> None:
-    upper = beta.ppf(LEVEL, wrong + 1, count - wrong)
-    assert error_at_most(wrong, count, LEVEL) == pytest.approx(upper, abs=1e-6)
-    lower = beta.ppf(1 - LEVEL, wrong, count - wrong + 1) if wrong else 0.0
-    assert error_at_least(wrong, count, LEVEL) == pytest.approx(lower, abs=1e-6)
-
-
-def test_nothing_known_bounds_nothing() -> None:
-    assert error_at_most(0, 0, LEVEL) == 1.0
-    assert error_at_least(0, 0, LEVEL) == 0.0
-    assert error_at_most(3, 3, LEVEL) == 1.0
 
 
 @pytest.mark.parametrize(("count", "earned"), [(98, None), (99, 0.9)])
@@ -121,15 +104,3 @@ def test_what_is_missing_is_the_number_of_right_reviews_that_would_do() -> None:
     assert found.more_right == 59
     nothing = verdict("Bag", photos(0), now_from=0.995, precision=PRECISION, level=LEVEL)
     assert nothing.more_right == 99
-
-
-def test_the_temperature_softens_what_is_too_sure_by_the_weights_of_the_photos() -> None:
-    rng = np.random.default_rng(0)
-    logits = rng.normal(size=(4000, 10)) * 2
-    powers = np.exp(logits)
-    honest = powers / powers.sum(axis=1, keepdims=True)
-    truth = np.array([rng.choice(10, p=row) for row in honest])
-    sure = honest**2 / (honest**2).sum(axis=1, keepdims=True)
-    assert fit_temperature(sure, truth, np.ones(4000)) == pytest.approx(2.0, abs=0.1)
-    # The same when every second photo stands for two and the others were not looked at.
-    assert fit_temperature(sure[::2], truth[::2], np.full(2000, 2.0)) == pytest.approx(2.0, abs=0.2)

@@ -1,20 +1,7 @@
 import numpy as np
-import pytest
-from scipy.stats import binom
 
-from trainer.acceptance import NEVER, error_bound, fit_acceptance, lowest_safe_confidence
-
-
-@pytest.mark.parametrize(("wrong", "accepted"), [(0, 300), (3, 1000), (17, 2000)])
-def test_the_bound_is_the_error_rate_that_would_hardly_show_so_few_errors(
-    wrong: int, accepted: int
-) -> None:
-    bound = error_bound(wrong, accepted, 0.95)
-    assert binom.cdf(wrong, accepted, bound) == pytest.approx(0.05, abs=1e-6)
-
-
-def test_nothing_accepted_proves_nothing() -> None:
-    assert error_bound(0, 0, 0.95) == 1.0
+from catalog.acceptance import NEVER
+from trainer.acceptance import fit_acceptance, lowest_safe_confidence
 
 
 def test_a_few_items_without_error_are_not_enough_for_99_percent() -> None:

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
+from catalog.statistics import log_sum_exp
 from trainer.fashion_mnist.dataset import Split
 
 
@@ -49,7 +50,5 @@ def no_pruning(images: int) -> Pruning:
 def prune(network: keras.Model, data: Split, share: float) -> Pruning:
     """Let `share` rest of the images in `data` that `network` finds easier than the mean."""
     logits = network.predict(data.images, batch_size=500, verbose=0).astype(np.float64)
-    largest = logits.max(axis=1, keepdims=True)
-    normaliser = largest[:, 0] + np.log(np.exp(logits - largest).sum(axis=1))
-    losses = normaliser - logits[np.arange(len(data)), data.labels]
+    losses = log_sum_exp(logits) - logits[np.arange(len(data)), data.labels]
     return Pruning(easy=losses < losses.mean(), share=share)

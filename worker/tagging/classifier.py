@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from catalog.bundle import Bundle, BundleError
 from catalog.check_predictions import read_check, require_reproduced
 from catalog.out_of_taxonomy import SCORES, stored_parameters
+from catalog.statistics import softmax
 
 SIGNATURE = "serve"
 # What LiteRT, NumPy and zip files that verify and still are none raise.
@@ -76,14 +77,8 @@ class Classifier:
         outputs = self._serve(images=images)
         logits, embedding = outputs["logits"], outputs["embedding"]
         return Predictions(
-            confidences=softmax(logits / np.float32(self.manifest.temperature)),
+            confidences=softmax(logits, self.manifest.temperature).astype(np.float32),
             class_maps=outputs["class_maps"],
             embedding=embedding,
             out_of_taxonomy=self._score(logits, embedding, self._score_parameters),
         )
-
-
-def softmax(logits: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Probabilities, float32 (N, classes), of logits of the same shape."""
-    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True), np.float32)

@@ -8,12 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from catalog.acceptance import rule_for
 from catalog.images.cutout import cut_out
 from catalog.images.decode import decode
 from catalog.images.model_input import ModelInput, model_input
 from catalog.images.overlay import crop, grad_cam, overlay
 from catalog.images.preprocessing import DECODE_PX
-from catalog.judging import AuditShares, rule_for
 from worker.tagging.classifier import Classifier
 from worker.tagging.lineup import Prediction
 
@@ -53,8 +53,7 @@ def explain(data: bytes, classifier: Classifier) -> Explanation:
     reduced = model_input(photo)
     predictions = classifier.classify(reduced.pixels[None])
     word = Prediction(manifest=classifier.manifest, predictions=predictions, row=0)
-    nobody = AuditShares(usual=0.0, cautious=0.0)
-    rule = rule_for(classifier.manifest, photo=reduced.is_photo, earned=None, audit=nobody)
+    rule = rule_for(classifier.manifest, photo=reduced.is_photo)
     labels, confidences = classifier.manifest.labels, word.under(rule)
     order = np.argsort(-confidences, kind="stable")
     view = crop(photo, reduced.square, PANEL_PX)

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.acceptance import Rule
 from catalog.bundle import Manifest
-from catalog.judging import Rule, at_temperature
 from catalog.sampling import drawn
+from catalog.statistics import at_temperature
 from worker.tagging.classifier import Classifier, Predictions
 
 # One image as a model takes it, uint8 (28, 28, 1), or None where there is none.

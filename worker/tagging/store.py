@@ -7,9 +7,9 @@ from datetime import UTC, datetime
 
 from sqlalchemy import Engine, exc
 
+from catalog.acceptance import Earned
 from catalog.bundle import Manifest
 from catalog.failures import FailureCode
-from catalog.judging import Earned
 from catalog.outcomes import Failure, Outcome, Tagging
 from db.engine import LOCK_POLL_S, reading, sessions
 from db.ledger import attempts as ledger

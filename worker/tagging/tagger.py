@@ -9,14 +9,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.acceptance import NO_AUDIT, AuditShares, Earned, Rule, flag_reasons, rule_for
 from catalog.failures import FailureCode, ImageFailure
-from catalog.flagging import flag_reasons
 from catalog.images.decode import DecodeLimits, decode
 from catalog.images.model_input import ModelInput, model_input
 from catalog.images.overlay import crop, encode_jpeg, grad_cam, overlay
 from catalog.images.preprocessing import DECODE_PX
 from catalog.jobs import Job
-from catalog.judging import AuditShares, Earned, Rule, rule_for
 from catalog.outcomes import Failure, FlagReason, Outcome, ShadowOpinion, Tagging
 from worker.tagging.classifier import Classifier
 from worker.tagging.fetch_ahead import FetchAhead, is_remote
@@ -169,7 +168,7 @@ class Tagger:
             model_version=manifest.model_version,
             image_sha256=seen.image_sha256,
             photo_temperature=rule.photo_temperature,
-            reasons=_reasons(job, seen, word, rule),
+            reasons=_reasons(job, seen, word, rule, confidences),
             overlay_jpeg=jpeg,
             class_map=class_map.astype(np.float16).tobytes(),
             class_map_height=class_map.shape[0],
@@ -179,7 +178,7 @@ class Tagger:
 
     def _opinion(self, job: Job, seen: _Seen, word: Prediction) -> ShadowOpinion:
         # Nobody audits a shadow: what it says is not shown to anyone.
-        rule = self._rule(seen, word, AuditShares(usual=0.0, cautious=0.0))
+        rule = self._rule(seen, word, NO_AUDIT)
         confidences = word.under(rule)
         best = int(np.argmax(confidences))
         return ShadowOpinion(
@@ -188,7 +187,7 @@ class Tagger:
             out_of_taxonomy_score=word.out_of_taxonomy_score,
             model_version=word.manifest.model_version,
             image_sha256=seen.image_sha256,
-            reasons=_reasons(job, seen, word, rule),
+            reasons=_reasons(job, seen, word, rule, confidences),
         )
 
     def _rule(self, seen: _Seen, word: Prediction, audit: AuditShares) -> Rule:
@@ -200,19 +199,16 @@ class Tagger:
         )
 
 
-def _reasons(job: Job, seen: _Seen, word: Prediction, rule: Rule) -> tuple[FlagReason, ...]:
+def _reasons(
+    job: Job, seen: _Seen, word: Prediction, rule: Rule, confidences: NDArray[np.float32]
+) -> tuple[FlagReason, ...]:
     """Why a person should look at it, by the rule in force for the model that spoke."""
-    confidences = word.under(rule)
-    best = int(np.argmax(confidences))
-    label = word.manifest.labels[best]
     return flag_reasons(
+        rule,
+        word.manifest.labels,
+        confidences,
+        strangeness=word.out_of_taxonomy_score,
+        poor=seen.reduced.poor is not None,
+        declared=job.declared_label,
         product_id=job.product_id,
-        label=label,
-        confidence=float(confidences[best]),
-        out_of_taxonomy_score=word.out_of_taxonomy_score,
-        declared_label=job.declared_label,
-        poor_image=seen.reduced.poor is not None,
-        acceptance=rule.acceptance,
-        out_of_taxonomy=rule.out_of_taxonomy,
-        audit_share=rule.audit_share[label],
     )

@@ -5,7 +5,7 @@ import pytest
 from sqlalchemy import update
 from sqlalchemy.orm import Session
 
-from catalog.judging import NEVER
+from catalog.acceptance import NEVER
 from catalog.outcomes import FlagReason, Outcome
 from catalog.photo_trust import Evidence, Verdict
 from catalog.status import ProductStatus

@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from catalog.acceptance import NEVER, Earned
 from catalog.bundle import PhotoRule, load_bundle
 from catalog.failures import FailureCode, FetchFailure
 from catalog.images.decode import DecodeLimits
 from catalog.jobs import Job
-from catalog.judging import NEVER, Earned
 from catalog.outcomes import Failure, FlagReason, Tagging
 from catalog.sample import SAMPLE
 from catalog.settings import SHIPPED_BUNDLE
