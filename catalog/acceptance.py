@@ -119,7 +119,7 @@ class Flags:
     @property
     def accepted(self) -> NDArray[np.bool_]:
         """Where there is no reason, bool (N,)."""
-        return ~np.stack(list(self.by_reason.values())).any(axis=0)
+        return np.asarray(~np.stack(list(self.by_reason.values())).any(axis=0))
 
     def of(self, row: int) -> tuple[FlagReason, ...]:
         """The reasons of one tagging; empty when it is accepted."""
