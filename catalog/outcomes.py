@@ -75,7 +75,8 @@ class Outcome:
     """What became of one payload.
 
     job is None when the payload was malformed; subject is then the name its failure is kept
-    under, and payload its canonical JSON. shadow is there where a candidate looked too.
+    under, and payload its canonical JSON. shadow is there where a candidate looked too;
+    image_validator where something tells later that a tagged picture is still the same.
     """
 
     subject: str
@@ -83,3 +84,4 @@ class Outcome:
     result: Tagging | Failure
     payload: str | None = None
     shadow: ShadowOpinion | None = None
+    image_validator: str | None = None

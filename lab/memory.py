@@ -15,8 +15,8 @@ from catalog.sample import write_pictures
 from catalog.settings import read_settings
 from db import migrate
 from db.engine import make_engine
-from lab.serving import BATCH, generate_photos
-from worker.tagging.batch_runner import BatchRunner
+from lab.serving import BATCH, generate_photos, tag_directly
+from worker.tagging.process import make_batch_runner
 
 PHOTOS = 30
 # One large photo among so many small pictures: large blocks come and go between small ones.
@@ -50,13 +50,13 @@ def measure(count: int) -> MemoryFigures:
         engine = make_engine(chosen.database)
         migrate.upgrade(engine)
         engine.dispose()
-        child = BatchRunner(chosen)
+        runner = make_batch_runner(chosen)
         jobs = _endless_jobs(home)
         started, resident, done = time.perf_counter(), [], 0
         for part in range(1, SAMPLES + 1):
             while done < count * part // SAMPLES:
                 batch = list(itertools.islice(jobs, BATCH))
-                child.tag_and_store([job.payload() for job in batch])
+                tag_directly(runner, batch)
                 done += len(batch)
             resident.append(_resident_mb())
             click.echo(f"{done:>8} images  {resident[-1]:.1f} MB", err=True)

@@ -23,12 +23,13 @@ from db.ledger.models import Product, Tagging
 from db.ledger.results import unfinished
 from db.registry import bundles as registry
 from db.registry.models import Role
-from lab.serving import BATCH, generate_photos
+from lab.serving import BATCH, generate_photos, tag_directly
 from worker.client import EnqueueClient
 from worker.commands.tables import table
 from worker.local.stack import running
 from worker.tagging.batch_runner import BatchRunner
 from worker.tagging.classifier import Classifier
+from worker.tagging.process import make_batch_runner
 from worker.tagging.serving import load_registered_bundle
 
 CANDIDATE = "candidate"
@@ -104,7 +105,7 @@ def _by_turns(folder: Path, photos: Sequence[Job], rounds: int) -> dict[str, flo
             start = (number * BATCH) % len(photos)
             batch = _renamed(photos[start : start + BATCH], f"{number}-")
             started = time.perf_counter()
-            child.tag_and_store([job.payload() for job in batch])
+            tag_directly(child, batch)
             if number >= 0:  # the round before warms up
                 spent[mode].append((time.perf_counter() - started) / len(batch))
     return {mode: 1000 * median(times) for mode, times in spent.items()}
@@ -120,7 +121,7 @@ def _child(home: Path, root: Path, mode: str) -> BatchRunner:
                 row = registry.find(session, bundle)
                 role, share = trial
                 registry.try_out(session, role, row, share, by="bench", now=datetime.now(UTC))
-    return BatchRunner(chosen)
+    return make_batch_runner(chosen)
 
 
 def _register_candidate(chosen: Settings, engine: Engine) -> str:

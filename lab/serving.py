@@ -4,9 +4,10 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from uuid import uuid4
 
 import cv2
 import numpy as np
@@ -22,6 +23,7 @@ from db.ledger.results import unfinished
 from worker.client import EnqueueClient
 from worker.local.stack import LocalStack, running
 from worker.tagging.batch_runner import BatchRunner
+from worker.tagging.process import make_batch_runner
 
 WIDTH_PX, HEIGHT_PX = 1000, 1333
 GARMENT_PX = 900
@@ -69,14 +71,19 @@ def measure(count: int) -> ServeFigures:
     )
 
 
+def tag_directly(runner: BatchRunner, jobs: Sequence[Job]) -> None:
+    """Tag and store jobs as a child does, without a broker: each as if in a message of its own."""
+    runner.tag_and_store([job.payload() for job in jobs], [uuid4().hex for _ in jobs])
+
+
 def _in_this_process(chosen: Settings, jobs: list[Job]) -> tuple[float, Mapping[str, float]]:
-    child = BatchRunner(chosen)
-    child.tag_and_store([job.payload() for job in jobs[:BATCH]])  # warm: files, allocations
-    child.clock.seconds.clear()
+    runner = make_batch_runner(chosen)
+    tag_directly(runner, jobs[:BATCH])  # warm: files, allocations
+    runner.clock.seconds.clear()
     started = time.perf_counter()
     for start in range(0, len(jobs), BATCH):
-        child.tag_and_store([job.payload() for job in jobs[start : start + BATCH]])
-    return time.perf_counter() - started, child.clock.seconds
+        tag_directly(runner, jobs[start : start + BATCH])
+    return time.perf_counter() - started, runner.clock.seconds
 
 
 def _in_a_worker(chosen: Settings, jobs: list[Job]) -> tuple[float, float]:

@@ -19,7 +19,7 @@ def imported_by(code: str) -> set[str]:
 @pytest.mark.parametrize(
     "code",
     [
-        "import worker.app, worker.tasks, worker.tagging.batch_runner",
+        "import worker.app, worker.tasks, worker.tagging.process",
         "import worker.client",
         "import review.serve, review.commands.review, review.commands.reviewer",
         "import review.commands.export, lab.commands.review, lab.review",

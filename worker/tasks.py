@@ -11,7 +11,7 @@ from catalog.jobs import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE, TAG_CHUNK, TA
 from worker.app import app
 from worker.batches import Crash, SafeBatches, Suspects
 from worker.startup import RefuseUnsafeSettings
-from worker.tagging.batch_runner import batch_runner
+from worker.tagging.process import batch_runner
 from worker.tagging.store import StoreUnavailableError
 
 # Here, not in worker.app: only workers load this module, senders do not.

@@ -9,6 +9,7 @@ from catalog.fetching import http, objects
 from catalog.fetching.connecting import Resolve, resolve_with_system
 from catalog.fetching.files import FileSource
 from catalog.fetching.limits import FetchLimits
+from catalog.fetching.slots import ConnectionSlots, Slot
 from catalog.fetching.validators import Fetched
 
 __all__ = ["FetchLimits", "Fetcher"]
@@ -31,7 +32,10 @@ class Fetcher:
             ValueError: an allowed network is none.
         """
         self._files = FileSource(allowed_roots, limits.bytes_max)
-        self._http = http.HttpSource(limits, resolve, ssl_context)
+        self.slots = ConnectionSlots(
+            per_host_max=limits.connections_per_host_max, total_max=limits.connections_max
+        )
+        self._http = http.HttpSource(limits, self.slots, resolve, ssl_context)
         self._objects = objects.ObjectSource(limits)
 
     def fetch(self, image_uri: str) -> bytes:
@@ -57,8 +61,10 @@ class Fetcher:
             return self._files.validator(image_uri)
         return None
 
-    def fetch_validated(self, image_uri: str) -> Fetched:
+    def fetch_validated(self, image_uri: str, slot: Slot | None = None) -> Fetched:
         """As `fetch`, and what will tell later that the image is still the same.
+
+        slot: one of `slots` that was taken ahead for the image's host; its taker frees it.
 
         Raises:
             FetchFailure: as `fetch` does.
@@ -66,7 +72,7 @@ class Fetcher:
         scheme, separator, _ = image_uri.partition(":")
         scheme = scheme.lower()
         if scheme in http.SCHEMES:
-            return self._http.fetch_validated(image_uri)
+            return self._http.fetch_validated(image_uri, slot)
         if scheme == "file" or image_uri.startswith("/"):
             return self._files.fetch_validated(image_uri)
         if scheme in objects.PACKAGES:

@@ -19,7 +19,7 @@ from catalog.fetching.connecting import BoundedStream, CheckedBackend, Resolve, 
 from catalog.fetching.deadline import Deadline, current_deadline, fetching_until
 from catalog.fetching.limits import FetchLimits
 from catalog.fetching.responses import REDIRECTS, Body, failure_of
-from catalog.fetching.slots import ConnectionSlots
+from catalog.fetching.slots import ConnectionSlots, Slot
 from catalog.fetching.validators import Fetched, of_response
 
 KEEPALIVE_EXPIRY_S = 30.0
@@ -38,6 +38,7 @@ class HttpSource:
     def __init__(
         self,
         limits: FetchLimits,
+        slots: ConnectionSlots,
         resolve: Resolve = resolve_with_system,
         ssl_context: ssl.SSLContext | None = None,
     ) -> None:
@@ -46,12 +47,12 @@ class HttpSource:
             AddressRules(limits.allowed_networks), resolve, limits.connect_timeout_s
         )
         self._ssl_context = ssl_context
-        self._slots = ConnectionSlots(
-            per_host_max=limits.connections_per_host_max, total_max=limits.connections_max
-        )
+        self._slots = slots
 
-    def fetch_validated(self, uri: str) -> Fetched:
+    def fetch_validated(self, uri: str, slot: Slot | None = None) -> Fetched:
         """The bytes behind a URL; with a validator, unless it redirects.
+
+        slot: one that was taken ahead, for the host of the URL.
 
         Raises:
             FetchFailure: with the code that says why not.
@@ -60,7 +61,7 @@ class HttpSource:
         url = parse_url(uri)
         with fetching_until(deadline):
             for hop in range(self._limits.redirects_max + 1):
-                with self._slots.hold(url.host, deadline):
+                with self._slots.hold(url.host, deadline, slot):
                     answer = self._get(url)
                 if isinstance(answer, Fetched):
                     return answer if hop == 0 else Fetched(data=answer.data)
@@ -104,7 +105,8 @@ class HttpSource:
         # Reading the certificates takes some 20 ms: only when the first URL comes.
         return httpcore.ConnectionPool(
             ssl_context=self._ssl_context or _trusted(),
-            max_connections=self._limits.connections_max,
+            # The slots bound what is busy; the pool only what is kept for later.
+            max_connections=None,
             max_keepalive_connections=self._limits.connections_max,
             keepalive_expiry=KEEPALIVE_EXPIRY_S,
             network_backend=self._backend,

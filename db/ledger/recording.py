@@ -46,24 +46,23 @@ def record_outcomes(
     *,
     attempts: Mapping[str, Attempt] | None = None,
     retries: Mapping[str, datetime] | None = None,
-    validators: Mapping[str, str] | None = None,
     flag_changes_from: float = 0.0,
 ) -> None:
     """Write taggings, thumbnails, failures and the products' new status.
 
     attempts: what db.ledger.attempts.begin counted, by product id; without it, rows are made where
     they are missing and every outcome counts as the latest. retries: when to try failed products
-    again; they stay queued and get no dead letter. validators: what tells later that a product's
-    picture is still the same. flag_changes_from: a label that a re-tagging run changes is flagged
-    where the former model was this sure, 0-1. The caller commits, and acknowledges only then.
-    Where a batch holds a product twice, the later outcome decides its status.
+    again; they stay queued and get no dead letter. flag_changes_from: a label that a re-tagging run
+    changes is flagged where the former model was this sure, 0-1. The caller commits, and
+    acknowledges only then. Where a batch holds a product twice, the later outcome decides its
+    status.
     """
-    attempts, retries, validators = attempts or {}, retries or {}, validators or {}
+    attempts, retries = attempts or {}, retries or {}
     ledger.ensure_rows(session, _jobs_without_row(outcomes, attempts), now)
     before = retag_outcomes.before(session, attempts)
     outcomes = retag_outcomes.flag_changes(outcomes, before, flag_changes_from)
     current = _record_taggings(session, outcomes, now)
-    settled = _settle_products(session, outcomes, current, attempts, retries, validators, now)
+    settled = _settle_products(session, outcomes, current, attempts, retries, now)
     _record_failures(session, outcomes, attempts, retries, now)
     retag_outcomes.count(session, outcomes, before, settled - set(retries), current)
     review_queue.refresh(session, [outcome.subject for outcome in outcomes if outcome.job])
@@ -105,7 +104,6 @@ def _settle_products(
     tagging_ids: dict[Key, int],
     attempts: Mapping[str, Attempt],
     retries: Mapping[str, datetime],
-    validators: Mapping[str, str],
     now: datetime,
 ) -> set[str]:
     """Move each product to its new status; what a person reviewed stays as it is.
@@ -117,7 +115,6 @@ def _settle_products(
         return set()
     rows = [
         _settled_row(outcome, tagging_ids, attempts.get(subject), retries.get(subject), now)
-        | {"image_validator": validators.get(subject)}
         for subject, outcome in sorted(latest.items())
     ]
     statement, parameters = insert_many(session, Product, rows)
@@ -295,6 +292,7 @@ def _settled_row(
         "next_attempt_at": retry_at,
         "current_tagging_id": tagging_ids[_key(outcome.subject, tagged)] if tagged else None,
         "last_model_version": tagged.model_version if tagged else None,
+        "image_validator": outcome.image_validator if tagged else None,
         "last_tagged_at": None if failed else now,
         "created_at": now,
         "queued_at": now,

@@ -13,8 +13,9 @@ from catalog.outcomes import Failure, Outcome, Tagging
 from catalog.settings import settings
 from worker.commands.tables import table
 from worker.photo_folders import find_pictures, product_id
-from worker.tagging.batch_runner import make_tagger
 from worker.tagging.classifier import Classifier
+from worker.tagging.lineup import Lineup
+from worker.tagging.process import make_fetcher, make_tagger
 from worker.tagging.serving import load_serving_bundle
 from worker.tagging.stages import StageClock
 
@@ -34,12 +35,14 @@ def classify(paths: tuple[Path, ...], as_json: bool) -> None:
     # Whoever names a file on the command line may read it: no allowed roots here.
     unaudited = {"audit_share": 0.0, "cautious_audit_share": 0.0}
     everywhere = chosen.model_copy(update={"allowed_roots": (Path("/"),), **unaudited})
-    tagger = make_tagger(everywhere, Classifier(bundle, threads=chosen.model_threads), StageClock())
+    fetcher = make_fetcher(everywhere)
+    tagger = make_tagger(everywhere, fetcher, StageClock())
+    lineup = Lineup(serving=Classifier(bundle, threads=chosen.model_threads))
     rows, failed = [], 0
     for batch in _batches(find_pictures(paths)):
-        for path, outcome in zip(
-            batch, tagger.tag_batch([_job(path) for path in batch]), strict=True
-        ):
+        jobs = [_job(path) for path in batch]
+        outcomes = tagger.tag_batch(jobs, lineup, fetcher.fetch_validated)
+        for path, outcome in zip(batch, outcomes, strict=True):
             failed += isinstance(outcome.result, Failure)
             if as_json:
                 click.echo(json.dumps(_as_json(path, outcome, bundle.manifest.labels)))

@@ -52,9 +52,9 @@ def explain(data: bytes, classifier: Classifier) -> Explanation:
     photo = decode(data, size_px_min=DECODE_PX).pixels
     reduced = model_input(photo)
     predictions = classifier.classify(reduced.pixels[None])
-    word = Prediction(manifest=classifier.manifest, predictions=predictions, row=0)
+    prediction = Prediction(manifest=classifier.manifest, predictions=predictions, row=0)
     rule = rule_for(classifier.manifest, photo=reduced.is_photo)
-    labels, confidences = classifier.manifest.labels, word.under(rule)
+    labels, confidences = classifier.manifest.labels, prediction.under(rule)
     order = np.argsort(-confidences, kind="stable")
     view = crop(photo, reduced.square, PANEL_PX)
     overlays = [

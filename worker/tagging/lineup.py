@@ -1,13 +1,13 @@
 """The models of one process: the one that serves, and those that are being tried out beside it."""
 
 from collections import defaultdict
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.acceptance import Rule
+from catalog.acceptance import Earned, Rule
 from catalog.bundle import Manifest
 from catalog.sampling import drawn
 from catalog.statistics import at_temperature
@@ -27,11 +27,15 @@ class Trial:
 
 @dataclass(frozen=True, kw_only=True)
 class Lineup:
-    """Never changed, only replaced between two batches: all of a batch sees one lineup."""
+    """Never changed, only replaced between two batches: all of a batch sees one lineup.
+
+    earned: what photos have earned, by model version.
+    """
 
     serving: Classifier
     canary: Trial | None = None
     shadow: Trial | None = None
+    earned: Mapping[str, Earned] = field(default_factory=dict)
 
     def predict(
         self, product_ids: Sequence[str], images: Sequence[Image]
@@ -39,7 +43,7 @@ class Lineup:
         """What is to be current of each image; always the same model's for the same product."""
         return _predict([self._server_of(each) for each in product_ids], images)
 
-    def shadow_words(
+    def predict_as_shadow(
         self, product_ids: Sequence[str], images: Sequence[Image]
     ) -> list["Prediction | None"]:
         """What the shadow says of those that are in its share."""
@@ -63,7 +67,7 @@ class Lineup:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """One model's word on one image: a row of its predictions."""
+    """What one model says of one image: a row of its predictions."""
 
     manifest: Manifest
     predictions: Predictions
@@ -73,6 +77,16 @@ class Prediction:
     def confidences(self) -> NDArray[np.float32]:
         """float32 (classes,), calibrated."""
         return np.asarray(self.predictions.confidences[self.row])
+
+    @property
+    def class_map(self) -> NDArray[np.float32]:
+        """float32 (h, w, classes)."""
+        return np.asarray(self.predictions.class_maps[self.row])
+
+    @property
+    def embedding(self) -> NDArray[np.float32]:
+        """float32 (d,)."""
+        return np.asarray(self.predictions.embedding[self.row])
 
     def under(self, rule: Rule) -> NDArray[np.float32]:
         """The confidences as a rule wants them: those of photos at their own temperature."""
@@ -94,11 +108,11 @@ def _predict(
     for place, (classifier, image) in enumerate(zip(classifiers, images, strict=True)):
         if classifier is not None and image is not None:
             theirs[classifier].append((place, image))
-    words: list[Prediction | None] = [None] * len(images)
+    found: list[Prediction | None] = [None] * len(images)
     for classifier, mine in theirs.items():
         predictions = classifier.classify(np.stack([image for _, image in mine]))
         for row, (place, _) in enumerate(mine):
-            words[place] = Prediction(
+            found[place] = Prediction(
                 manifest=classifier.manifest, predictions=predictions, row=row
             )
-    return words
+    return found

@@ -3,6 +3,7 @@
 import threading
 import time
 from collections import defaultdict
+from collections.abc import Mapping
 
 
 class StageClock:
@@ -16,6 +17,25 @@ class StageClock:
     def time(self, stage: str) -> "_Timed":
         """Count what happens inside the `with` block towards `stage`, failed or not."""
         return _Timed(self, stage)
+
+    def reading(self) -> tuple[Mapping[str, float], Mapping[str, float]]:
+        """What it shows now: seconds by stage, on the clock and of CPU.
+
+        A thread that an earlier batch left behind may be adding to it: its time is counted with
+        the batch in which it ends.
+        """
+        with self._lock:
+            return dict(self.seconds), dict(self.cpu_seconds)
+
+    def since(
+        self, before: tuple[Mapping[str, float], Mapping[str, float]]
+    ) -> tuple[Mapping[str, float], Mapping[str, float]]:
+        """What was added since an earlier reading."""
+        seconds, cpu_seconds = (
+            {stage: value - earlier.get(stage, 0.0) for stage, value in now.items()}
+            for now, earlier in zip(self.reading(), before, strict=True)
+        )
+        return seconds, cpu_seconds
 
     def add(self, stage: str, seconds: float, cpu_seconds: float) -> None:
         """Count so much towards `stage`."""

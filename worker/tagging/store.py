@@ -1,13 +1,13 @@
 """Two transactions a batch: one counts the attempts, one stores what came of them."""
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 
 from sqlalchemy import Engine, exc
+from sqlalchemy.orm import Session
 
-from catalog.acceptance import Earned
 from catalog.bundle import Manifest
 from catalog.failures import FailureCode
 from catalog.outcomes import Failure, Outcome, Tagging
@@ -16,8 +16,6 @@ from db.ledger import attempts as ledger
 from db.ledger.attempts import Attempt, Begun, Delivery
 from db.ledger.recording import record_model, record_outcomes
 from db.registry import shadows as shadow_taggings
-from db.registry.bundles import beat_and_look
-from db.registry.photo_trust import earned
 from db.retag.message_ids import run_of
 from db.retag.outcomes import Known, known_pictures, record_unchanged
 from worker.tagging.identity import owner
@@ -47,11 +45,6 @@ class Store:
         """together_max: outcomes in one transaction at most; None: all of a batch."""
         self._sessions = sessions(engine)
         self._reading = reading(engine)
-        # The manifests of all models that spoke in this process, by version.
-        self._manifests: dict[str, Manifest] = {}
-        # The registry's generation, and what photos have earned, as the last heartbeat saw them.
-        self.generation = 0
-        self.earned: dict[str, Earned] = {}
         self._retries = retries
         self._attempt_s_max = attempt_s_max
         self._flag_changes_from = flag_changes_from
@@ -59,23 +52,17 @@ class Store:
         # Attempts that ended while the database was away, and are still to be taken back.
         self._owed: dict[str, Attempt] = {}
 
-    def register_manifests(self, manifests: Sequence[Manifest]) -> None:
-        """Whose taggings will be stored: their rows are written with the first of them."""
-        self._manifests |= {each.model_version: each for each in manifests}
-
     def begin(
         self,
         deliveries: Sequence[Delivery],
         *,
         alone: bool,
         queue: str,
-        heartbeat: str | None,
-        model: str = "",
+        meanwhile: Callable[[Session, datetime], None],
     ) -> Begun:
         """Count the attempts, and commit, before any picture is touched.
 
-        heartbeat: the name of a sign of life that is due, and then also looks whether the model
-        registry has changed; model: the version that serves.
+        meanwhile: what else is done in the same transaction.
 
         Raises:
             StoreUnavailableError: nothing was counted; the messages must not be acknowledged.
@@ -95,9 +82,7 @@ class Store:
             )
             if begun.quarantined:
                 record_outcomes(session, begun.quarantined, now, attempts=begun.attempts)
-            if heartbeat is not None:
-                self.generation = beat_and_look(session, heartbeat, queue, now, {"model": model})
-                self.earned = earned(session)
+            meanwhile(session, now)
         self._owed.clear()
         return begun
 
@@ -127,13 +112,12 @@ class Store:
     def store(
         self,
         outcomes: Sequence[Outcome],
-        attempts: Mapping[str, Attempt] | None = None,
-        validators: Mapping[str, str] | None = None,
+        attempts: Mapping[str, Attempt],
+        manifests: Sequence[Manifest],
     ) -> dict[str, datetime]:
         """Commit what became of a batch; return when failed products are tried again.
 
-        validators: what tells later that a picture is still the same, by its URI.
-
+        manifests: of all models that may have spoken; the rows of those that did come first.
 
         A row that the database refuses for what it holds becomes a failure of its product; its
         batch-mates are stored.
@@ -141,14 +125,14 @@ class Store:
         Raises:
             StoreUnavailableError: nothing was stored; the messages must not be acknowledged.
         """
-        attempts, retries = attempts or {}, dict[str, datetime]()
+        retries: dict[str, datetime] = {}
         size = self._together_max or len(outcomes) or 1
         with self._taken_back_if_away(attempts):
             for start in range(0, len(outcomes), size):
                 if start:
                     time.sleep(GAP_S)
                 some = outcomes[start : start + size]
-                retries |= self._store(some, attempts, validators or {})
+                retries |= self._store(some, attempts, manifests)
         return retries
 
     def record_crash(self, product_ids: Sequence[str], dead: str, code: FailureCode) -> None:
@@ -164,30 +148,30 @@ class Store:
         self,
         outcomes: Sequence[Outcome],
         attempts: Mapping[str, Attempt],
-        validators: Mapping[str, str],
+        manifests: Sequence[Manifest],
     ) -> dict[str, datetime]:
         try:
-            return self._commit(outcomes, attempts, validators)
+            return self._commit(outcomes, attempts, manifests)
         except UNAVAILABLE:
             raise
         except exc.DBAPIError as error:
             if len(outcomes) == 1:
-                return self._store([_refused(outcomes[0], error)], attempts, validators)
+                return self._store([_refused(outcomes[0], error)], attempts, manifests)
             retries: dict[str, datetime] = {}
             for outcome in outcomes:
-                retries |= self._store([outcome], attempts, validators)
+                retries |= self._store([outcome], attempts, manifests)
             return retries
 
     def _commit(
         self,
         outcomes: Sequence[Outcome],
         attempts: Mapping[str, Attempt],
-        validators: Mapping[str, str],
+        manifests: Sequence[Manifest],
     ) -> dict[str, datetime]:
         now = datetime.now(UTC)
         retries = self._retries.plan(outcomes, attempts, now)
         with self._sessions.begin() as session:
-            for manifest in self._manifests_of(outcomes):
+            for manifest in _spoke(outcomes, manifests):
                 record_model(session, manifest, now)
             record_outcomes(
                 session,
@@ -195,17 +179,10 @@ class Store:
                 now,
                 attempts=attempts,
                 retries=retries,
-                validators=_by_product(outcomes, validators),
                 flag_changes_from=self._flag_changes_from,
             )
             shadow_taggings.record(session, outcomes, now)
         return retries
-
-    def _manifests_of(self, outcomes: Sequence[Outcome]) -> list[Manifest]:
-        taggings = (each.result for each in outcomes if isinstance(each.result, Tagging))
-        versions = {tagging.model_version for tagging in taggings}
-        versions |= {each.shadow.model_version for each in outcomes if each.shadow}
-        return [self._manifests[version] for version in sorted(versions)]
 
     @contextmanager
     def _taken_back_if_away(self, attempts: Mapping[str, Attempt]) -> Iterator[None]:
@@ -236,12 +213,12 @@ def unavailable_if_away() -> Iterator[None]:
         raise StoreUnavailableError(str(error)) from error
 
 
-def _by_product(outcomes: Sequence[Outcome], validators: Mapping[str, str]) -> dict[str, str]:
-    return {
-        each.subject: validators[each.job.image_uri]
-        for each in outcomes
-        if each.job and isinstance(each.result, Tagging) and each.job.image_uri in validators
-    }
+def _spoke(outcomes: Sequence[Outcome], manifests: Sequence[Manifest]) -> list[Manifest]:
+    """The manifests of those models whose word is among the outcomes."""
+    taggings = (each.result for each in outcomes if isinstance(each.result, Tagging))
+    versions = {tagging.model_version for tagging in taggings}
+    versions |= {each.shadow.model_version for each in outcomes if each.shadow}
+    return [each for each in manifests if each.model_version in versions]
 
 
 def _refused(outcome: Outcome, error: exc.DBAPIError) -> Outcome:

@@ -1,5 +1,6 @@
 """Runs in the ledger: selecting, walking, counting."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -236,8 +237,11 @@ def test_deleted_picture_fails_with_its_reason_and_keeps_the_old_tagging(ledger:
 def test_unchanged_picture_is_settled_with_the_tagging_it_has(ledger: Session) -> None:
     first = plan(ledger)
     taken = publish(ledger, first)
-    outcomes = [new("a"), new("b", label="Coat", reasons=(FlagReason.LOW_CONFIDENCE,))]
-    work(ledger, taken, outcomes, validators={"a": "v1", "b": "v2"})  # type: ignore[arg-type]
+    outcomes = [
+        replace(new("a"), image_validator="v1"),
+        replace(new("b", label="Coat", reasons=(FlagReason.LOW_CONFIDENCE,)), image_validator="v2"),
+    ]
+    work(ledger, taken, outcomes)
     retag_runs.move(ledger, first.id, RunState.CANCELLED, allowed=(RunState.RUNNING,))
     run = plan(ledger)
     again = publish(ledger, run)
@@ -257,7 +261,7 @@ def test_unchanged_picture_is_settled_with_the_tagging_it_has(ledger: Session) -
 
 def test_failure_forgets_what_told_that_the_picture_was_the_same(ledger: Session) -> None:
     first = plan(ledger)
-    work(ledger, publish(ledger, first, limit=1), [new("a")], validators={"a": "v1"})  # type: ignore[arg-type]
+    work(ledger, publish(ledger, first, limit=1), [replace(new("a"), image_validator="v1")])
     accept(ledger, [job("a")], LATER)
     message_id = ledger.get_one(Product, "a").message_id or ""
     attempt = Attempt(message_id=message_id, number=1, owner="w")

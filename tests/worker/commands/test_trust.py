@@ -26,8 +26,7 @@ from db.ledger.recording import record_model, record_outcomes
 from db.migrate import upgrade
 from db.registry.photo_trust_models import EarnedTrust
 from tests.factories import tagged
-from worker.tagging import batch_runner as children
-from worker.tagging.batch_runner import BatchRunner
+from worker.tagging.process import make_batch_runner
 
 MANIFEST = read_manifest(SHIPPED_BUNDLE)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -113,9 +112,9 @@ def test_errors_soften_the_confidences_and_no_class_is_trusted_for_them(engine: 
 class Uncounted:
     """In place of the metrics, whose files stay open as long as their process lives."""
 
-    def __init__(self, *_: object) -> None: ...
-
     def batch(self, *_: object) -> None: ...
+
+    def crash(self, *_: object) -> None: ...
 
 
 def photo(folder: Path, number: int) -> dict[str, str]:
@@ -129,17 +128,14 @@ def photo(folder: Path, number: int) -> dict[str, str]:
 
 
 def test_a_working_child_takes_what_was_earned_at_its_heartbeat(
-    engine: Engine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    engine: Engine, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(children, "HEARTBEAT_S", 0.0)
-    monkeypatch.setattr(children, "WorkerMetrics", Uncounted)
-    monkeypatch.setattr(children, "make_engine", lambda *_, **__: engine)
     chosen = read_settings(
         home=settings().home, allowed_roots=(tmp_path,), audit_share=0, cautious_audit_share=0
     )
-    working = BatchRunner(chosen)
+    runner = make_batch_runner(chosen, engine=engine, metrics=Uncounted(), heartbeat_s=0.0)
     messages = [photo(tmp_path, number) for number in range(0, 600, 40)]
-    working.tag_and_store(messages)
+    runner.tag_and_store(messages, [each["product_id"] for each in messages])
     with reading(engine)() as session:
         rows = list(session.scalars(select(Tagging)))
     assert all(row.photo_temperature is not None for row in rows)
@@ -160,7 +156,7 @@ def test_a_working_child_takes_what_was_earned_at_its_heartbeat(
         )
     again = next(each for each in messages if each["product_id"] == unsure.product_id)
     again = again | {"product_id": "again"}
-    working.tag_and_store([again])
+    runner.tag_and_store([again], ["again"])
     with reading(engine)() as session:
         assert (
             session.scalars(select(Tagging.reasons).where(Tagging.product_id == "again")).one()

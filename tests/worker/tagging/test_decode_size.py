@@ -14,9 +14,10 @@ from catalog.outcomes import Tagging
 from catalog.settings import SHIPPED_BUNDLE, read_settings
 from lab.serving import generate_photos
 from trainer.photo_evaluation import load_photo
-from worker.tagging.batch_runner import make_tagger
 from worker.tagging.classifier import Classifier
 from worker.tagging.explanation import explain
+from worker.tagging.lineup import Lineup
+from worker.tagging.process import make_fetcher, make_tagger
 from worker.tagging.stages import StageClock
 
 THUMBNAILS_PX = (32, 128, 300, 512)
@@ -47,7 +48,9 @@ def classifier() -> Classifier:
 
 def taggings(shop: Shop, classifier: Classifier, thumbnail_size_px: int) -> list[Tagging]:
     chosen = read_settings(allowed_roots=(shop.folder,), thumbnail_size_px=thumbnail_size_px)
-    outcomes = make_tagger(chosen, classifier, StageClock()).tag_batch(shop.jobs)
+    fetcher = make_fetcher(chosen)
+    tagger = make_tagger(chosen, fetcher, StageClock())
+    outcomes = tagger.tag_batch(shop.jobs, Lineup(serving=classifier), fetcher.fetch_validated)
     return [each.result for each in outcomes if isinstance(each.result, Tagging)]
 
 

@@ -2,11 +2,15 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
+from dataclasses import dataclass
 
 import pytest
 
 from catalog.failures import FailureCode, FetchFailure
+from catalog.fetching.slots import ConnectionSlots, Slot
+from catalog.fetching.validators import Fetched
 from worker.tagging.fetch_ahead import FetchAhead, is_remote
 
 PATIENCE_S = 0.3
@@ -19,11 +23,13 @@ class Hosts:
         self.released = threading.Event()
         self.busy: dict[str, int] = {}
         self.most: dict[str, int] = {}
+        self.count = 0
         self._lock = threading.Lock()
 
-    def fetch(self, uri: str) -> bytes:
+    def fetch(self, uri: str, slot: Slot) -> Fetched:
         host = uri.split("/")[2]
         with self._lock:
+            self.count += 1
             self.busy[host] = self.busy.get(host, 0) + 1
             self.most[host] = max(self.most.get(host, 0), self.busy[host])
         if host == "hang":
@@ -34,7 +40,7 @@ class Hosts:
             self.busy[host] -= 1
         if uri.endswith("gone"):
             raise FetchFailure(FailureCode.NOT_FOUND, "gone")
-        return uri.encode()
+        return Fetched(data=uri.encode())
 
 
 @pytest.fixture
@@ -44,20 +50,35 @@ def hosts() -> Iterator[Hosts]:
     hosts.released.set()
 
 
+@dataclass(frozen=True)
+class Ahead:
+    """Fetches from some hosts, through slots of its own."""
+
+    hosts: Hosts
+    slots: ConnectionSlots
+    threads: FetchAhead
+
+    def arrivals(
+        self, uris: Mapping[int, str], patience_s: Mapping[int, float]
+    ) -> Iterator[tuple[int, "Future[Fetched]"]]:
+        return self.threads.arrivals(self.hosts.fetch, uris, patience_s)
+
+
 def all_of(
-    ahead: FetchAhead, uris: list[str], patience: Callable[[str], float] = lambda _: PATIENCE_S
+    ahead: Ahead, uris: list[str], patience: Callable[[str], float] = lambda _: PATIENCE_S
 ) -> dict[str, bytes | FailureCode]:
     found: dict[str, bytes | FailureCode] = {}
     patience_s = {key: patience(uri) for key, uri in enumerate(uris)}
     for key, future in ahead.arrivals(dict(enumerate(uris)), patience_s):
         error = future.exception()
-        found[uris[key]] = error.code if isinstance(error, FetchFailure) else future.result()
-        ahead.decoded()
+        found[uris[key]] = error.code if isinstance(error, FetchFailure) else future.result().data
+        ahead.threads.decoded()
     return found
 
 
-def ahead_of(hosts: Hosts, *, connections: int = 16, per_host: int = 4) -> FetchAhead:
-    return FetchAhead(hosts.fetch, connections_max=connections, per_host_max=per_host)
+def ahead_of(hosts: Hosts, *, connections: int = 16, per_host: int = 4) -> Ahead:
+    slots = ConnectionSlots(per_host_max=per_host, total_max=connections)
+    return Ahead(hosts, slots, FetchAhead(slots))
 
 
 def test_every_picture_comes_once_failed_or_not(hosts: Hosts) -> None:
@@ -111,11 +132,29 @@ def test_what_waits_to_be_decoded_is_bounded(hosts: Hosts) -> None:
     arrivals = ahead.arrivals(uris, dict.fromkeys(uris, PATIENCE_S))
     next(arrivals)
     time.sleep(0.2)
-    with ahead._lock:
-        assert ahead._undecoded + ahead._busy.total() == 5
-    ahead.decoded()
+    assert hosts.count == 5
+    ahead.threads.decoded()
     for _ in arrivals:
-        ahead.decoded()
+        ahead.threads.decoded()
+    assert hosts.count == 30
+
+
+def test_what_was_fetched_over_other_ways_counts_against_the_same_limit(hosts: Hosts) -> None:
+    ahead = ahead_of(hosts, per_host=2)
+    elsewhere = ahead.slots.take("fast")
+    assert elsewhere is not None
+    all_of(ahead, [f"http://fast/{n}" for n in range(20)])
+    assert hosts.most["fast"] == 1
+    elsewhere.free()
+    all_of(ahead, [f"http://fast/again-{n}" for n in range(20)])
+    assert hosts.most["fast"] == 2
+
+
+def test_every_slot_is_free_again_after_a_batch(hosts: Hosts) -> None:
+    ahead = ahead_of(hosts, connections=3, per_host=3)
+    all_of(ahead, [f"http://fast{n % 4}/{n}" for n in range(20)] + ["http://fast0/gone"])
+    assert all(ahead.slots.take("any") for _ in range(3))
+    assert ahead.slots.take("any") is None
 
 
 @pytest.mark.parametrize(

@@ -20,9 +20,9 @@ from db.registry import bundles as registry
 from db.registry.models import Role, ShadowTagging
 from db.review.models import ReviewItem
 from tests.bundles import OTHER_LABELS, promote, register, variant
-from worker.tagging import batch_runner as module
 from worker.tagging import model_keeper
 from worker.tagging.batch_runner import BatchRunner
+from worker.tagging.process import make_batch_runner
 
 SHIPPED = read_manifest(SHIPPED_BUNDLE).model_version
 
@@ -30,19 +30,18 @@ SHIPPED = read_manifest(SHIPPED_BUNDLE).model_version
 class Uncounted:
     """In place of the metrics, whose files stay open as long as their process lives."""
 
-    def __init__(self, *_: object) -> None: ...
-
     def batch(self, *_: object) -> None: ...
+
+    def crash(self, *_: object) -> None: ...
+
+
+def runner_of(chosen: Settings, engine: Engine) -> BatchRunner:
+    """Every batch is a heartbeat: nothing in a test waits."""
+    return make_batch_runner(chosen, engine=engine, metrics=Uncounted(), heartbeat_s=0.0)
 
 
 @pytest.fixture
-def chosen(
-    tmp_path: Path, engine: Engine, database_url: str, monkeypatch: pytest.MonkeyPatch
-) -> Settings:
-    # Every batch is a heartbeat: nothing in a test waits.
-    monkeypatch.setattr(module, "HEARTBEAT_S", 0.0)
-    monkeypatch.setattr(module, "WorkerMetrics", Uncounted)
-    monkeypatch.setattr(module, "make_engine", lambda *_, **__: engine)
+def chosen(tmp_path: Path, database_url: str) -> Settings:
     return read_settings(
         home=tmp_path, database_url=database_url, allowed_roots=(tmp_path,), audit_share=0.0
     )
@@ -54,8 +53,8 @@ def pictures(tmp_path: Path) -> Iterator[SamplePicture]:
 
 
 @pytest.fixture
-def child(chosen: Settings) -> BatchRunner:
-    return BatchRunner(chosen)
+def child(chosen: Settings, engine: Engine) -> BatchRunner:
+    return runner_of(chosen, engine)
 
 
 def tag(
@@ -64,7 +63,8 @@ def tag(
     """Tag so many new products in one batch; return the models that spoke."""
     batch = [next(pictures) for _ in range(count)]
     child.tag_and_store(
-        [{"product_id": each.product_id, "image_uri": each.path.as_uri()} for each in batch]
+        [{"product_id": each.product_id, "image_uri": each.path.as_uri()} for each in batch],
+        [f"m-{each.product_id}" for each in batch],
     )
     ids = [each.product_id for each in batch]
     with reading(engine)() as session:
@@ -145,11 +145,11 @@ def test_a_deleted_bundle_serves_on_from_memory_and_a_new_child_falls_back_and_s
     tag(child, engine, pictures, 2)
     shutil.rmtree(store.path(lost))
     assert tag(child, engine, pictures, 3) == {"c"}
-    assert tag(BatchRunner(chosen), engine, pictures, 3) == {"b"}
+    assert tag(runner_of(chosen, engine), engine, pictures, 3) == {"b"}
     with reading(engine)() as session:
         assert [each.sha256 for each in registry.refusals(session)] == [lost]
     shutil.rmtree(store.path(good))
-    assert tag(BatchRunner(chosen), engine, pictures, 3) == {SHIPPED}
+    assert tag(runner_of(chosen, engine), engine, pictures, 3) == {SHIPPED}
 
 
 def test_a_shadow_sees_its_share_and_changes_nothing_that_is_current(
@@ -193,8 +193,8 @@ def test_a_canary_serves_its_share_and_the_same_products_every_time(
     batch = write_pictures(tmp_path / "pictures")[:150]
     payloads = [{"product_id": each.product_id, "image_uri": each.path.as_uri()} for each in batch]
     served = []
-    for _ in range(2):
-        child.tag_and_store(payloads)
+    for turn in range(2):
+        child.tag_and_store(payloads, [f"m-{turn}-{each.product_id}" for each in batch])
         with reading(engine)() as session:
             current = select(Tagging.product_id, Tagging.model_version)
             served.append(

@@ -1,6 +1,6 @@
 """The classifier and the batch: same image, same bundle, same answer, in any batch."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from copy import copy
 from dataclasses import replace
@@ -10,19 +10,25 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from catalog.acceptance import NEVER, Earned
+from catalog.acceptance import NEVER, NO_AUDIT, Earned
 from catalog.bundle import PhotoRule, load_bundle
 from catalog.failures import FailureCode, FetchFailure
+from catalog.fetching.slots import ConnectionSlots
+from catalog.fetching.validators import Fetched
 from catalog.images.decode import DecodeLimits
 from catalog.jobs import Job
-from catalog.outcomes import Failure, FlagReason, Tagging
+from catalog.outcomes import Failure, FlagReason, Outcome, Tagging
 from catalog.sample import SAMPLE
 from catalog.settings import SHIPPED_BUNDLE
+from catalog.statistics import softmax
 from catalog.taxonomy import LABELS
 from tests.catalog.images.pictures import encode, jpeg
-from worker.tagging.classifier import Classifier, softmax
+from worker.tagging.classifier import Classifier
+from worker.tagging.fetch_ahead import FetchAhead
+from worker.tagging.lineup import Lineup
+from worker.tagging.looking import Looker
 from worker.tagging.stages import StageClock
-from worker.tagging.tagger import Tagger, TaggingRules
+from worker.tagging.tagger import Tagger
 
 
 @pytest.fixture(scope="module")
@@ -36,9 +42,27 @@ def images() -> np.ndarray:
         return sample["images"][:, :, :, None]
 
 
-def tagger(classifier: Classifier, fetch: Callable[[str], bytes]) -> Tagger:
-    rules = TaggingRules(thumbnail_size_px=128, audit_share=0.0, decode_limits=DecodeLimits())
-    return Tagger(classifier, fetch, ThreadPoolExecutor(2), rules, StageClock())
+def tag(
+    classifier: Classifier,
+    fetch: Callable[[str], bytes],
+    jobs: Sequence[Job],
+    earned: Mapping[str, Earned] | None = None,
+) -> list[Outcome]:
+    """Tag one batch of pictures that `fetch` gives; as local ones, where the URI is no URL."""
+    threads, clock = ThreadPoolExecutor(2), StageClock()
+    looker = Looker(
+        ahead=FetchAhead(ConnectionSlots(per_host_max=2, total_max=4)),
+        threads=threads,
+        limits=DecodeLimits(),
+        thumbnail_size_px=128,
+        clock=clock,
+    )
+    tagger = Tagger(looker=looker, threads=threads, audit=NO_AUDIT, clock=clock)
+    lineup = Lineup(serving=classifier, earned=earned or {})
+    validator = {"good": "etag:good"}
+    return tagger.tag_batch(
+        jobs, lineup, lambda uri, _: Fetched(data=fetch(uri), validator=validator.get(uri))
+    )
 
 
 def test_image_alone_and_in_any_batch_gets_the_same_confidences(
@@ -78,7 +102,7 @@ def test_bad_images_fail_alone_and_outcomes_keep_the_order(classifier: Classifie
 
     uris = ["good", "missing", "good", "bug", "text", "good"]
     jobs = [Job(product_id=f"p{n}", image_uri=uri) for n, uri in enumerate(uris)]
-    outcomes = tagger(classifier, fetch).tag_batch(jobs)
+    outcomes = tag(classifier, fetch, jobs)
     assert [outcome.subject for outcome in outcomes] == [job.product_id for job in jobs]
     results = [outcome.result for outcome in outcomes]
     codes = [each.code if isinstance(each, Failure) else None for each in results]
@@ -86,16 +110,18 @@ def test_bad_images_fail_alone_and_outcomes_keep_the_order(classifier: Classifie
         None, FailureCode.NOT_FOUND, None, FailureCode.INTERNAL_ERROR,
         FailureCode.NOT_AN_IMAGE, None,
     ]  # fmt: skip
+    told = ["etag:good", None, "etag:good", None, None, "etag:good"]
+    assert [outcome.image_validator for outcome in outcomes] == told
     good = [each for each in results if isinstance(each, Tagging)]
     assert {each.confidence for each in good} == {good[0].confidence}
 
 
 def test_batch_without_a_good_image_needs_no_model(classifier: Classifier) -> None:
     jobs = [Job(product_id="p1", image_uri="x")]
-    (outcome,) = tagger(classifier, lambda _: b"").tag_batch(jobs)
+    (outcome,) = tag(classifier, lambda _: b"", jobs)
     assert isinstance(outcome.result, Failure)
     assert outcome.result.code is FailureCode.EMPTY_FILE
-    assert tagger(classifier, lambda _: b"").tag_batch([]) == []
+    assert tag(classifier, lambda _: b"", []) == []
 
 
 def as_photo(image: np.ndarray) -> bytes:
@@ -122,22 +148,18 @@ def test_photos_are_under_the_cautious_rule_until_trust_is_earned(
     reduced = encode(Image.fromarray(255 - images[0, :, :, 0]), "PNG")
     jobs = [Job(product_id=name, image_uri=name) for name in ("photo", "reduced")]
     files = {"photo": as_photo(images[0, :, :, 0]), "reduced": reduced}
-    mine = tagger(careful, files.__getitem__)
 
-    def results() -> list[Tagging]:
-        return [each.result for each in mine.tag_batch(jobs) if isinstance(each.result, Tagging)]
+    def results(earned: Mapping[str, Earned]) -> list[Tagging]:
+        outcomes = tag(careful, files.__getitem__, jobs, earned)
+        return [each.result for each in outcomes if isinstance(each.result, Tagging)]
 
-    photo, small = results()
+    photo, small = results({})
     assert FlagReason.LOW_CONFIDENCE in photo.reasons
     assert photo.photo_temperature == 2 * classifier.manifest.temperature
     assert small.photo_temperature is None
     assert small.confidence == pytest.approx(
         float(classifier.classify(images[:1]).confidences.max()), abs=1e-5
     )
-    mine.earned = {
-        manifest.model_version: Earned(
-            temperature=manifest.temperature, confidence_min={photo.label: 0.0}
-        )
-    }
-    photo, _ = results()
+    earned = Earned(temperature=manifest.temperature, confidence_min={photo.label: 0.0})
+    photo, _ = results({manifest.model_version: earned})
     assert FlagReason.LOW_CONFIDENCE not in photo.reasons
