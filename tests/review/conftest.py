@@ -14,8 +14,7 @@ from sqlalchemy import Engine
 
 from catalog.fetching.files import FileSource
 from catalog.images.decode import DecodeLimits
-from db import migrate
-from db.engine import make_engine, sessions
+from db.engine import sessions
 from db.review import reviewers
 from db.review.models import CredentialKind, Role
 from review.access import COOKIE, CSRF_HEADER, csrf_of
@@ -23,6 +22,7 @@ from review.app import create_app
 from review.desk import Desk
 from review.limits import Rate, Rates
 from review.photos import Photos
+from tests.databases import migrated_sqlite
 
 UNHURRIED = Rate(per_second=1e6, burst=10**6)
 RATES = Rates(api=UNHURRIED, pictures=UNHURRIED, sign_in=UNHURRIED, sign_in_all=UNHURRIED)
@@ -46,8 +46,7 @@ def clock() -> Clock:
 @pytest.fixture
 def sqlite_engine(tmp_path: Path) -> Iterator[Engine]:
     """Where the kind of database makes no difference."""
-    engine = make_engine(f"sqlite:///{tmp_path / 'desk.db'}")
-    migrate.upgrade(engine)
+    engine = migrated_sqlite(f"sqlite:///{tmp_path / 'desk.db'}")
     yield engine
     engine.dispose()
 

@@ -11,8 +11,7 @@ from sqlalchemy import Engine, event, insert
 from sqlalchemy.orm import Session
 
 from catalog.outcomes import Outcome
-from db import migrate
-from db.engine import make_engine, reading, sessions
+from db.engine import reading, sessions
 from db.ledger import pruning
 from db.ledger.attempts import Attempt
 from db.ledger.recording import record_model, record_outcomes
@@ -23,6 +22,7 @@ from db.retag.outcomes import known_pictures, record_unchanged
 from db.retag.report import report
 from db.retag.selection import Selection, condition, parse_selection
 from lab.scale.synthetic import analyse, fill
+from tests.databases import migrated_sqlite
 from tests.factories import failed, manifest, tagged
 
 ROWS = 100_000
@@ -173,8 +173,7 @@ def test_no_statement_visits_every_product_even_where_sqlite_knows_no_statistics
     tmp_path: Path,
 ) -> None:
     """A search in an index may visit all of it: plans alone do not tell."""
-    engine = make_engine(f"sqlite:///{tmp_path / 'catalog.db'}")
-    migrate.upgrade(engine)
+    engine = migrated_sqlite(f"sqlite:///{tmp_path / 'catalog.db'}")
     fill(engine, ROWS, thumbnails=500, overlay_bytes=200, statistics=False)
     costly: dict[str, int] = defaultdict(int)
     running = [""]

@@ -10,7 +10,7 @@ from catalog.cli import main
 from catalog.settings import settings
 from db.engine import make_engine, reading
 from db.ledger.models import Product
-from db.migrate import upgrade
+from tests.databases import migrated_sqlite
 from worker.broker import connect, depths
 from worker.local.embedded import EmbeddedBroker
 
@@ -21,8 +21,7 @@ Invoke = Callable[..., Result]
 def tagger(broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> Invoke:
     """`tagger` with a broker and a migrated database."""
     monkeypatch.setenv("REDIS_URL", broker.url)
-    engine = make_engine(settings().database)
-    upgrade(engine)
+    engine = migrated_sqlite(settings().database)
     engine.dispose()
     return lambda *arguments, **options: CliRunner().invoke(main, arguments, **options)
 

@@ -12,10 +12,10 @@ from catalog.failures import FailureCode
 from catalog.outcomes import Failure, Outcome
 from catalog.settings import settings
 from catalog.status import ProductStatus
-from db.engine import make_engine, reading, sessions
+from db.engine import reading, sessions
 from db.ledger.models import FailureRow, Product
 from db.ledger.recording import record_outcomes
-from db.migrate import upgrade
+from tests.databases import migrated_sqlite
 from tests.factories import failed
 from worker.broker import connect, depths
 from worker.local.embedded import EmbeddedBroker
@@ -26,8 +26,7 @@ Tagger = Callable[..., Result]
 @pytest.fixture
 def engine(broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     monkeypatch.setenv("REDIS_URL", broker.url)
-    engine = make_engine(settings().database)
-    upgrade(engine)
+    engine = migrated_sqlite(settings().database)
     malformed = Failure(code=FailureCode.MALFORMED_PAYLOAD, detail="Expected a job.")
     with sessions(engine).begin() as session:
         letters = [

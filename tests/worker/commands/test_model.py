@@ -15,13 +15,13 @@ from catalog.bundle_store import BundleStore
 from catalog.cli import main
 from catalog.outcomes import FlagReason
 from catalog.settings import SHIPPED_BUNDLE, settings
-from db.engine import make_engine, sessions
+from db.engine import sessions
 from db.ledger.recording import record_model, record_outcomes
-from db.migrate import upgrade
 from db.registry import bundles as registry
 from db.review.decisions import decide
 from db.review.models import Action
 from tests.bundles import variant
+from tests.databases import migrated_sqlite
 from tests.desk import decision, item, person
 from tests.factories import manifest, tagged
 
@@ -32,8 +32,7 @@ Tagger = Callable[..., Result]
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    engine = make_engine(settings().database)
-    upgrade(engine)
+    engine = migrated_sqlite(settings().database)
     yield engine
     engine.dispose()
 

@@ -10,10 +10,10 @@ from click.testing import CliRunner
 from sqlalchemy import Engine, func, select
 
 from catalog.cli import main
-from db import migrate
-from db.engine import make_engine, reading, sessions
+from db.engine import reading, sessions
 from db.ledger.models import Tagging, Thumbnail
 from db.ledger.recording import record_model, record_outcomes
+from tests.databases import migrated_sqlite
 from tests.factories import flagged, manifest, tagged
 
 OLD = datetime.now(UTC) - timedelta(days=100)
@@ -23,8 +23,7 @@ OLD = datetime.now(UTC) - timedelta(days=100)
 def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     url = f"sqlite:///{tmp_path / 'catalog.db'}"
     monkeypatch.setenv("DATABASE_URL", url)
-    engine = make_engine(url)
-    migrate.upgrade(engine)
+    engine = migrated_sqlite(url)
     with sessions(engine).begin() as session:
         record_model(session, manifest(), OLD)
         record_model(session, manifest(model_version="test-2"), OLD)

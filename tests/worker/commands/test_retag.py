@@ -10,11 +10,11 @@ from sqlalchemy import Engine
 
 from catalog.cli import main
 from catalog.settings import settings
-from db.engine import make_engine, sessions
-from db.migrate import upgrade
+from db.engine import sessions
 from db.retag import runs as retag_runs
 from db.retag.models import RunState
 from db.retag.selection import parse_selection
+from tests.databases import migrated_sqlite
 from worker.local.embedded import EmbeddedBroker
 
 Tagger = Callable[..., Result]
@@ -23,8 +23,7 @@ Tagger = Callable[..., Result]
 @pytest.fixture
 def engine(broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     monkeypatch.setenv("REDIS_URL", broker.url)
-    engine = make_engine(settings().database)
-    upgrade(engine)
+    engine = migrated_sqlite(settings().database)
     yield engine
     engine.dispose()
 

@@ -20,11 +20,11 @@ from catalog.sample import SAMPLE
 from catalog.settings import SHIPPED_BUNDLE, read_settings, settings
 from catalog.status import ProductStatus
 from catalog.taxonomy import LABELS
-from db.engine import make_engine, reading, sessions
+from db.engine import reading, sessions
 from db.ledger.models import Product, Tagging
 from db.ledger.recording import record_model, record_outcomes
-from db.migrate import upgrade
 from db.registry.photo_trust_models import EarnedTrust
+from tests.databases import migrated_sqlite
 from tests.factories import tagged
 from worker.tagging.process import make_batch_runner
 
@@ -35,8 +35,7 @@ BAG = LABELS.index("Bag")
 
 @pytest.fixture
 def engine() -> Iterator[Engine]:
-    engine = make_engine(settings().database)
-    upgrade(engine)
+    engine = migrated_sqlite(settings().database)
     yield engine
     engine.dispose()
 

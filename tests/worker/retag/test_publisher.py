@@ -19,14 +19,14 @@ from catalog.bundle import read_manifest
 from catalog.errors import OperatorError
 from catalog.jobs import BULK_QUEUE
 from catalog.settings import SHIPPED_BUNDLE, Settings, read_settings, settings
-from db import migrate
-from db.engine import make_engine, reading, sessions
+from db.engine import reading, sessions
 from db.ledger.models import Product
 from db.ledger.recording import record_model, record_outcomes
 from db.retag import runs as retag_runs
 from db.retag.models import RetagChunk, RunState
 from db.retag.progress import Progress
 from db.retag.selection import Selection
+from tests.databases import migrated_sqlite
 from tests.factories import manifest, tagged
 from worker.broker import connect
 from worker.client import EnqueueClient
@@ -47,8 +47,7 @@ LONG_AGO = datetime.now(UTC) - timedelta(days=40)
 
 @pytest.fixture
 def engine(tmp_path: Path) -> Iterator[Engine]:
-    engine = make_engine(f"sqlite:///{tmp_path / 'catalog.db'}")
-    migrate.upgrade(engine)
+    engine = migrated_sqlite(f"sqlite:///{tmp_path / 'catalog.db'}")
     yield engine
     engine.dispose()
 
