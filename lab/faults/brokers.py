@@ -3,6 +3,7 @@
 import time
 
 from lab.faults.cases import Case, FaultResult, Scale
+from lab.faults.stores import fill, small_disk
 from lab.faults.test_rig import TestRig
 
 CUTS = 5
@@ -54,9 +55,23 @@ def fill_broker(scene: TestRig, scale: Scale) -> FaultResult:
     return FaultResult(ids=ids, healed_at=healed_at)
 
 
+def fill_queue_disk(scene: TestRig, scale: Scale) -> FaultResult:
+    """No room for the append-only file: the broker refuses every write until there is some."""
+    half = scale.items // 2
+    ids = scene.enqueue(scene.jobs("before", half))
+    scene.wait_at_work()
+    filler = scene.broker.folder / "filler"
+    note = fill(filler)
+    ids += scene.enqueue(scene.jobs("refused", scale.items - half))
+    time.sleep(min(10.0, scale.outage_s))
+    filler.unlink()
+    return FaultResult(ids=ids, healed_at=time.monotonic(), note=note)
+
+
 CASES = [
     Case(name="broker killed and restarted", play=kill_broker),
     Case(name="FLUSHALL mid-run", play=flush_broker),
     Case(name="connections cut (CLIENT KILL)", play=cut_connections),
     Case(name="broker out of memory", play=fill_broker),
+    Case(name="disk full under the broker", play=fill_queue_disk, queue_disk=small_disk),
 ]

@@ -47,6 +47,13 @@ class Case:
     bulk: bool = True
     # Where the SQLite file lies, if not in the scene's own folder.
     disk: Callable[[], AbstractContextManager[Path]] | None = None
+    # Where the broker's append-only file lies, if not there.
+    queue_disk: Callable[[], AbstractContextManager[Path]] | None = None
+
+    @property
+    def mounts(self) -> bool:
+        """Whether it needs a file system of its own."""
+        return self.disk is not None or self.queue_disk is not None
 
 
 def folder_of(database: Database) -> Path:

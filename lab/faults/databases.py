@@ -4,10 +4,14 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Protocol
 
-from sqlalchemy import create_engine, text
+from sqlalchemy import create_engine, make_url, text
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import NullPool
 
 # Takes the write lock, says so, and keeps it until its standard input ends.
 HOLD_LOCK = """
@@ -81,8 +85,7 @@ class PostgresServer:
     def database(self, name: str) -> "PostgresDatabase":
         with self._admin.connect() as connection:
             connection.execute(text(f'CREATE DATABASE "{name}"'))
-        url = self._admin.url.set(database=name).render_as_string(hide_password=False)
-        return PostgresDatabase(self, name, url)
+        return PostgresDatabase(self, name, self._database_url(name))
 
     def drop(self, name: str) -> None:
         with self._admin.connect() as connection:
@@ -104,6 +107,37 @@ class PostgresServer:
         )
         with self._admin.connect() as connection:
             return connection.scalar(text(statement), {"name": name}) or 0
+
+    @contextmanager
+    def all_connections_of(self, name: str) -> Iterator[int]:
+        """End a database's connections, and hold every one that the server gives; yields how many.
+
+        What others free meanwhile they may have again: the pressure is that of a neighbour, not of
+        a wall.
+        """
+        engine = create_engine(make_url(self._database_url(name)), poolclass=NullPool)
+        with ExitStack() as held:
+            self._end_connections(name)
+            taken = 0
+            while True:
+                try:
+                    held.enter_context(engine.connect())
+                except OperationalError:
+                    break
+                taken += 1
+            yield taken
+
+    def _end_connections(self, name: str) -> None:
+        statement = (
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+            "WHERE datname = :name AND pid <> pg_backend_pid()"
+        )
+        with self._admin.connect() as connection:
+            connection.execute(text(statement), {"name": name})
+        self._admin.dispose()
+
+    def _database_url(self, name: str) -> str:
+        return self._admin.url.set(database=name).render_as_string(hide_password=False)
 
     def close(self) -> None:
         self._admin.dispose()

@@ -53,22 +53,26 @@ def lock_database(scene: TestRig, scale: Scale) -> FaultResult:
 
 def fill_disk(scene: TestRig, scale: Scale) -> FaultResult:
     """The disk of the database is filled to the last byte, and has room again later."""
-    folder = folder_of(scene.database)
     ids = scene.enqueue(scene.jobs("full", scale.items))
     scene.wait_at_work()
-    filler = folder / "filler"
-    try:
-        with filler.open("wb", buffering=0) as stream:
-            while True:
-                stream.write(b"\0" * 4096)
-    except OSError as error:
-        note = error.strerror or "full"
+    filler = folder_of(scene.database) / "filler"
+    note = fill(filler)
     time.sleep(max(3.0, min(10.0, scale.outage_s)))
     left = scene.left(ids)
     filler.unlink()
     if not left:
         raise FaultError("all items were done before the disk was full")
     return FaultResult(ids=ids, healed_at=time.monotonic(), note=f"{note}; {left} waited")
+
+
+def fill(filler: Path) -> str:
+    """Write until nothing more can be written; what the system says then."""
+    try:
+        with filler.open("wb", buffering=0) as stream:
+            while True:
+                stream.write(b"\0" * 4096)
+    except OSError as error:
+        return error.strerror or "full"
 
 
 @contextmanager

@@ -8,12 +8,18 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.faults import brokers, deliveries, processes, stores
+from lab.faults import brokers, deliveries, pressures, processes, stores
 from lab.faults.cases import Case, Scale
 from lab.faults.databases import Database, PostgresServer, SqliteDatabase
 from lab.faults.test_rig import Tally, staged
 
-CASES: Sequence[Case] = [*processes.CASES, *brokers.CASES, *stores.CASES, *deliveries.CASES]
+CASES: Sequence[Case] = [
+    *processes.CASES,
+    *brokers.CASES,
+    *stores.CASES,
+    *deliveries.CASES,
+    *pressures.CASES,
+]
 FULL = Scale(items=400, outage_s=60.0)
 SHORT = Scale(items=80, outage_s=4.0)
 TIMEOUT_S = 240.0
@@ -64,9 +70,12 @@ def play(
     with ExitStack() as stack:
         stack.callback(shutil.rmtree, home, ignore_errors=True)
         folder = stack.enter_context(case.disk()) if case.disk else home / "database"
+        queue = stack.enter_context(case.queue_disk()) if case.queue_disk else None
         database = SqliteDatabase(folder) if kind == "SQLite" else postgres(name)
         stack.callback(database.close)
-        scene = stack.enter_context(staged(home, database, case.overrides, bulk=case.bulk))
+        scene = stack.enter_context(
+            staged(home, database, case.overrides, bulk=case.bulk, queue=queue)
+        )
         struck = case.play(scene, scale)
         scene.settle(struck.ids, timeout_s=TIMEOUT_S)
         recovered_s = time.monotonic() - struck.healed_at

@@ -170,16 +170,24 @@ class TestRig:
 
 @contextmanager
 def staged(
-    home: Path, database: Database, overrides: Mapping[str, Any], *, bulk: bool = True
+    home: Path,
+    database: Database,
+    overrides: Mapping[str, Any],
+    *,
+    bulk: bool = True,
+    queue: Path | None = None,
 ) -> Iterator[TestRig]:
-    """Start everything as `tagger up` does, and stop it at the end."""
+    """Start everything as `tagger up` does, and stop it at the end.
+
+    queue: the broker's folder, if not the one in the home folder.
+    """
     chosen = read_settings(
         home=home, database_url=database.url, redis_url=None, allowed_roots=(home,),
         **{**FAST, **overrides},
     )  # fmt: skip
     home.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
-        broker = EmbeddedBroker(chosen.queue_folder)
+        broker = EmbeddedBroker(queue or chosen.queue_folder)
         stack.callback(broker.stop)
         engine = make_engine(chosen.database, patience_s=2)
         stack.callback(engine.dispose)

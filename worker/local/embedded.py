@@ -26,8 +26,8 @@ class EmbeddedBroker:
 
     def __init__(self, folder: Path) -> None:
         folder.mkdir(parents=True, exist_ok=True)
-        self._folder = folder.absolute()
-        socket = self._folder / SOCKET
+        self.folder = folder.absolute()
+        socket = self.folder / SOCKET
         if len(str(socket).encode()) > SOCKET_PATH_BYTES_MAX:
             socket = Path(tempfile.mkdtemp(prefix="tagger-")) / SOCKET
         self._socket = socket
@@ -42,13 +42,13 @@ class EmbeddedBroker:
     def stop(self) -> None:
         """Shut the server down; its queue is on disk."""
         stop([self.process], grace_s=10)
-        (self._folder / ADDRESS_FILE).unlink(missing_ok=True)
+        (self.folder / ADDRESS_FILE).unlink(missing_ok=True)
 
     def _start(self) -> subprocess.Popen[bytes]:
         options = {
             "port": "0",  # no TCP at all: whoever may open the socket may use the queue
             "unixsocket": str(
-                self._socket.name if self._socket.parent == self._folder else self._socket
+                self._socket.name if self._socket.parent == self.folder else self._socket
             ),
             "unixsocketperm": "700",
             "dir": ".",
@@ -57,10 +57,10 @@ class EmbeddedBroker:
             "maxmemory-policy": "noeviction",
         }
         arguments = [part for name, value in options.items() for part in (f"--{name}", value)]
-        with (self._folder / "valkey.log").open("ab") as log:
+        with (self.folder / "valkey.log").open("ab") as log:
             process = subprocess.Popen(
                 [str(get_binary_path()), *arguments],
-                cwd=self._folder,
+                cwd=self.folder,
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
@@ -68,7 +68,7 @@ class EmbeddedBroker:
                 preexec_fn=tied_to_parent,
             )
         self._wait_until_ready(process)
-        (self._folder / ADDRESS_FILE).write_text(self.url + "\n", encoding="utf-8")
+        (self.folder / ADDRESS_FILE).write_text(self.url + "\n", encoding="utf-8")
         return process
 
     def _wait_until_ready(self, process: subprocess.Popen[bytes]) -> None:
@@ -83,5 +83,5 @@ class EmbeddedBroker:
                 client.close()
                 return
         stop([process], grace_s=1)
-        log = self._folder / "valkey.log"
+        log = self.folder / "valkey.log"
         raise BrokerError(f"Expected the embedded broker to answer, found it silent. See {log}.")
