@@ -27,10 +27,10 @@ from lab.serving import BATCH, generate_photos, tag_directly
 from worker.client import EnqueueClient
 from worker.commands.tables import table
 from worker.local.stack import running
+from worker.serving import load_serving_bundle
 from worker.tagging.batch_runner import BatchRunner
 from worker.tagging.classifier import Classifier
 from worker.tagging.process import make_batch_runner
-from worker.tagging.serving import load_registered_bundle
 
 CANDIDATE = "candidate"
 POLL_S = 0.05
@@ -142,7 +142,7 @@ def _load_ms(folder: Path) -> float:
     times = []
     for _ in range(5):
         started = time.perf_counter()
-        Classifier(load_registered_bundle(store, sha256))
+        Classifier(load_serving_bundle(store.path(sha256)))
         times.append(1000 * (time.perf_counter() - started))
     return median(times)
 

@@ -8,12 +8,9 @@ import numpy as np
 from sqlalchemy.orm import Session
 
 from catalog.acceptance import NEVER, Rule, rule_for
-from catalog.bundle import Manifest, read_manifest
-from catalog.bundle_store import BundleStore
+from catalog.bundle import Manifest
 from catalog.photo_trust import REVIEWS_MIN, Evidence, Verdict, evidence, verdict
-from catalog.settings import Settings
 from catalog.statistics import TINY, fit_temperature
-from db.registry import bundles as registry
 from db.registry import photo_trust as trust
 from db.registry.photo_trust import Stream
 from db.registry.photo_trust_models import EarnedTrust
@@ -47,18 +44,6 @@ class Trust:
     precision: float
     level: float
     classes: Sequence[ClassTrust]
-
-
-def serving_manifest(session: Session, chosen: Settings) -> Manifest:
-    """The manifest of the bundle that serves.
-
-    Raises:
-        BundleError: it cannot be read.
-    """
-    serving = registry.roles(session).serving
-    if serving.sha256 is None:
-        return read_manifest(chosen.bundle)
-    return BundleStore(chosen.models_folder).load(serving.sha256).manifest
 
 
 def assess(session: Session, manifest: Manifest) -> Trust:

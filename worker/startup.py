@@ -13,7 +13,7 @@ from catalog.settings import Settings, SettingsError, settings, variable
 from db.engine import make_engine
 from db.migrate import require_newest
 from worker.broker import SAFE_EVICTION, connect, eviction_policy, redis_url
-from worker.tagging.serving import load_serving_bundle
+from worker.serving import load_serving_bundle
 from worker.watch import metrics
 
 BULK_PREFETCH_MULTIPLIER = 2

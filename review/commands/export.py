@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 
 from catalog.errors import OperatorError
+from db.command_line import looking
 from db.review.export import corrections, newest_review
-from review.commands.database import looking, writing
+from review.commands.database import writing
 
 
 @click.command()

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from catalog.outcomes import FlagReason
 from catalog.settings import settings
 from catalog.taxonomy import BAD_IMAGE, LABELS, NOT_IN_TAXONOMY
+from db.command_line import looking
 from db.review import listing as review_listing
 from db.review import reviewers
 from db.review.decisions import Decision, decide
@@ -19,7 +20,7 @@ from db.review.filters import CursorError, Order, QueueFilter
 from db.review.leases import claim_one
 from db.review.models import Action, Channel, Review, Reviewer
 from db.review.statistics import Statistics, statistics
-from review.commands.database import AS, looking, writing
+from review.commands.database import AS, writing
 from review.items import item_of, record_of
 from review.sentences import percent, readable
 from review.statistics_api import as_json as statistics_json

@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 import click
 
 from catalog.settings import settings
+from db.command_line import looking
 from db.review import reviewers
 from db.review.models import CredentialKind, Role
-from review.commands.database import looking, writing
+from review.commands.database import writing
 
 
 @click.group()

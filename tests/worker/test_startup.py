@@ -3,8 +3,8 @@ import pytest
 from catalog.bundle import BundleError
 from catalog.settings import SettingsError, read_settings
 from tests.factories import manifest
+from worker.serving import require_same_preprocessing
 from worker.startup import prefetch_multiplier
-from worker.tagging.serving import require_same_preprocessing
 
 
 @pytest.mark.parametrize(("processes", "needed"), [(1, 128), (2, 96), (4, 80)])

@@ -13,10 +13,10 @@ from catalog.outcomes import Failure, Outcome, Tagging
 from catalog.settings import settings
 from worker.commands.tables import table
 from worker.photo_folders import find_pictures, product_id
+from worker.serving import load_serving_bundle
 from worker.tagging.classifier import Classifier
 from worker.tagging.lineup import Lineup
 from worker.tagging.process import make_fetcher, make_tagger
-from worker.tagging.serving import load_serving_bundle
 from worker.tagging.stages import StageClock
 
 BATCH = 64

@@ -14,8 +14,7 @@ from kombu.exceptions import OperationalError
 from catalog.errors import OperatorError
 from catalog.jobs import Job, MalformedJobError, parse_job
 from catalog.settings import settings, variable
-from db.engine import make_engine
-from db.migrate import require_newest
+from db.command_line import database
 from worker.broker import redis_url
 from worker.client import EnqueueClient
 from worker.photo_folders import find_pictures, picture_job
@@ -45,23 +44,22 @@ def enqueue(sources: tuple[str, ...], singles: bool, chunks: bool) -> None:
     if singles and chunks:
         raise click.UsageError("--singles and --chunks exclude each other.")
     redis_url(settings())  # a missing broker is said before anything is written
-    engine = make_engine(settings().database)
-    require_newest(engine)
     bad: list[str] = []
-    jobs = list(_jobs(sources, bad))
-    client = EnqueueClient(engine)
-    send = (
-        client.enqueue_singles
-        if singles or (len(jobs) <= SINGLE_MAX and not chunks)
-        else (client.enqueue_many)
-    )
-    try:
-        accepted = send(jobs)
-    except OperationalError as error:
-        raise OperatorError(
-            f"The products are in the ledger, but the broker does not answer: {error}. "
-            "Enqueue them again when it does; nothing is tagged twice."
-        ) from error
+    with database() as engine:
+        jobs = list(_jobs(sources, bad))
+        client = EnqueueClient(engine)
+        send = (
+            client.enqueue_singles
+            if singles or (len(jobs) <= SINGLE_MAX and not chunks)
+            else client.enqueue_many
+        )
+        try:
+            accepted = send(jobs)
+        except OperationalError as error:
+            raise OperatorError(
+                f"The products are in the ledger, but the broker does not answer: {error}. "
+                "Enqueue them again when it does; nothing is tagged twice."
+            ) from error
     for complaint in bad:
         click.echo(complaint, err=True)
     click.echo(f"{accepted} accepted, {len(bad)} malformed")

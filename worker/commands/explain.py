@@ -7,9 +7,9 @@ import click
 from catalog.errors import OperatorError
 from catalog.failures import ImageFailure
 from catalog.settings import settings
+from worker.serving import load_serving_bundle
 from worker.tagging.classifier import Classifier
 from worker.tagging.explanation import draw, explain
-from worker.tagging.serving import load_serving_bundle
 
 
 @click.command(name="explain")

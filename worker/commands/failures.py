@@ -11,12 +11,11 @@ from sqlalchemy import Engine
 
 from catalog.errors import OperatorError
 from catalog.failures import FailureCode
-from catalog.settings import settings
-from db.engine import make_engine, reading, sessions
+from db.command_line import database, looking
+from db.engine import reading, sessions
 from db.ledger import failures as dead_letters
 from db.ledger.accepting import accept
 from db.ledger.failures import DeadLetter
-from db.migrate import require_newest
 from worker.client import EnqueueClient
 from worker.commands.tables import table
 
@@ -35,7 +34,7 @@ def failures() -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def list_(reason: str | None, limit: int, as_json: bool) -> None:
     """List dead letters, the newest first."""
-    with reading(_engine())() as session:
+    with looking() as session:
         found = list(dead_letters.letters(session, reason=reason, limit=limit))
         whole = dead_letters.count(session, reason=reason)
     if as_json:
@@ -55,7 +54,7 @@ def list_(reason: str | None, limit: int, as_json: bool) -> None:
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 def show(subject: str, as_json: bool) -> None:
     """Show one dead letter and what its reason means."""
-    with reading(_engine())() as session:
+    with looking() as session:
         (letter,) = _named(list(dead_letters.letters(session, subjects=[subject])), [subject])
     if as_json:
         click.echo(_json(letter))
@@ -83,24 +82,12 @@ def replay(subjects: tuple[str, ...], reason: str | None) -> None:
     Name SUBJECTS, or a reason for all that have it. What was quarantined runs alone again. A
     message that was no job cannot be replayed.
     """
-    engine = _engine()
-    client = EnqueueClient(engine)
-    found = _chosen(engine, subjects, reason)
     accepted = 0
-    for start in range(0, len(found), REPLAY_SIZE):
-        some = found[start : start + REPLAY_SIZE]
-        with sessions(engine).begin() as session:
-            jobs = dead_letters.jobs_to_replay(session, some)
-            ids = accept(session, jobs, datetime.now(UTC))
-            dead_letters.suspect_quarantined(session, some)
-        accepted += len(jobs)
-        try:
-            client.publish(jobs, ids)
-        except OperationalError as error:
-            raise OperatorError(
-                f"The products are queued in the ledger, but the broker does not answer: {error}. "
-                "The reconciler publishes them when it does."
-            ) from error
+    with database() as engine:
+        client = EnqueueClient(engine)
+        found = _chosen(engine, subjects, reason)
+        for start in range(0, len(found), REPLAY_SIZE):
+            accepted += _accept_again(engine, client, found[start : start + REPLAY_SIZE])
     click.echo(f"{accepted} accepted again, {len(found) - accepted} were no products")
 
 
@@ -109,18 +96,27 @@ def replay(subjects: tuple[str, ...], reason: str | None) -> None:
 @click.option("--reason", type=REASONS, help="All with this reason code.")
 def forget(subjects: tuple[str, ...], reason: str | None) -> None:
     """Delete dead letters; their products stay failed until they are enqueued again."""
-    engine = _engine()
-    found = _chosen(engine, subjects, reason)
-    with sessions(engine).begin() as session:
-        for start in range(0, len(found), REPLAY_SIZE):
-            dead_letters.forget(session, found[start : start + REPLAY_SIZE])
+    with database() as engine:
+        found = _chosen(engine, subjects, reason)
+        with sessions(engine).begin() as session:
+            for start in range(0, len(found), REPLAY_SIZE):
+                dead_letters.forget(session, found[start : start + REPLAY_SIZE])
     click.echo(f"{len(found)} forgotten")
 
 
-def _engine() -> Engine:
-    engine = make_engine(settings().database)
-    require_newest(engine)
-    return engine
+def _accept_again(engine: Engine, client: EnqueueClient, some: Sequence[DeadLetter]) -> int:
+    with sessions(engine).begin() as session:
+        jobs = dead_letters.jobs_to_replay(session, some)
+        ids = accept(session, jobs, datetime.now(UTC))
+        dead_letters.suspect_quarantined(session, some)
+    try:
+        client.publish(jobs, ids)
+    except OperationalError as error:
+        raise OperatorError(
+            f"The products are queued in the ledger, but the broker does not answer: {error}. "
+            "The reconciler publishes them when it does."
+        ) from error
+    return len(jobs)
 
 
 def _chosen(engine: Engine, subjects: Sequence[str], reason: str | None) -> list[DeadLetter]:

@@ -2,35 +2,32 @@
 
 import getpass
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 
 import click
-from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from catalog.bundle import Bundle, BundleError, read_manifest
+from catalog.bundle import Bundle, BundleError
 from catalog.bundle_store import BundleStore, behaviour
 from catalog.errors import OperatorError
-from catalog.settings import Settings, settings
-from db.engine import make_engine, reading, sessions
-from db.migrate import require_newest
+from catalog.settings import settings
+from db.command_line import looking, writing
 from db.registry import bundles as registry
 from db.registry import shadows as shadow_taggings
 from db.registry.bundles import RegistryError
 from db.registry.comparison import Comparison
 from db.registry.comparison import compare as compare_models
-from db.registry.models import RegisteredBundle, Role
+from db.registry.models import Role
 from worker.commands.model_tables import as_json_list, comparison_table, list_tables
+from worker.serving import (
+    Bundles,
+    require_same_preprocessing,
+    serving_version,
+    settings_version,
+)
 from worker.tagging.classifier import Classifier
 from worker.tagging.model_speed import ms_per_image
-from worker.tagging.serving import (
-    load_registered_bundle,
-    load_serving_bundle,
-    require_same_preprocessing,
-)
 
 HEARTBEAT_NOTE = "Workers take it within seconds, at their next batch after a heartbeat."
 
@@ -64,8 +61,8 @@ def model() -> None:
 @AS_JSON
 def list_(as_json: bool) -> None:
     """Show the bundles, who serves, what workers refuse, and the last changes."""
-    with _session(read=True) as (chosen, session):
-        version = _settings_version(chosen)
+    with looking() as session:
+        version = settings_version(settings())
         text = (
             json.dumps(as_json_list(session, version)) if as_json else list_tables(session, version)
         )
@@ -82,7 +79,7 @@ def add(folder: Path, by: str) -> None:
     manifest = bundle.manifest
     require_same_preprocessing(manifest)
     Classifier(bundle)  # reproduces its check predictions here, or is refused
-    with _session() as (_, session):
+    with writing() as session:
         new = registry.register(
             session, sha256, manifest, behaviour(manifest), by=by, now=datetime.now(UTC)
         )
@@ -102,14 +99,14 @@ def promote(name: str, force: bool, by: str) -> None:
     seen, there is no such proof: it is promoted, with a warning.
     """
     # Comparing may take a while, and in SQLite whoever may write keeps the workers waiting.
-    with _session(read=True) as (chosen, session):
+    with looking() as session:
         bundle = registry.find(session, name)
-        load_registered_bundle(BundleStore(chosen.models_folder), bundle.sha256)
-        before = _serving_version(chosen, session)
+        Bundles(settings()).load(bundle.sha256)
+        before = serving_version(session, settings())
         found = compare_models(session, before, bundle.version)
     if found.worse and not force:
         raise WorseError(_why_not(found))
-    with _session() as (_, session):
+    with writing() as session:
         registry.promote(
             session,
             registry.find(session, bundle.sha256),
@@ -131,10 +128,10 @@ def promote(name: str, force: bool, by: str) -> None:
 @SIGNED
 def rollback(by: str) -> None:
     """Let that bundle serve again which did before the last promotion."""
-    with _session() as (chosen, session):
-        before = _serving_version(chosen, session)
+    with writing() as session:
+        before = serving_version(session, settings())
         registry.rollback(session, by=by, now=datetime.now(UTC))
-        after = _serving_version(chosen, session)
+        after = serving_version(session, settings())
     click.echo(f"{after} serves again instead of {before}. {HEARTBEAT_NOTE}")
 
 
@@ -164,7 +161,7 @@ def canary(name: str, share: float, by: str) -> None:
 @SIGNED
 def retire(role: str, forget: bool, by: str) -> None:
     """End the canary or the shadow."""
-    with _session() as (_, session):
+    with writing() as session:
         held = registry.roles(session)
         holder = held.canary if role == Role.CANARY else held.shadow
         registry.retire(session, Role(role), by=by, now=datetime.now(UTC))
@@ -182,11 +179,11 @@ def compare(first: str, second: str, as_json: bool) -> None:
 
     A and B may also be called serving, canary and shadow.
     """
-    with _session(read=True) as (chosen, session):
-        versions = [_version(chosen, session, each) for each in (first, second)]
+    with looking() as session:
+        versions = [_version(session, each) for each in (first, second)]
         found = compare_models(session, versions[0], versions[1])
-        bundles = [_bundle(chosen, session, each) for each in versions]
-    speed = _speed(chosen, bundles)
+        bundles = [_bundle(session, each) for each in versions]
+    speed = _speed(bundles)
     if as_json:
         click.echo(json.dumps(found.figures() | {"ms_per_image": speed}))
     else:
@@ -200,30 +197,18 @@ def path(name: str) -> None:
 
     As in: tagger adapt --base "$(tagger model path)".
     """
-    with _session(read=True) as (chosen, session):
-        version = _version(chosen, session, name)
-        bundle = _bundle(chosen, session, version)
+    with looking() as session:
+        version = _version(session, name)
+        bundle = _bundle(session, version)
     if bundle is None:
         raise RegistryError(f"Expected the bundle of {version} to be at hand, found none.")
     click.echo(bundle.folder)
 
 
-@contextmanager
-def _session(*, read: bool = False) -> Iterator[tuple[Settings, Session]]:
-    chosen = settings()
-    engine: Engine = make_engine(chosen.database)
-    try:
-        require_newest(engine)
-        with reading(engine)() if read else sessions(engine).begin() as session:
-            yield chosen, session
-    finally:
-        engine.dispose()
-
-
 def _try_out(role: Role, name: str, share: float, by: str) -> None:
-    with _session() as (chosen, session):
+    with writing() as session:
         bundle = registry.find(session, name)
-        load_registered_bundle(BundleStore(chosen.models_folder), bundle.sha256)
+        Bundles(settings()).load(bundle.sha256)
         registry.try_out(session, role, bundle, share, by=by, now=datetime.now(UTC))
     click.echo(f"{bundle.version} is {role.value} on {share:.1%}. {HEARTBEAT_NOTE}")
 
@@ -242,39 +227,31 @@ def _why_not(found: Comparison) -> str:
     )
 
 
-def _settings_version(chosen: Settings) -> str:
-    return read_manifest(chosen.bundle).model_version
-
-
-def _serving_version(chosen: Settings, session: Session) -> str:
-    return registry.roles(session).serving.version or _settings_version(chosen)
-
-
-def _version(chosen: Settings, session: Session, name: str) -> str:
+def _version(session: Session, name: str) -> str:
     held = registry.roles(session)
     if name == Role.SERVING:
-        return _serving_version(chosen, session)
+        return serving_version(session, settings())
     for holder in (held.canary, held.shadow):
         if name == holder.role:
             if holder.version is None:
                 raise RegistryError(f"Expected a {name}, found none.")
             return holder.version
-    if name == _settings_version(chosen) or registry.has_tagged(session, name):
+    if name == settings_version(settings()) or registry.has_tagged(session, name):
         return name
     return registry.find(session, name).version
 
 
-def _bundle(chosen: Settings, session: Session, version: str) -> Bundle | None:
+def _bundle(session: Session, version: str) -> Bundle | None:
     """Its files, where they can be had: whatever was ever compared may be gone."""
+    bundles = Bundles(settings())
     try:
-        row: RegisteredBundle = registry.find(session, version)
-        return load_registered_bundle(BundleStore(chosen.models_folder), row.sha256)
+        return bundles.load(registry.find(session, version).sha256)
     except (RegistryError, BundleError):
-        bundle = load_serving_bundle(chosen.bundle)
+        bundle = bundles.load(None)
         return bundle if bundle.manifest.model_version == version else None
 
 
-def _speed(chosen: Settings, bundles: list[Bundle | None]) -> list[float | None]:
+def _speed(bundles: list[Bundle | None]) -> list[float | None]:
     there = [each for each in bundles if each is not None]
-    times = iter(ms_per_image(there, threads=chosen.model_threads) if there else ())
+    times = iter(ms_per_image(there, threads=settings().model_threads) if there else ())
     return [next(times) if each else None for each in bundles]

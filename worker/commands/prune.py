@@ -9,11 +9,10 @@ import click
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from catalog.settings import settings
-from db.engine import make_engine, sessions
+from db.command_line import database
+from db.engine import sessions
 from db.ledger import pruning
 from db.ledger.pruning import PrunePage
-from db.migrate import require_newest
 from db.retag.selection import parse_days
 
 NextPage = Callable[[Session, int, datetime], PrunePage]
@@ -43,17 +42,16 @@ def prune(thumbnails: str | None, taggings: str | None, dry_run: bool, as_json: 
     """
     if thumbnails is None and taggings is None:
         raise click.UsageError("Say what to delete: --thumbnails AGE, --taggings AGE, or both.")
-    engine = make_engine(settings().database)
-    require_newest(engine)
-    done: dict[str, Pruned] = {}
-    if thumbnails is not None:
-        done["thumbnails"] = _prune(
-            engine, pruning.thumbnails_page, pruning.delete_thumbnails, _before(thumbnails), dry_run
-        )
-    if taggings is not None:
-        done["taggings"] = _prune(
-            engine, pruning.taggings_page, pruning.delete_taggings, _before(taggings), dry_run
-        )
+    ways = {
+        "thumbnails": (thumbnails, pruning.thumbnails_page, pruning.delete_thumbnails),
+        "taggings": (taggings, pruning.taggings_page, pruning.delete_taggings),
+    }
+    with database() as engine:
+        done = {
+            name: _prune(engine, next_page, delete, _before(age), dry_run)
+            for name, (age, next_page, delete) in ways.items()
+            if age is not None
+        }
     _tell(done, dry_run, as_json)
 
 

@@ -10,8 +10,8 @@ import click
 from sqlalchemy import Engine
 
 from catalog.settings import settings
-from db.engine import make_engine, reading, sessions
-from db.migrate import require_newest
+from db.command_line import database, looking
+from db.engine import sessions
 from db.retag import runs as retag_runs
 from db.retag.models import RunState
 from db.retag.progress import Progress
@@ -75,15 +75,16 @@ def start(
             everything=everything,
         )
     )
-    engine = _engine()
-    if dry_run:
-        click.echo(f"{count_selected(engine, settings(), chosen)} products would be tagged again")
-        return
-    run_id = start_run(engine, settings(), chosen, getpass.getuser())
-    click.echo(f"Run {run_id}: {chosen.text}", err=True)
-    if not background:
-        _publish(engine, run_id)
-    _tell(engine, run_id, as_json)
+    with database() as engine:
+        if dry_run:
+            counted = count_selected(engine, settings(), chosen)
+            click.echo(f"{counted} products would be tagged again")
+            return
+        run_id = start_run(engine, settings(), chosen, getpass.getuser())
+        click.echo(f"Run {run_id}: {chosen.text}", err=True)
+        if not background:
+            _publish(engine, run_id)
+        _tell(engine, run_id, as_json)
 
 
 @retag.command("list")
@@ -91,7 +92,8 @@ def start(
 @AS_JSON
 def list_(limit: int, as_json: bool) -> None:
     """List runs, the newest first."""
-    found = progress_of_newest(_engine(), limit)
+    with database() as engine:
+        found = progress_of_newest(engine, limit)
     if as_json:
         click.echo(json.dumps([each.as_json() for each in found]))
         return
@@ -106,7 +108,8 @@ def list_(limit: int, as_json: bool) -> None:
 @AS_JSON
 def show(run_id: int, as_json: bool) -> None:
     """Show one run."""
-    _tell(_engine(), run_id, as_json)
+    with database() as engine:
+        _tell(engine, run_id, as_json)
 
 
 @retag.command()
@@ -123,12 +126,12 @@ def pause(run_id: int) -> None:
 @click.option("--json", "as_json", is_flag=True, help="Print the run at the end as JSON.")
 def resume(run_id: int, any_change: bool, background: bool, as_json: bool) -> None:
     """Go on with a run where it stands: a paused one, or one whose publisher died."""
-    engine = _engine()
-    if progress_of(engine, run_id).state not in LIVE:
-        resume_run(engine, settings(), run_id, any_change=any_change)
-    if not background:
-        _publish(engine, run_id)
-    _tell(engine, run_id, as_json)
+    with database() as engine:
+        if progress_of(engine, run_id).state not in LIVE:
+            resume_run(engine, settings(), run_id, any_change=any_change)
+        if not background:
+            _publish(engine, run_id)
+        _tell(engine, run_id, as_json)
 
 
 @retag.command()
@@ -144,7 +147,7 @@ def cancel(run_id: int) -> None:
 @AS_JSON
 def report(run_id: int, html: Path | None, as_json: bool) -> None:
     """Say what a run changed into what, with examples."""
-    with reading(_engine())() as session:
+    with looking() as session:
         found = read_report(session, run_id, datetime.now(UTC))
     if html is not None:
         html.write_text(render_page(found), encoding="utf-8")
@@ -194,10 +197,10 @@ def _publish(engine: Engine, run_id: int) -> None:
 
 
 def _move(run_id: int, state: RunState, allowed: tuple[RunState, ...]) -> None:
-    engine = _engine()
-    with sessions(engine).begin() as session:
-        retag_runs.move(session, run_id, state, allowed=allowed)
-    click.echo(line(progress_of(engine, run_id)))
+    with database() as engine:
+        with sessions(engine).begin() as session:
+            retag_runs.move(session, run_id, state, allowed=allowed)
+        click.echo(line(progress_of(engine, run_id)))
 
 
 def _tell(engine: Engine, run_id: int, as_json: bool) -> None:
@@ -216,9 +219,3 @@ def _table(found: list[Progress]) -> str:
         for each in found
     ]  # fmt: skip
     return table(rows, right=frozenset({0, 3, 4, 5, 6, 7}))
-
-
-def _engine() -> Engine:
-    engine = make_engine(settings().database)
-    require_newest(engine)
-    return engine

@@ -7,15 +7,13 @@ from typing import Any
 
 import click
 import redis
-from sqlalchemy.exc import DBAPIError
 
-from catalog.errors import OperatorError
 from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
 from catalog.settings import Settings, settings
-from db.engine import make_engine, reading
+from db.command_line import looking
+from db.engine import make_engine
 from db.ledger.summary import Summary, summarise
 from db.ledger.vitals import Vitals, vitals
-from db.migrate import require_newest
 from db.retag.progress import Progress
 from worker.broker import BrokerError, connect, depths, redis_url
 from worker.commands.tables import echo_counts
@@ -32,7 +30,7 @@ def status(as_json: bool) -> None:
     Exit code 1 when the database or the broker cannot be reached.
     """
     chosen = settings()
-    summary, signs, runs = _ledger(chosen)
+    summary, signs, runs = _ledger()
     waiting, trouble = _queues(chosen)
     if as_json:
         found = _as_json(chosen, summary, signs, waiting, trouble)
@@ -45,16 +43,9 @@ def status(as_json: bool) -> None:
     raise SystemExit(1 if trouble else 0)
 
 
-def _ledger(chosen: Settings) -> tuple[Summary, Vitals, list[Progress]]:
-    engine = make_engine(chosen.database)
-    try:
-        require_newest(engine)
-        with reading(engine)() as session:
-            now = datetime.now(UTC)
-            return summarise(session), vitals(session, now), progress_of_open(session)
-    except DBAPIError as error:
-        shown = engine.url.render_as_string()
-        raise OperatorError(f"Expected the database {shown} to answer: {error.orig}") from error
+def _ledger() -> tuple[Summary, Vitals, list[Progress]]:
+    with looking() as session:
+        return summarise(session), vitals(session, datetime.now(UTC)), progress_of_open(session)
 
 
 def _queues(chosen: Settings) -> tuple[dict[str, int], str | None]:

@@ -1,20 +1,15 @@
 """`tagger trust` and `tagger recalibrate`: what photos have earned by their reviews."""
 
 import json
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import click
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.orm import Session
 
-from catalog.errors import OperatorError
 from catalog.settings import settings
-from db.engine import make_engine, reading, sessions
-from db.migrate import require_newest
+from db.command_line import looking, writing
 from worker.commands.tables import table
-from worker.photo_trust import ClassTrust, Trust, assess, recalibrate, serving_manifest
+from worker.photo_trust import ClassTrust, Trust, assess, recalibrate
+from worker.serving import serving_manifest
 
 AS_JSON = click.option("--json", "as_json", is_flag=True, help="One JSON object.")
 
@@ -27,7 +22,7 @@ def trust(as_json: bool) -> None:
     Of the model in service. Pictures that come reduced, as Fashion-MNIST does, are under the
     bundle's own rule and do not appear here.
     """
-    with _session(read=True) as session:
+    with looking() as session:
         found = assess(session, serving_manifest(session, settings()))
     click.echo(json.dumps(as_fields(found), indent=2) if as_json else as_text(found))
 
@@ -42,7 +37,7 @@ def recalibrate_command(dry_run: bool, as_json: bool) -> None:
     they speak against it; all others stay under the bundle's cautious rule. Workers take it at
     their next heartbeat, without a restart.
     """
-    with _session(read=dry_run) as session:
+    with (looking if dry_run else writing)() as session:
         manifest = serving_manifest(session, settings())
         found = assess(session, manifest) if dry_run else recalibrate(session, manifest)
     click.echo(json.dumps(as_fields(found), indent=2) if as_json else as_text(found))
@@ -121,16 +116,3 @@ def as_fields(found: Trust) -> dict[str, Any]:
 
 def _from(confidence_min: float) -> str:
     return "nothing" if confidence_min > 1 else f"{100 * confidence_min:.1f} %"
-
-
-@contextmanager
-def _session(*, read: bool = False) -> Iterator[Session]:
-    engine = make_engine(settings().database)
-    try:
-        require_newest(engine)
-        with (reading if read else sessions)(engine).begin() as session:
-            yield session
-    except DBAPIError as error:
-        raise OperatorError(f"Expected the database to answer: {error.orig}") from error
-    finally:
-        engine.dispose()

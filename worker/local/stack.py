@@ -16,7 +16,7 @@ from db import migrate
 from db.engine import make_engine
 from worker.local.embedded import EmbeddedBroker
 from worker.local.processes import stop, tied_to_parent
-from worker.tagging.serving import load_serving_bundle
+from worker.serving import load_serving_bundle
 
 LOG_TAIL_LINES = 15
 EARLY_DEATH_S = 10.0

@@ -8,14 +8,14 @@ from catalog.settings import Settings
 from db.engine import reading
 from db.retag.pages import PAGE_SIZE, next_page
 from db.retag.selection import Selection, condition
-from worker.retag.serving import serving_version
+from worker.serving import serving_manifest
 
 
 def count_selected(engine: Engine, chosen: Settings, selection: Selection) -> int:
     """How many products the selection holds now, counted page by page."""
     counted, cursor = 0, ""
     with reading(engine)() as session:
-        version = serving_version(session, chosen)
+        version = serving_manifest(session, chosen).model_version
     wanted = condition(selection, model_version=version, as_of=datetime.now(UTC))
     while True:
         with reading(engine)() as session:

@@ -29,7 +29,7 @@ from db.retag.pages import LostRunError
 from db.retag.selection import Selection, condition
 from worker.broker import depths
 from worker.client import EnqueueClient
-from worker.retag.serving import serving_version
+from worker.serving import serving_manifest
 
 CHECK_EVERY_S = 5.0
 IDLE_S = 0.1
@@ -167,7 +167,7 @@ class Publisher:
 
     def _why_stop(self, session: Session, run: RetagRun, found: retag_runs.Counts) -> str | None:
         try:
-            serving = serving_version(session, self._chosen)
+            serving = serving_manifest(session, self._chosen).model_version
         except BundleError as error:
             return f"The model is gone: {error}"
         if serving != run.model_version:

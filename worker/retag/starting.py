@@ -13,7 +13,7 @@ from db.retag import runs as retag_runs
 from db.retag.models import RetagRun, RunState
 from db.retag.progress import Progress, progress
 from db.retag.selection import Selection, SelectionError
-from worker.retag.serving import serving_version
+from worker.serving import serving_manifest
 
 
 def start_run(engine: Engine, chosen: Settings, selection: Selection, who: str) -> int:
@@ -30,7 +30,7 @@ def start_run(engine: Engine, chosen: Settings, selection: Selection, who: str) 
             session,
             selection,
             datetime.now(UTC),
-            model_version=serving_version(session, chosen),
+            model_version=serving_manifest(session, chosen).model_version,
             who=who,
             change_share_max=chosen.retag_change_share_max,
         )
@@ -46,7 +46,7 @@ def resume_run(engine: Engine, chosen: Settings, run_id: int, *, any_change: boo
     """
     with sessions(engine).begin() as session:
         run = retag_runs.move(session, run_id, RunState.RUNNING, allowed=(RunState.PAUSED,))
-        run.model_version = serving_version(session, chosen)
+        run.model_version = serving_manifest(session, chosen).model_version
         if any_change:
             run.change_share_max = 1.0
 

@@ -8,14 +8,13 @@ from datetime import UTC, datetime
 from sqlalchemy import Engine
 
 from catalog.bundle import BundleError
-from catalog.bundle_store import BundleStore
 from catalog.settings import Settings
 from db.engine import reading, sessions
 from db.registry import bundles as registry
 from db.registry.bundles import Holder, Roles
+from worker.serving import Bundles
 from worker.tagging.classifier import Classifier
 from worker.tagging.lineup import Lineup, Trial
-from worker.tagging.serving import load_registered_bundle, load_serving_bundle
 from worker.tagging.store import UNAVAILABLE, unavailable_if_away
 
 # A bundle that was refused is tried again this often: a shared folder may lag behind.
@@ -38,9 +37,8 @@ class ModelKeeper:
             BundleError: not even the settings' bundle can be used.
             StoreUnavailableError: the registry cannot be read.
         """
-        self._settings_bundle = chosen.bundle
+        self._bundles = Bundles(chosen)
         self._threads = chosen.model_threads
-        self._store = BundleStore(chosen.models_folder)
         self._sessions, self._reading = sessions(engine), reading(engine)
         self._worker = worker
         self._loaded: dict[str | None, Classifier] = {}
@@ -116,11 +114,7 @@ class ModelKeeper:
 
     def _load(self, sha256: str | None) -> Classifier:
         if sha256 not in self._loaded:
-            bundle = (
-                load_serving_bundle(self._settings_bundle)
-                if sha256 is None
-                else load_registered_bundle(self._store, sha256)
-            )
+            bundle = self._bundles.load(sha256)
             self._loaded[sha256] = Classifier(bundle, threads=self._threads)
         return self._loaded[sha256]
 

@@ -9,7 +9,6 @@ import redis
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from catalog.bundle_store import BundleStore
 from catalog.errors import OperatorError
 from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, UPKEEP_QUEUE
 from catalog.settings import Settings
@@ -19,7 +18,7 @@ from db.ledger.models import Heartbeat
 from db.migrate import require_newest
 from db.registry import bundles as registry
 from worker.broker import SAFE_EVICTION, connect, eviction_policy, redis_url
-from worker.tagging.serving import load_registered_bundle, load_serving_bundle
+from worker.serving import Bundles
 
 # Above the time limit of a batch, within which a child that works shows no new sign of life.
 SILENCE_FACTOR = 2.0
@@ -96,10 +95,8 @@ def _bundle(chosen: Settings, engine: Engine) -> str:
             f"{first.worker}: {first.reason}"
         )
     sha256 = held.serving.sha256
-    if sha256 is None:
-        return f"{load_serving_bundle(chosen.bundle).manifest.model_version} verifies"
-    bundle = load_registered_bundle(BundleStore(chosen.models_folder), sha256)
-    return f"{bundle.manifest.model_version} verifies, promoted"
+    version = Bundles(chosen).load(sha256).manifest.model_version
+    return f"{version} verifies" if sha256 is None else f"{version} verifies, promoted"
 
 
 def _consumed(chosen: Settings, engine: Engine, queue: str) -> str:

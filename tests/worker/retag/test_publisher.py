@@ -82,6 +82,13 @@ def make_publisher(engine: Engine, queue: redis.Redis, chosen: Settings) -> Publ
     return Publisher(engine, EnqueueClient(engine, broker_url=chosen.redis_url), queue, chosen)
 
 
+def fill_the_queue(publisher: Publisher, run_id: int) -> None:
+    """Publish step by step, however slow the machine is, until no more chunks may wait."""
+    while (step := publisher.drive(run_id, seconds=0)) is Step.PUBLISHED:
+        pass
+    assert step is Step.FULL
+
+
 def take_messages(queue: redis.Redis, count: int = 10**6) -> list[str]:
     """The products of messages that leave the queue, as workers take them."""
     found = []
@@ -105,14 +112,14 @@ def test_no_more_chunks_wait_than_may(engine: Engine, queue: redis.Redis, chosen
     fill(engine, 75)
     publisher = make_publisher(engine, queue, chosen)
     run_id = start_run(engine, chosen, ALL, "ann")
-    assert publisher.drive(run_id, seconds=0.5) is Step.FULL
+    fill_the_queue(publisher, run_id)
     assert queue.llen(BULK_QUEUE) == CHUNKS_MAX
     first = take_messages(queue, 2)
-    assert publisher.drive(run_id, seconds=0.5) is Step.FULL
+    fill_the_queue(publisher, run_id)
     assert queue.llen(BULK_QUEUE) == CHUNKS_MAX
     while len(first) < 75:
         first += take_messages(queue)
-        publisher.drive(run_id, seconds=0.2)
+        publisher.drive(run_id, seconds=0)
     assert first == [f"p{n:05d}" for n in range(75)]
     assert publisher.step(run_id) is Step.WAITING
     settle(engine)
@@ -148,7 +155,7 @@ def test_pause_from_elsewhere_stops_the_publisher_and_resume_goes_on(
     assert publisher.step(run_id) is Step.STOPPED
     assert len(take_messages(queue)) == CHUNK
     resume_run(engine, chosen, run_id, any_change=False)
-    publisher.drive(run_id, seconds=0.3)
+    publisher.drive(run_id, seconds=0)
     assert take_messages(queue)[0] == f"p{CHUNK:05d}"
 
 
@@ -219,16 +226,16 @@ def test_run_pauses_when_the_model_is_gone_and_resumes_with_the_one_that_serves(
     mine = chosen.model_copy(update={"bundle": bundle})
     publisher = make_publisher(engine, queue, mine)
     run_id = start_run(engine, mine, ALL, "ann")
-    publisher.drive(run_id, seconds=0.1)
+    publisher.drive(run_id, seconds=0)
     (bundle / "manifest.json").unlink()
-    assert publisher.drive(run_id, seconds=0.1) is Step.STOPPED
+    assert publisher.drive(run_id, seconds=0) is Step.STOPPED
     found = progress_of(engine, run_id)
     assert found.state is RunState.PAUSED
     assert "The model is gone: Expected a model bundle" in str(found.last_error)
     resume_run(engine, chosen, run_id, any_change=False)
     assert progress_of(engine, run_id).model_version == read_manifest(SHIPPED_BUNDLE).model_version
     take_messages(queue)
-    assert make_publisher(engine, queue, chosen).drive(run_id, seconds=0.1) is Step.FULL
+    fill_the_queue(make_publisher(engine, queue, chosen), run_id)
 
 
 def test_run_that_changes_too_many_labels_is_paused_until_a_person_lets_it_go_on(
@@ -241,11 +248,11 @@ def test_run_that_changes_too_many_labels_is_paused_until_a_person_lets_it_go_on
     publisher.step(run_id)
     with sessions(engine).begin() as session:
         session.execute(update(RetagChunk).values(kept=6, changed=4))
-    assert publisher.drive(run_id, seconds=0.1) is Step.STOPPED
+    assert publisher.drive(run_id, seconds=0) is Step.STOPPED
     assert "found 40.0 % of 10 products" in str(progress_of(engine, run_id).last_error)
     resume_run(engine, chosen, run_id, any_change=True)
     take_messages(queue)
-    assert publisher.drive(run_id, seconds=0.1) is Step.FULL
+    fill_the_queue(publisher, run_id)
 
 
 def test_schedule_never_overlaps_itself(

@@ -13,8 +13,8 @@ from catalog.bundle import CHECK, MANIFEST, BundleError, checksums, read_manifes
 from catalog.check_predictions import TOLERANCE, CheckPredictions, read_check, write_check
 from catalog.sample import SAMPLE
 from catalog.settings import SHIPPED_BUNDLE
+from worker.serving import load_serving_bundle
 from worker.tagging.classifier import SIGNATURE, Classifier
-from worker.tagging.serving import load_serving_bundle
 
 
 @pytest.fixture
