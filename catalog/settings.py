@@ -1,5 +1,6 @@
 """Every setting, read once from the environment (and a .env file where there is one)."""
 
+import re
 from functools import lru_cache
 from ipaddress import ip_network
 from pathlib import Path
@@ -10,6 +11,8 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from catalog.errors import OperatorError
 
+# Neither a scheme nor a port, and no `*`, which would let every name in.
+HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 SHIPPED_BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "fashion-mnist"
 
 
@@ -136,25 +139,43 @@ class Settings(BaseSettings):
     )
     review_host: str = Field("127.0.0.1", description="address that the review desk listens on")
     review_port: int = Field(8008, ge=0, le=65535, description="its port; 0 takes any free one")
+    review_names: Annotated[tuple[str, ...], NoDecode] = Field(
+        (), description="host names of the desk behind its proxy with TLS, separated by `,`"
+    )
+    review_proxies: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("127.0.0.1", "::1"),
+        description="proxies whose forwarded addresses are believed, addresses or networks, "
+        "separated by `,`",
+    )
 
     @field_validator("allowed_roots", mode="before")
     @classmethod
     def _split_roots(cls, value: Any) -> Any:
         return tuple(filter(None, value.split(":"))) if isinstance(value, str) else value
 
-    @field_validator("allowed_networks", "object_stores", mode="before")
+    @field_validator(
+        "allowed_networks", "object_stores", "review_names", "review_proxies", mode="before"
+    )
     @classmethod
     def _split_list(cls, value: Any) -> Any:
         if isinstance(value, str):
             return tuple(part.strip() for part in value.split(",") if part.strip())
         return value
 
-    @field_validator("allowed_networks")
+    @field_validator("allowed_networks", "review_proxies")
     @classmethod
     def _check_networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
         for network in value:
             ip_network(network)
         return value
+
+    @field_validator("review_names")
+    @classmethod
+    def _check_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for name in value:
+            if not HOST_NAME.fullmatch(name):
+                raise ValueError(f"expected names such as review.example.com, found {name!r}")
+        return tuple(name.lower() for name in value)
 
     @field_validator("object_stores")
     @classmethod

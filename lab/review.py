@@ -1,5 +1,6 @@
 """How the review desk feels with a long queue: measured in a real browser where there is one."""
 
+import hashlib
 import json
 import os
 import shutil
@@ -132,6 +133,7 @@ def _flag(engine: Engine, count: int, photos: Sequence[Path]) -> None:
     """Flagged rows, as a batch leaves them, straight into the tables."""
     random = np.random.default_rng(0)
     thumbnails = []
+    sha256 = [hashlib.sha256(photo.read_bytes()).hexdigest() for photo in photos]
     for photo in photos:
         pixels = cv2.resize(cv2.imread(str(photo)), (128, 128), interpolation=cv2.INTER_AREA)
         thumbnails.append(encode_jpeg(np.asarray(pixels, np.uint8)))
@@ -165,7 +167,7 @@ def _flag(engine: Engine, count: int, photos: Sequence[Path]) -> None:
             session.execute(
                 insert(Tagging),
                 [
-                    _tagging(number, share.tolist(), when)
+                    _tagging(number, share.tolist(), when, sha256[number % len(photos)])
                     for number, share, when in zip(ids, shares, whens, strict=True)
                 ],
             )
@@ -186,12 +188,14 @@ def _flag(engine: Engine, count: int, photos: Sequence[Path]) -> None:
             )
 
 
-def _tagging(number: int, shares: list[float], when: datetime) -> dict[str, object]:
+def _tagging(
+    number: int, shares: list[float], when: datetime, image_sha256: str
+) -> dict[str, object]:
     best, second = sorted(range(10), key=lambda index: -shares[index])[:2]
     return {
         "id": number,
         "product_id": f"item-{number:07d}",
-        "image_sha256": f"{number:064x}",
+        "image_sha256": image_sha256,
         "model_version": "bench",
         "label": LABELS[best],
         "confidence": min(1.0, shares[best]),
@@ -289,6 +293,7 @@ def _in_chromium(url: str, decisions: int) -> list[float]:
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         page = browser.new_page()
         page.goto(url)
+        page.get_by_role("button", name="Sign in").click()
         page.wait_for_selector("#desk:not([hidden]) .slide img")
         page.wait_for_load_state("networkidle")
         for number in range(decisions):

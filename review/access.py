@@ -5,10 +5,12 @@ import hmac
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from fastapi import Depends, Request, Security
 from fastapi.security import APIKeyCookie, HTTPAuthorizationCredentials, HTTPBearer
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.orm import Session
 
 from db.review import reviewers
 from db.review.credentials import cookie_digest, selector_of
@@ -83,10 +85,20 @@ def limited(choose: Callable[[Desk], Limiter]) -> Callable[[Request, Principal],
     return take
 
 
-def limit_sign_in(request: Request) -> None:
-    """Slow down whoever guesses: by address, and all addresses together."""
+def limit_sign_in(request: Request, session: Session, secret: str) -> None:
+    """Slow down whoever guesses.
+
+    Secrets that were never handed out count by address, and all addresses together; one that was
+    counts for itself. So nobody can lock out the people who share an address, as all do behind a
+    proxy whose forwarded addresses are not believed.
+    """
     desk = desk_of(request)
-    wait_s = desk.sign_in_limit.wait_s(_address(request)) or desk.sign_in_limit_all.wait_s("all")
+    selector = reviewers.handed_out(session, secret)
+    if selector is not None:
+        wait_s = desk.sign_in_limit.wait_s(f"secret {selector}")
+    else:
+        wait_s = desk.sign_in_limit.wait_s(_address(request))
+        wait_s = wait_s or desk.sign_in_limit_all.wait_s("all")
     if wait_s:
         raise _too_often(wait_s)
 
@@ -94,10 +106,19 @@ def limit_sign_in(request: Request) -> None:
 def refuse_other_sites(request: Request) -> None:
     """A form of another site must not sign anybody in or out."""
     origin, site = request.headers.get("origin"), request.headers.get("sec-fetch-site")
-    host = request.headers.get("host", "")
-    foreign = origin is not None and origin.rpartition("//")[2] != host
+    foreign = origin is not None and not _is_own(origin, request)
     if foreign or site not in (None, "same-origin", "none"):
         raise ProblemError(403, "Expected a request from the review desk's own pages.")
+
+
+def _is_own(origin: str, request: Request) -> bool:
+    """Whether a page of the desk asks, by the name it was asked under or one of its names."""
+    if origin.rpartition("//")[2] == request.headers.get("host", ""):
+        return True
+    try:
+        return urlsplit(origin).hostname in desk_of(request).names
+    except ValueError:
+        return False
 
 
 def _by_cookie(request: Request, desk: Desk, cookie: str) -> Principal:
@@ -135,7 +156,7 @@ def _by_token(desk: Desk, token: str, address: str) -> Principal:
         if selector is not None:
             reviewer = reviewers.token_runs(session, selector, now)
         else:
-            _slow_down_guessing(desk, address)
+            _slow_down_guessing(desk, session, token, address)
             with desk.verifying:
                 reviewer = reviewers.owner(session, token, CredentialKind.TOKEN, now)
         if reviewer is None:
@@ -147,8 +168,9 @@ def _by_token(desk: Desk, token: str, address: str) -> Principal:
         return _principal(reviewer, None)
 
 
-def _slow_down_guessing(desk: Desk, address: str) -> None:
-    wait_s = desk.sign_in_limit_all.wait_s(address)
+def _slow_down_guessing(desk: Desk, session: Session, token: str, address: str) -> None:
+    selector = reviewers.handed_out(session, token)
+    wait_s = desk.sign_in_limit_all.wait_s(f"secret {selector}" if selector else address)
     if wait_s:
         raise _too_often(wait_s)
 

@@ -38,5 +38,6 @@ def create_app(desk: Desk, *, hosts: Sequence[str] = LOOPBACK_NAMES) -> FastAPI:
     return app
 
 
-def _healthy() -> PlainTextResponse:
+async def _healthy() -> PlainTextResponse:
+    # In the event loop: it must answer when every thread is busy.
     return PlainTextResponse("ok")

@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 from db.engine import reading, sessions
 from review.limits import Limiter, Rates
 from review.photos import Photos
+from review.picture_pool import PicturePool
 from review.similar import ReviewedIndex
 
 ARGON2_AT_ONCE = 2  # each verification takes 64 MiB
@@ -24,14 +25,19 @@ def _now() -> datetime:
 
 @dataclass(kw_only=True)
 class Desk:
-    """The server's parts; one for each process, shared by all its threads."""
+    """The server's parts; one for each process, shared by all its threads.
+
+    names: what the desk is called behind its proxy with TLS; none on the machine itself.
+    """
 
     engine: Engine
     photos: Photos
     second_share: float = 0.05
+    names: tuple[str, ...] = ()
     rates: Rates = field(default_factory=Rates)
     now: Callable[[], datetime] = _now
     similar: ReviewedIndex = field(default_factory=ReviewedIndex)
+    picture_pool: PicturePool = field(default_factory=PicturePool)
     verified_tokens: dict[str, str] = field(default_factory=dict)  # digest: selector
 
     def __post_init__(self) -> None:

@@ -14,6 +14,7 @@ from catalog.outcomes import FlagReason
 from catalog.taxonomy import LABELS
 from db.review import reviewers
 from db.review import statistics as review_statistics
+from db.review.credentials import selector_of
 from db.review.filters import Order
 from db.review.models import CredentialKind
 from review import dashboard
@@ -56,19 +57,31 @@ def sign_in_page(request: Request, ended: str = "") -> Response:
     return _sign_in_form(request, message, 200)
 
 
-@public.post("/login", dependencies=[Depends(refuse_other_sites), Depends(limit_sign_in)])
+@public.post("/login", dependencies=[Depends(refuse_other_sites)])
 async def sign_in(request: Request) -> Response:
     """Let in whoever has a valid token."""
-    form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=10)
+    try:
+        form = parse_qs((await request.body()).decode("utf-8", "replace"), max_num_fields=10)
+    except ValueError:
+        return _sign_in_form(request, "Expected one field, the token.", 422)
     token = form.get("token", [""])[0].strip()
     return await run_in_threadpool(_sign_in, request, token)
 
 
-@public.get("/welcome/{link}", dependencies=[Depends(limit_sign_in)])
+@public.get("/welcome/{link}")
+def welcome_page(request: Request, link: str) -> Response:
+    """A button: programs that look at a link before people do must not use it up."""
+    templates: Jinja2Templates = request.app.state.templates
+    return templates.TemplateResponse(request, "welcome.html", {})
+
+
+@public.post("/welcome/{link}", dependencies=[Depends(refuse_other_sites)])
 def welcome(request: Request, link: str) -> Response:
     """Let in whoever has a one-time link, once."""
     desk = desk_of(request)
     now = desk.now()
+    with desk.read() as session:
+        limit_sign_in(request, session, link)
     with desk.verifying, desk.write() as session:
         reviewer = reviewers.redeem_link(session, link, now)
         cookie = reviewers.sign_in(session, reviewer, now) if reviewer else None
@@ -137,14 +150,23 @@ def _sign_in_form(request: Request, message: str, status: int) -> HTMLResponse:
 def _sign_in(request: Request, token: str) -> Response:
     desk = desk_of(request)
     now = desk.now()
-    with desk.verifying, desk.read() as session:
-        reviewer = reviewers.owner(session, token, CredentialKind.TOKEN, now)
+    with desk.read() as session:
+        limit_sign_in(request, session, token)
+        with desk.verifying:
+            reviewer = reviewers.owner(session, token, CredentialKind.TOKEN, now)
     if reviewer is None:
-        message = "This token is not valid. Ask for a new one: tagger reviewer token NAME"
-        return _sign_in_form(request, message, 403)
+        return _not_valid(request)
     with desk.write() as session:
+        # A new token ends the sessions of the old one: none may start right behind it.
+        if reviewers.token_runs(session, selector_of(token) or "", now, lock=True) is None:
+            return _not_valid(request)
         cookie = reviewers.sign_in(session, reviewer, now)
     return _with_cookie(request, cookie)
+
+
+def _not_valid(request: Request) -> Response:
+    message = "This token is not valid. Ask for a new one: tagger reviewer token NAME"
+    return _sign_in_form(request, message, 403)
 
 
 def _with_cookie(request: Request, cookie: str) -> Response:
@@ -155,6 +177,7 @@ def _with_cookie(request: Request, cookie: str) -> Response:
         max_age=int(reviewers.SESSION_LONGEST.total_seconds()),
         httponly=True,
         samesite="lax",
-        secure=request.url.scheme == "https",
+        # Where names are set, TLS stands in front, whether or not the proxy says so.
+        secure=request.url.scheme == "https" or bool(desk_of(request).names),
     )
     return response

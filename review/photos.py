@@ -1,5 +1,6 @@
 """The photo as a page shows it, and the heat of one class laid over it."""
 
+import hashlib
 import threading
 from collections import OrderedDict
 from collections.abc import Callable
@@ -10,6 +11,7 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.errors import OperatorError
 from catalog.images.decode import DecodeLimits, decode
 from catalog.images.model_input import Square, model_input
 from catalog.images.overlay import encode_jpeg
@@ -20,6 +22,11 @@ HEAT_OPACITY = 0.68
 HEAT_FALL_OFF = 1.5  # above 1: little heat leaves the photo clear
 SMALL_PX = 200  # smaller pictures are sent without loss
 KEPT = 64
+DECODED_AT_ONCE = 2  # a decoded photo takes far more memory than a fetched one
+
+
+class PhotoChangedError(OperatorError):
+    """The address gives another picture than the one that was tagged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,12 +48,17 @@ class Photos:
         self._limits = limits
         self._kept: OrderedDict[str, Future[Photo]] = OrderedDict()
         self._lock = threading.Lock()
+        self._decoding = threading.BoundedSemaphore(DECODED_AT_ONCE)
 
-    def get(self, key: str, image_uri: str) -> Photo:
+    def get(self, key: str, image_uri: str, sha256: str | None = None) -> Photo:
         """The photo behind a URI, decoded once for all who ask at the same time.
+
+        sha256 is that of the file that was tagged; None takes whatever is there now. The same key
+        must always come with the same one.
 
         Raises:
             ImageFailure: it cannot be had, or is no picture.
+            PhotoChangedError: it is another file than the one that was tagged.
         """
         with self._lock:
             waiting = self._kept.get(key)
@@ -60,7 +72,7 @@ class Photos:
         if waiting is not None:
             return waiting.result()
         try:
-            photo = self._load(image_uri)
+            photo = self._load(image_uri, sha256)
         except BaseException as error:
             with self._lock:
                 self._kept.pop(key, None)
@@ -69,8 +81,16 @@ class Photos:
         mine.set_result(photo)
         return photo
 
-    def _load(self, image_uri: str) -> Photo:
+    def _load(self, image_uri: str, sha256: str | None) -> Photo:
         data = self._fetch(image_uri)
+        if sha256 is not None and hashlib.sha256(data).hexdigest() != sha256:
+            raise PhotoChangedError(
+                "The photo has changed since it was tagged: its address gives another file now."
+            )
+        with self._decoding:
+            return self._decoded(data)
+
+    def _decoded(self, data: bytes) -> Photo:
         pixels = decode(data, size_px_min=EDGE_PX, limits=self._limits).pixels
         square = model_input(pixels).square
         height, width = pixels.shape[:2]

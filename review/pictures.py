@@ -1,7 +1,7 @@
 """Pictures for the browser: always from here, never from where the shop keeps them."""
 
 import hashlib
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import numpy as np
 from fastapi import APIRouter, Depends, Header, Path, Request, Response
@@ -13,8 +13,8 @@ from catalog.taxonomy import LABELS
 from db.ledger.models import Model, Product, Tagging, Thumbnail
 from review import schemas
 from review.access import Signed, limited
-from review.desk import desk_of
-from review.photos import Photo, heat_layer
+from review.desk import Desk, desk_of
+from review.photos import heat_layer
 from review.problems import ProblemError, responses
 
 # A tagging's own pictures never change; a photo may, behind the same address.
@@ -49,21 +49,29 @@ def thumbnail(
     return _picture(jpeg, "image/jpeg", _digest(jpeg), FOREVER, if_none_match)
 
 
-@router.get("/{item}/photo", response_class=Response, responses={**IMAGE, **responses(404, 502)})
-def photo(
-    request: Request, person: Signed, item: ItemPath, if_none_match: IfNoneMatch = None
+@router.get(
+    "/{item}/photo", response_class=Response, responses={**IMAGE, **responses(404, 409, 502)}
+)
+async def photo(
+    request: Request,
+    person: Signed,
+    item: ItemPath,
+    changed: Literal["shown"] | None = None,
+    if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """The product's photo, decoded within bounds and made small enough for a page."""
-    with desk_of(request).read() as session:
-        uri = _image_uri(session, item)
-    found = _load(request, item, uri)
-    return _picture(found.data, found.media_type, _digest(found.data), A_WHILE, if_none_match)
+    """The photo that was tagged, decoded within bounds and made small enough for a page.
+
+    Where its address gives another file by now, that is said (409), and shown only with
+    `changed=shown`.
+    """
+    desk = desk_of(request)
+    return await desk.picture_pool.run(_photo, desk, item, changed is not None, if_none_match)
 
 
 @router.get(
-    "/{item}/heat/{label}", response_class=Response, responses={**IMAGE, **responses(404, 502)}
+    "/{item}/heat/{label}", response_class=Response, responses={**IMAGE, **responses(404, 409, 502)}
 )
-def heat(
+async def heat(
     request: Request,
     person: Signed,
     item: ItemPath,
@@ -71,25 +79,37 @@ def heat(
     if_none_match: IfNoneMatch = None,
 ) -> Response:
     """Where the network saw this label of the taxonomy, as a layer for the photo."""
-    with desk_of(request).read() as session:
+    desk = desk_of(request)
+    return await desk.picture_pool.run(_heat, desk, item, label, if_none_match)
+
+
+def _photo(desk: Desk, item: int, even_changed: bool, if_none_match: str | None) -> Response:
+    with desk.read() as session:
+        uri, sha256 = _image(session, item)
+    if even_changed:
+        found = desk.photos.get(f"{item} {uri} now", uri)
+    else:
+        found = desk.photos.get(f"{item} {uri}", uri, sha256)
+    return _picture(found.data, found.media_type, _digest(found.data), A_WHILE, if_none_match)
+
+
+def _heat(desk: Desk, item: int, label: int, if_none_match: str | None) -> Response:
+    with desk.read() as session:
         class_map = _class_map(session, item, LABELS[label])
-        uri = _image_uri(session, item)
-    found = _load(request, item, uri)
+        uri, sha256 = _image(session, item)
+    found = desk.photos.get(f"{item} {uri}", uri, sha256)
     tag = _digest(HEAT_EDITION.encode() + class_map.tobytes() + found.data)
     if _has(tag, if_none_match):
         return _unchanged(tag, A_WHILE)
     return _picture(heat_layer(found, grad_cam(class_map)), "image/png", tag, A_WHILE, None)
 
 
-def _load(request: Request, item: int, uri: str) -> Photo:
-    return desk_of(request).photos.get(f"{item} {uri}", uri)
-
-
-def _image_uri(session: Session, item: int) -> str:
+def _image(session: Session, item: int) -> tuple[str, str]:
+    """Where the photo is, and the SHA-256 of the file that was tagged."""
     tagging = session.get(Tagging, item)
     if tagging is None:
         raise ProblemError(404, f"There is no item {item}.")
-    return session.get_one(Product, tagging.product_id).image_uri
+    return session.get_one(Product, tagging.product_id).image_uri, tagging.image_sha256
 
 
 def _class_map(session: Session, item: int, label: str) -> NDArray[np.float16]:

@@ -22,6 +22,7 @@ from db.review.errors import (
     UnknownLabelError,
 )
 from db.review.filters import CursorError
+from review.photos import PhotoChangedError
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 5
@@ -32,6 +33,7 @@ STATUS_OF: dict[type[Exception], int] = {
     KeyReusedError: 409,
     OwnOpinionError: 409,
     UndoError: 409,
+    PhotoChangedError: 409,
     CursorError: 422,
 }
 
@@ -77,6 +79,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(ReviewError, _on_review)
     app.add_exception_handler(CursorError, _on_review)
+    app.add_exception_handler(PhotoChangedError, _on_review)
     app.add_exception_handler(ImageFailure, _on_image)
     app.add_exception_handler(exc.IntegrityError, _on_conflict)
     for kind in (exc.DBAPIError, exc.TimeoutError):

@@ -18,6 +18,7 @@ from review.photo_source import photo_source
 from review.photos import Photos
 
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+ANY_ADDRESS = ("0.0.0.0", "::")  # noqa: S104 - compared with, not listened on
 
 
 def desk(chosen: Settings, fetch: Callable[[str], bytes]) -> Desk:
@@ -28,7 +29,10 @@ def desk(chosen: Settings, fetch: Callable[[str], bytes]) -> Desk:
         review_queue.fill(session)
     limits = DecodeLimits(bytes_max=chosen.image_bytes_max, pixels_max=chosen.image_pixels_max)
     return Desk(
-        engine=engine, photos=Photos(fetch, limits), second_share=chosen.second_opinion_share
+        engine=engine,
+        photos=Photos(fetch, limits),
+        second_share=chosen.second_opinion_share,
+        names=chosen.review_names,
     )
 
 
@@ -38,9 +42,18 @@ def app() -> FastAPI:
 
 
 def application(chosen: Settings) -> FastAPI:
-    """The app of these settings. Off loopback any host name is served: TLS stands in front."""
-    hosts = LOOPBACK_NAMES if is_loopback(chosen.review_host) else ("*",)
-    return create_app(desk(chosen, photo_source(chosen)), hosts=hosts)
+    """The app of these settings."""
+    return create_app(desk(chosen, photo_source(chosen)), hosts=hosts(chosen))
+
+
+def hosts(chosen: Settings) -> tuple[str, ...]:
+    """The names it answers to: its own, and this machine's for health checks.
+
+    Without names it answers off loopback to any: whoever set the address knows who can reach it.
+    """
+    if chosen.review_names or is_loopback(chosen.review_host):
+        return (*LOOPBACK_NAMES, *chosen.review_names)
+    return ("*",)
 
 
 def is_loopback(host: str) -> bool:
@@ -70,20 +83,36 @@ def bind(chosen: Settings, *, or_any: bool = False) -> socket.socket:
     return listener
 
 
-def serve(chosen: Settings, listener: socket.socket) -> None:
-    """Serve until SIGINT or SIGTERM."""
-    config = uvicorn.Config(
+def configured(chosen: Settings) -> uvicorn.Config:
+    """The server: whoever is named a proxy says for whom it asks, and whether by TLS."""
+    return uvicorn.Config(
         application(chosen),
         access_log=False,
         log_level="warning",
         server_header=False,
         timeout_graceful_shutdown=5,
+        forwarded_allow_ips=list(chosen.review_proxies),
     )
-    uvicorn.Server(config).run(sockets=[listener])
+
+
+def serve(chosen: Settings, listener: socket.socket) -> None:
+    """Serve until SIGINT or SIGTERM."""
+    uvicorn.Server(configured(chosen)).run(sockets=[listener])
 
 
 def address(chosen: Settings, listener: socket.socket) -> str:
-    """Where a browser finds it."""
-    port = listener.getsockname()[1]
-    host = f"[{chosen.review_host}]" if ":" in chosen.review_host else chosen.review_host
-    return f"http://{host}:{port}/"
+    """Where a browser on this machine finds it."""
+    return _local_address(chosen, listener.getsockname()[1])
+
+
+def public_address(chosen: Settings) -> str:
+    """Where people find it: under its first name behind TLS, else where it listens."""
+    name = next(iter(chosen.review_names), None)
+    if name is None or is_loopback(name):
+        return _local_address(chosen, chosen.review_port)
+    return f"https://{name}/"
+
+
+def _local_address(chosen: Settings, port: int) -> str:
+    host = "localhost" if chosen.review_host in ANY_ADDRESS else chosen.review_host
+    return f"http://[{host}]:{port}/" if ":" in host else f"http://{host}:{port}/"

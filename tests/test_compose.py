@@ -1,10 +1,13 @@
 """The rules of docker-compose.yml that a queue's safety hangs on (no engine needed)."""
 
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
+
+from catalog.settings import read_settings
 
 COMPOSE = Path(__file__).parents[1] / "docker-compose.yml"
 
@@ -55,3 +58,19 @@ def test_workers_wait_for_broker_and_schema(services: dict[str, Any]) -> None:
 def test_every_service_named_by_another_exists(services: dict[str, Any]) -> None:
     for service in services.values():
         assert set(service.get("depends_on", {})) <= set(services)
+
+
+def test_desk_tells_visitors_apart_behind_its_proxy(services: dict[str, Any]) -> None:
+    variables = services["review"]["environment"]
+    given = {
+        name.removeprefix("TAGGER_").lower(): value.partition(":-")[2].rstrip("}")
+        for name, value in variables.items()
+        if name in ("TAGGER_REVIEW_NAMES", "TAGGER_REVIEW_PROXIES")
+    }
+    chosen = read_settings(**given)
+    believed = [ip_network(network) for network in chosen.review_proxies]
+    # What comes in by the published port comes from the gateway of a network of Docker's.
+    for gateway in ("172.17.0.1", "172.31.0.1", "192.168.0.1"):
+        assert any(ip_address(gateway) in network for network in believed), gateway
+    assert not any(ip_address("203.0.113.7") in network for network in believed)
+    assert chosen.review_names  # no other name is answered, and cookies are Secure

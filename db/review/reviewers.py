@@ -112,6 +112,12 @@ def issue(session: Session, reviewer: Reviewer, kind: CredentialKind, now: datet
     return secret.text
 
 
+def handed_out(session: Session, text: str) -> str | None:
+    """The selector of a secret that was handed out once, right or wrong in its secret half."""
+    selector = selector_of(text)
+    return selector if selector and session.get(Credential, selector) else None
+
+
 def owner(session: Session, text: str, kind: CredentialKind, now: datetime) -> Reviewer | None:
     """Whose secret this is, if it is valid; takes about as long if it is not."""
     selector = selector_of(text)

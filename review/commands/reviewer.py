@@ -64,9 +64,9 @@ def token(name: str) -> None:
 @click.argument("name")
 def link(name: str) -> None:
     """Print a link that signs in once, within 12 hours."""
-    chosen = settings()
-    secret = _issue(name, CredentialKind.LINK)
-    click.echo(f"http://{chosen.review_host}:{chosen.review_port}/welcome/{secret}")
+    from review.serve import public_address
+
+    click.echo(f"{public_address(settings())}welcome/{_issue(name, CredentialKind.LINK)}")
 
 
 def _issue(name: str, kind: CredentialKind) -> str:

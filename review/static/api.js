@@ -1,5 +1,7 @@
 // Requests to the desk's own API, and what went wrong in words.
 
+const PATIENCE_MS = 60_000; // longer than the desk waits for its database
+
 const csrf = document.querySelector('meta[name="csrf"]').content;
 
 export class Problem extends Error {
@@ -32,6 +34,7 @@ export async function ask(method, path, body, headers = {}) {
       },
       body: body === undefined ? undefined : JSON.stringify(body),
       keepalive: method !== "GET",
+      signal: AbortSignal.timeout(PATIENCE_MS),
     });
   } catch {
     throw new Problem(0, "The review desk cannot be reached.");

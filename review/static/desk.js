@@ -44,19 +44,34 @@ function slideOf(item) {
   return slide;
 }
 
-// Without the photo, the machine's own thumbnail is better than nothing.
+// Without the photo that was tagged, the machine's own thumbnail is better than nothing. A photo
+// that has changed is shown as it is now, with the thumbnail of what the machine saw beside it.
 async function useThumbnail(item, slide, photo) {
-  slide.note = await ask("GET", item.photo_url).then(
-    () => "The photo cannot be shown.",
-    (problem) => `The photo cannot be shown: ${problem.message}`,
-  );
-  photo.src = item.thumbnail_url;
-  photo.alt = `Thumbnail of product ${item.product_id}`;
-  await photo.decode().catch(() => {
+  const problem = await ask("GET", item.photo_url).then(() => null, (found) => found);
+  const thumbnail = new Image();
+  thumbnail.className = "photo";
+  thumbnail.src = item.thumbnail_url;
+  thumbnail.alt = `Thumbnail of product ${item.product_id}`;
+  const hasThumbnail = await thumbnail.decode().then(() => true, () => false);
+  slide.note = `The photo cannot be shown${problem ? `: ${problem.message}` : "."}`;
+  if (problem?.status === 409 && (await showChanged(item, photo))) {
+    slide.note = problem.message;
+    thumbnail.className = "tagged";
+    if (hasThumbnail) slide.append(thumbnail);
+    if (hasThumbnail) slide.note += " The small picture is what the machine saw.";
+  } else if (hasThumbnail) {
+    photo.replaceWith(thumbnail);
+  } else {
     photo.remove();
     slide.note += " There is no thumbnail either.";
-  });
+  }
   if (items[0]?.item === item.item) showNote(slide);
+}
+
+async function showChanged(item, photo) {
+  photo.src = `${item.photo_url}?changed=shown`;
+  photo.alt = `Photo of product ${item.product_id} as it is now`;
+  return photo.decode().then(() => true, () => false);
 }
 
 function showNote(slide) {

@@ -1,5 +1,6 @@
 """A running desk: the real app, a real database, photos from a real folder."""
 
+import hashlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -10,11 +11,13 @@ import numpy as np
 import pytest
 from fastapi import FastAPI
 from fastapi.testclient import TestClient
-from sqlalchemy import Engine
+from sqlalchemy import Engine, update
+from sqlalchemy.orm import Session
 
 from catalog.fetching.files import FileSource
 from catalog.images.decode import DecodeLimits
 from db.engine import sessions
+from db.ledger.models import Product, Tagging
 from db.review import reviewers
 from db.review.models import CredentialKind, Role
 from review.access import COOKIE, CSRF_HEADER, csrf_of
@@ -103,6 +106,13 @@ def program(desk: Desk, name: str = "Bot", role: Role = Role.REVIEWER) -> TestCl
         person = reviewers.add(session, name, role, desk.now())
         token = reviewers.issue(session, person, CredentialKind.TOKEN, desk.now())
     return TestClient(app_of(desk), headers={"Authorization": f"Bearer {token}"})
+
+
+def tag_photo(session: Session, path: Path) -> None:
+    """Everything on the desk is the photo at this path, as it is there now."""
+    session.execute(update(Product).values(image_uri=path.as_uri()))
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+    session.execute(update(Tagging).values(image_sha256=sha256))
 
 
 def write_photo(path: Path, width: int = 300, height: int = 400) -> None:

@@ -99,7 +99,10 @@ def _open(browser: Browser, state: dict[str, object], size: tuple[int, int], sch
 
 def _sign_in(browser: Browser, url: str) -> dict[str, object]:
     context = browser.new_context()
-    context.new_page().goto(url)
+    page = context.new_page()
+    page.goto(url)
+    page.get_by_role("button", name="Sign in").click()
+    page.wait_for_url("**/")
     state: dict[str, object] = dict(context.storage_state())
     context.close()
     return state

@@ -15,7 +15,7 @@ from review.app import create_app
 from review.desk import Desk
 from review.limits import Limiter, Rate, Rates
 from tests.desk import flag
-from tests.review.conftest import RATES, Clock, browser, program
+from tests.review.conftest import RATES, Clock, app_of, browser, program
 
 PUBLIC = {"/login", "/welcome/{link}", "/healthz", "/static"}
 LEADS_ONLY = {("GET", "/api/v1/reviews")}
@@ -107,11 +107,58 @@ def test_one_time_link_lets_in_once(desk: Desk, visitor: TestClient) -> None:
     with sessions(desk.engine).begin() as session:
         ada = reviewers.add(session, "Ada", Role.LEAD, desk.now())
         link = reviewers.issue(session, ada, CredentialKind.LINK, desk.now())
-    assert visitor.get(f"/welcome/{link}").headers["location"] == "/"
+    assert visitor.post(f"/welcome/{link}").headers["location"] == "/"
     assert visitor.get("/api/v1/me").json()["name"] == "Ada"
-    again = TestClient(create_app(desk)).get(f"/welcome/{link}")
+    again = TestClient(create_app(desk)).post(f"/welcome/{link}")
     assert again.status_code == 403
     assert "has been used" in again.text
+
+
+def test_previews_and_other_sites_do_not_use_a_link_up(desk: Desk, visitor: TestClient) -> None:
+    with sessions(desk.engine).begin() as session:
+        ada = reviewers.add(session, "Ada", Role.REVIEWER, desk.now())
+        link = reviewers.issue(session, ada, CredentialKind.LINK, desk.now())
+    for _ in range(3):
+        page = visitor.get(f"/welcome/{link}")
+        assert (page.status_code, "set-cookie" in page.headers) == (200, False)
+        assert '<button class="primary" autofocus>Sign in</button>' in page.text
+    foreign = {"Origin": "https://evil.example"}
+    assert visitor.post(f"/welcome/{link}", headers=foreign).status_code == 403
+    assert visitor.post(f"/welcome/{link}").status_code == 303
+
+
+def test_new_token_signs_browsers_and_programs_out(desk: Desk, visitor: TestClient) -> None:
+    with sessions(desk.engine).begin() as session:
+        ada = reviewers.add(session, "Ada", Role.REVIEWER, desk.now())
+        old = reviewers.issue(session, ada, CredentialKind.TOKEN, desk.now())
+        link = reviewers.issue(session, ada, CredentialKind.LINK, desk.now())
+    signed_in = browser(desk)
+    program = TestClient(app_of(desk), headers={"Authorization": f"Bearer {old}"})
+    assert signed_in.get("/api/v1/me").status_code == program.get("/api/v1/me").status_code == 200
+    with sessions(desk.engine).begin() as session:
+        ada = reviewers.named(session, "Ada")
+        reviewers.issue(session, ada, CredentialKind.TOKEN, desk.now())
+    assert signed_in.get("/api/v1/me").status_code == program.get("/api/v1/me").status_code == 401
+    assert visitor.post("/login", data={"token": old}).status_code == 403
+    assert visitor.post(f"/welcome/{link}").status_code == 403
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"&".join(b"a%d=b" % number for number in range(5000)), b"token=\xff\x00\xed\xa0\x80",
+        b"&" * 999, b"token=tagger-" + b"%00" * 12 + b"-" + b"0" * 48,
+    ],
+    ids=["many fields", "no text", "no fields", "nul"],
+)  # fmt: skip
+def test_sign_in_form_of_any_shape_is_refused_not_stumbled_over(
+    engine: Engine, make_desk: Callable[..., Desk], body: bytes
+) -> None:
+    client = TestClient(create_app(make_desk(engine)))
+    headers = {"Content-Type": "application/x-www-form-urlencoded"}
+    answer = client.post("/login", content=body, headers=headers)
+    assert answer.status_code in (403, 422)
+    assert '<form class="card" method="post" action="/login">' in answer.text
 
 
 def test_ended_session_is_told_to_people_and_to_programs(desk: Desk, clock: Clock) -> None:
@@ -169,6 +216,39 @@ def test_guessing_is_slowed_down(sqlite_engine: Engine, make_desk: Callable[...,
     answers = [client.post("/login", data={"token": "guess"}) for _ in range(7)]
     assert [each.status_code for each in answers] == [403] * 5 + [429] * 2
     assert int(answers[-1].headers["retry-after"]) > 0
+
+
+def test_guessing_does_not_lock_out_who_shares_the_address(
+    sqlite_engine: Engine, make_desk: Callable[..., Desk]
+) -> None:
+    """Behind a proxy that is not believed all visitors have one address."""
+    desk = make_desk(sqlite_engine, Rates(api=RATES.api))
+    with sessions(desk.engine).begin() as session:
+        ada = reviewers.add(session, "Ada", Role.REVIEWER, desk.now())
+        token = reviewers.issue(session, ada, CredentialKind.TOKEN, desk.now())
+        link = reviewers.issue(session, ada, CredentialKind.LINK, desk.now())
+    client = TestClient(create_app(desk), follow_redirects=False)
+    while client.post("/login", data={"token": "guess"}).status_code != 429:
+        pass
+    while client.get("/api/v1/me", headers={"Authorization": "Bearer x"}).status_code != 429:
+        pass
+    bearer = {"Authorization": f"Bearer {token}"}
+    assert client.get("/api/v1/me", headers=bearer).status_code == 200
+    assert client.post(f"/welcome/{link}").status_code == 303
+    assert client.post("/login", data={"token": token}).status_code == 303
+
+
+def test_guessing_the_other_half_of_a_token_is_slowed_down(
+    sqlite_engine: Engine, make_desk: Callable[..., Desk]
+) -> None:
+    desk = make_desk(sqlite_engine, Rates(api=RATES.api))
+    with sessions(desk.engine).begin() as session:
+        ada = reviewers.add(session, "Ada", Role.REVIEWER, desk.now())
+        token = reviewers.issue(session, ada, CredentialKind.TOKEN, desk.now())
+    client = TestClient(create_app(desk))
+    guess = {"token": token.rpartition("-")[0] + "-" + "0" * 48}
+    statuses = [client.post("/login", data=guess).status_code for _ in range(7)]
+    assert statuses == [403] * 5 + [429] * 2
 
 
 def test_guessing_tokens_at_the_api_is_slowed_down(

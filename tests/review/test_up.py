@@ -52,9 +52,11 @@ def test_up_prints_a_link_that_lets_the_user_in_once(tmp_path: Path) -> None:
     with tagger(tmp_path, "up") as process:
         link = link_in(process)
         with httpx.Client(follow_redirects=True) as client:
-            assert client.get(link[0]).status_code == 200
+            assert client.get(link[0]).status_code == 200  # a preview, which signs nobody in
+            assert client.get(f"{link[1]}api/v1/me").status_code == 401
+            assert client.post(link[0]).status_code == 200
             assert client.get(f"{link[1]}api/v1/me").json()["role"] == "lead"
-        assert httpx.get(link[0]).status_code == 403
+        assert httpx.post(link[0]).status_code == 403
         assert httpx.get(f"{link[1]}api/v1/me").status_code == 401
 
 
@@ -86,7 +88,7 @@ def test_demo_stays_with_the_desk_open_over_its_own_results(tmp_path: Path) -> N
     with tagger(tmp_path, "demo", "--photos", "photos", "--stay") as process:
         link = link_in(process)
         with httpx.Client(follow_redirects=True) as client:
-            client.get(link[0])
+            client.post(link[0])
             items = client.get(f"{link[1]}api/v1/items").json()["items"]
             for item in items:
                 assert client.get(f"{link[1]}{item['photo_url'][1:]}").status_code == 200

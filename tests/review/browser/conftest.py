@@ -10,13 +10,13 @@ from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_play
 from sqlalchemy import select, update
 
 from db.engine import reading, sessions
-from db.ledger.models import Product, Thumbnail
+from db.ledger.models import Thumbnail
 from db.review import reviewers
 from db.review.models import CredentialKind, Review
 from review.desk import Desk
 from tests.desk import flag_many, person
 from tests.review.chromium import launch
-from tests.review.conftest import app_of, write_photo
+from tests.review.conftest import app_of, tag_photo, write_photo
 from tests.review.server import serving
 
 DESKTOP = {"width": 1280, "height": 800}
@@ -38,7 +38,7 @@ def url(desk: Desk, tmp_path: Path) -> Iterator[str]:
     write_photo(photo)
     with sessions(desk.engine).begin() as session:
         flag_many(session, 30, desk.now())
-        session.execute(update(Product).values(image_uri=photo.as_uri()))
+        tag_photo(session, photo)
         session.execute(update(Thumbnail).values(overlay_jpeg=photo.read_bytes()))
         person(session, "Ada")
     with serving(app_of(desk)) as address:
@@ -65,7 +65,7 @@ def open_page(chromium: Browser, desk: Desk, url: str) -> Iterator[Callable[...,
                 complaints.append(request.url) if not request.url.startswith(url) else None
             ),
         )
-        page.goto(f"{url}/welcome/{link(desk, name)}")
+        sign_in(page, f"{url}/welcome/{link(desk, name)}")
         if path != "/":
             page.goto(url + path)
         return page
@@ -74,6 +74,13 @@ def open_page(chromium: Browser, desk: Desk, url: str) -> Iterator[Callable[...,
     for context in contexts:
         context.close()
     assert complaints == []
+
+
+def sign_in(page: Page, address: str) -> None:
+    """Follow a one-time link."""
+    page.goto(address)
+    page.get_by_role("button", name="Sign in").click()
+    expect(page.get_by_role("navigation")).to_be_visible()
 
 
 def _csp(line: str) -> bool:

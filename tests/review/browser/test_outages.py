@@ -11,7 +11,8 @@ from db.engine import sessions
 from db.ledger.models import Product, Thumbnail
 from review.desk import Desk
 from tests.desk import person
-from tests.review.browser.conftest import link, said, shows
+from tests.review.browser.conftest import link, said, shows, sign_in
+from tests.review.conftest import write_photo
 
 DECISION = "**/decision"
 
@@ -65,6 +66,39 @@ def test_decisions_survive_a_reload(desk: Desk, open_page: Callable[..., Page]) 
     shows(page, "p001")
 
 
+def test_two_tabs_lose_no_decision(desk: Desk, open_page: Callable[..., Page], url: str) -> None:
+    first = open_page()
+    shows(first, "p000")
+    first.wait_for_load_state("networkidle")
+    context = first.context
+    second = context.new_page()
+    second.goto(f"{url}/grid?label=Bag")
+    expect(second.locator(".tile")).to_have_count(3)
+    for path in (DECISION, "**/bulk"):
+        context.route(path, lambda route: route.abort())
+    first.keyboard.press("a")
+    first.keyboard.press("4")
+    shows(first, "p002")
+    second.keyboard.press("a")
+    expect(second.locator("#banner")).to_contain_text("3 decisions are kept in this browser")
+    first.keyboard.press("n")
+    shows(first, "p003")
+    kept = "Object.keys(localStorage).filter((name) => name.startsWith('outbox'))"
+    assert len(first.evaluate(kept)) == 4
+    first.close()
+    for path in (DECISION, "**/bulk"):
+        context.unroute(path)
+    rows = said(desk, 6)
+    assert [row for row in rows if row[2] != "Bag"] == [
+        ("p000", "accept", "T-shirt/top"),
+        ("p001", "correct", "Dress"),
+        ("p002", "not_in_taxonomy", "not_in_taxonomy"),
+    ]
+    assert [row[1] for row in rows if row[2] == "Bag"] == ["accept"] * 3
+    expect(second.locator("#banner")).to_be_hidden()
+    assert second.evaluate(kept) == []
+
+
 def test_decision_after_the_session_ended_is_sent_after_signing_in(
     desk: Desk, open_page: Callable[..., Page], url: str
 ) -> None:
@@ -76,7 +110,7 @@ def test_decision_after_the_session_ended_is_sent_after_signing_in(
     expect(page.locator("#banner")).to_contain_text("You are signed out. 1 decision is kept")
     page.get_by_role("link", name="Sign in").click()
     expect(page.get_by_role("alert")).to_contain_text("Nothing is lost")
-    page.goto(f"{url}/welcome/{link(desk, 'Ada')}")
+    sign_in(page, f"{url}/welcome/{link(desk, 'Ada')}")
     assert said(desk, 1) == [("p000", "accept", "T-shirt/top")]
 
 
@@ -104,6 +138,25 @@ def test_photo_that_is_gone_leaves_the_thumbnail_and_says_so(
     expect(page.locator(".slide img")).to_have_attribute("src", "/pictures/1/thumbnail")
     page.keyboard.press("a")
     shows(page, "p001")
+
+
+def test_photo_that_changed_is_said_and_shown_beside_what_the_machine_saw(
+    desk: Desk, open_page: Callable[..., Page], tmp_path: Path
+) -> None:
+    write_photo(tmp_path / "photo.png", 320, 420)
+    page = open_page()
+    expect(page.locator("#photo-note")).to_have_text(
+        "The photo has changed since it was tagged: its address gives another file now. "
+        "The small picture is what the machine saw."
+    )
+    photo, tagged = page.locator(".slide .photo"), page.locator(".slide .tagged")
+    expect(photo).to_have_attribute("src", "/pictures/1/photo?changed=shown")
+    assert photo.evaluate("image => image.naturalWidth") == 320
+    expect(tagged).to_have_attribute("src", "/pictures/1/thumbnail")
+    page.keyboard.press("h")  # heat belongs to the photo that was tagged
+    expect(page.locator(".heat")).to_have_count(0)
+    page.keyboard.press("a")
+    assert said(desk, 1)[0][0] == "p000"
 
 
 def test_missing_photo_and_thumbnail_do_not_stop_the_work(
