@@ -27,7 +27,7 @@ from trainer.fashion_mnist.dataset import Split, load_test
 from trainer.fashion_mnist.network import predict
 from trainer.fashion_mnist.strangers import strangers
 from trainer.photo_evaluation import photo_table
-from trainer.selection import RiskCoverage, risk_coverage
+from trainer.risk_coverage import RiskCoverage, risk_coverage
 from trainer.serving_model import Outputs, ServingModel
 from trainer.source_model import load_source_model
 from trainer.strangeness import separation

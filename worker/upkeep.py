@@ -19,7 +19,7 @@ from worker.app import configuration
 from worker.broker import connect, redis_url
 from worker.client import EnqueueClient
 from worker.reconciler import Reconciler
-from worker.retag import upkeep as retag
+from worker.retag import schedule as retag_schedule
 from worker.watch.logs import log_as_json
 
 app = Celery("upkeep", set_as_current=False)
@@ -40,7 +40,7 @@ def _configuration() -> dict[str, Any]:
                 # Ticks that nobody served are not made up for.
                 "options": {"queue": UPKEEP_QUEUE, "expires": 2 * interval_s},
             },
-            **retag.schedule(chosen),
+            **retag_schedule.schedule(chosen),
         },
     }
 
@@ -77,13 +77,13 @@ def reconcile() -> None:
 @app.task(name=START_RETAG, acks_late=False)  # type: ignore[untyped-decorator]
 def start_retag() -> None:
     """Start the nightly run, unless the last one is still open."""
-    retag.start_nightly()
+    retag_schedule.start_nightly()
 
 
 @app.task(name=PUBLISH_RETAG, acks_late=False)  # type: ignore[untyped-decorator]
 def publish_retag() -> None:
     """Publish open runs for a while; the next tick makes up for one that fails."""
-    retag.publish_open()
+    retag_schedule.publish_open()
 
 
 @lru_cache(maxsize=1)

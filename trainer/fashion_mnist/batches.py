@@ -10,7 +10,7 @@ from catalog.taxonomy import LABELS
 from trainer.fashion_mnist.augmentation import augment
 from trainer.fashion_mnist.config import TrainConfig
 from trainer.fashion_mnist.dataset import Split
-from trainer.fashion_mnist.easy_images import Pruning, no_pruning
+from trainer.fashion_mnist.easy_images import EasyImages, none_easy
 from trainer.fashion_mnist.mixing import MIXES
 
 Batch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
@@ -23,11 +23,11 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
     sees what an uninterrupted one would have seen.
     """
 
-    def __init__(self, data: Split, config: TrainConfig, pruning: Pruning | None = None) -> None:
+    def __init__(self, data: Split, config: TrainConfig, easy: EasyImages | None = None) -> None:
         super().__init__(workers=0)
         self._data = data
         self._config = config
-        self._pruning = no_pruning(len(data)) if pruning is None else pruning
+        self._easy_images = none_easy(len(data)) if easy is None else easy
         self._epoch = -1
         self._order = np.arange(len(data))
 
@@ -35,12 +35,12 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         """Shuffle for `epoch`, counted from 0."""
         self._epoch = epoch
         rng = np.random.default_rng([self._config.seed, epoch])
-        self._order = self._pruning.thin(rng.permutation(len(self._data)), rng)
+        self._order = self._easy_images.thin(rng.permutation(len(self._data)), rng)
 
     def __len__(self) -> int:
         # The last, smaller batch is left out: the shuffle gives its images their turn, and one
         # shape means one compiled program.
-        return max(1, (len(self._data) - self._pruning.resting) // self._config.batch_size)
+        return max(1, (len(self._data) - self._easy_images.resting) // self._config.batch_size)
 
     def __getitem__(self, index: int) -> Batch:
         config = self._config
@@ -51,7 +51,7 @@ class TrainingBatches(keras.utils.PyDataset):  # type: ignore[misc]
         inputs, targets = images.astype(np.float32), one_hot(chosen.labels)
         if config.mix is not None and rng.random() < config.mix_share:
             inputs, targets = MIXES[config.mix](inputs, targets, rng)
-        return inputs, targets, self._pruning.weights(places)
+        return inputs, targets, self._easy_images.weights(places)
 
 
 class StartEpoch(keras.callbacks.Callback):  # type: ignore[misc]

@@ -18,37 +18,37 @@ from trainer.fashion_mnist.dataset import Split
 
 
 @dataclass(frozen=True, kw_only=True)
-class Pruning:
+class EasyImages:
     """Which images may rest, and how many of them do."""
 
-    easy: NDArray[np.bool_]  # (N,): of all training images
+    mask: NDArray[np.bool_]  # (N,): of all training images
     share: float  # of the easy ones that rests in an epoch, 0-1
 
     @property
     def resting(self) -> int:
         """Images left out of each epoch."""
-        return int(self.easy.sum() * self.share)
+        return int(self.mask.sum() * self.share)
 
     def thin(self, order: NDArray[np.int64], rng: Generator) -> NDArray[np.int64]:
         """An epoch's order, int64 (N,), without those easy images whose turn it is to rest."""
-        rests = np.zeros(len(self.easy), bool)
-        rests[rng.permutation(np.flatnonzero(self.easy))[: self.resting]] = True
+        rests = np.zeros(len(self.mask), bool)
+        rests[rng.permutation(np.flatnonzero(self.mask))[: self.resting]] = True
         return order[~rests[order]]
 
     def weights(self, chosen: NDArray[np.int64]) -> NDArray[np.float32]:
         """What each of the images `chosen` counts for, float32 (N,): 1, or more for easy ones."""
-        easy = int(self.easy.sum())
+        easy = int(self.mask.sum())
         heavier = easy / max(1, easy - self.resting)
-        return np.where(self.easy[chosen], heavier, 1).astype(np.float32)
+        return np.where(self.mask[chosen], heavier, 1).astype(np.float32)
 
 
-def no_pruning(images: int) -> Pruning:
+def none_easy(images: int) -> EasyImages:
     """Every one of `images` is seen in every epoch, and counts once."""
-    return Pruning(easy=np.zeros(images, bool), share=0.0)
+    return EasyImages(mask=np.zeros(images, bool), share=0.0)
 
 
-def prune(network: keras.Model, data: Split, share: float) -> Pruning:
+def find_easy_images(network: keras.Model, data: Split, share: float) -> EasyImages:
     """Let `share` rest of the images in `data` that `network` finds easier than the mean."""
     logits = network.predict(data.images, batch_size=500, verbose=0).astype(np.float64)
     losses = log_sum_exp(logits) - logits[np.arange(len(data)), data.labels]
-    return Pruning(easy=losses < losses.mean(), share=share)
+    return EasyImages(mask=losses < losses.mean(), share=share)

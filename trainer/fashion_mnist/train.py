@@ -17,7 +17,7 @@ from trainer.fashion_mnist.batches import StartEpoch, TrainingBatches, one_hot
 from trainer.fashion_mnist.config import ConfigError, TrainConfig, from_dict
 from trainer.fashion_mnist.dataset import Split, load_train, split_validation
 from trainer.fashion_mnist.distillation import Student
-from trainer.fashion_mnist.easy_images import prune
+from trainer.fashion_mnist.easy_images import find_easy_images
 from trainer.fashion_mnist.network import build_network
 
 CONFIG = "config.json"
@@ -74,8 +74,8 @@ def train(
     keras.utils.set_random_seed(config.seed)
     train_data, validation = load_parts(config, data_folder, verify=verify)
     network = build_network(config) if start_from is None else load_network(start_from)[1]
-    pruning = prune(network, train_data, config.rest_share) if config.rest_share else None
-    batches = TrainingBatches(train_data, config, pruning)
+    easy = find_easy_images(network, train_data, config.rest_share) if config.rest_share else None
+    batches = TrainingBatches(train_data, config, easy)
     learner = learner_of(network, config, [load_network(folder)[1] for folder in teachers])
     learner.compile(
         optimizer=optimizer(config, len(batches)),

@@ -13,9 +13,9 @@ from catalog.errors import OperatorError
 from catalog.failures import FailureCode
 from db.command_line import database, looking
 from db.engine import reading, sessions
-from db.ledger import failures as dead_letters
+from db.ledger import dead_letters
 from db.ledger.accepting import accept
-from db.ledger.failures import DeadLetter
+from db.ledger.dead_letters import DeadLetter
 from worker.client import EnqueueClient
 from worker.commands.tables import table
 

@@ -7,22 +7,22 @@ import pytest
 from trainer.fashion_mnist.batches import TrainingBatches
 from trainer.fashion_mnist.config import ConfigError, TrainConfig, preset
 from trainer.fashion_mnist.dataset import load_train
-from trainer.fashion_mnist.easy_images import Pruning, prune
+from trainer.fashion_mnist.easy_images import EasyImages, find_easy_images
 from trainer.fashion_mnist.train import Run, train
 
 pytestmark = pytest.mark.training
 EASY = np.arange(1000) % 4 > 0
 
 
-def epoch(pruning: Pruning, seed: int) -> np.ndarray:
+def epoch(easy: EasyImages, seed: int) -> np.ndarray:
     rng = np.random.default_rng(seed)
-    return pruning.thin(rng.permutation(len(pruning.easy)), rng)
+    return easy.thin(rng.permutation(len(easy.mask)), rng)
 
 
 def test_hard_images_never_rest_and_easy_ones_take_turns() -> None:
-    pruning = Pruning(easy=EASY, share=0.6)
-    one, other = epoch(pruning, 0), epoch(pruning, 1)
-    assert len(one) == len(other) == len(EASY) - pruning.resting == 1000 - 450
+    easy = EasyImages(mask=EASY, share=0.6)
+    one, other = epoch(easy, 0), epoch(easy, 1)
+    assert len(one) == len(other) == len(EASY) - easy.resting == 1000 - 450
     for seen in (one, other):
         assert len(set(seen)) == len(seen)
         assert set(np.flatnonzero(~EASY)) <= set(seen)
@@ -30,47 +30,47 @@ def test_hard_images_never_rest_and_easy_ones_take_turns() -> None:
 
 
 def test_an_epoch_has_easy_images_from_its_first_batch_on() -> None:
-    pruning = Pruning(easy=EASY, share=0.6)
-    seen = epoch(pruning, 3)
+    easy = EasyImages(mask=EASY, share=0.6)
+    seen = epoch(easy, 3)
     first, last = EASY[seen[: len(seen) // 2]].mean(), EASY[seen[len(seen) // 2 :]].mean()
     assert first == pytest.approx(last, abs=0.1)
 
 
 def test_what_rests_is_made_up_for_by_weight() -> None:
-    pruning = Pruning(easy=EASY, share=0.6)
+    easy = EasyImages(mask=EASY, share=0.6)
     value = np.random.default_rng(2).normal(size=len(EASY))
-    epochs = [epoch(pruning, seed) for seed in range(400)]
-    sums = [(pruning.weights(seen) * value[seen]).sum() for seen in epochs]
-    assert sum(pruning.weights(epochs[0])) == pytest.approx(len(EASY))
+    epochs = [epoch(easy, seed) for seed in range(400)]
+    sums = [(easy.weights(seen) * value[seen]).sum() for seen in epochs]
+    assert sum(easy.weights(epochs[0])) == pytest.approx(len(EASY))
     assert np.mean(sums) == pytest.approx(value.sum(), abs=3 * np.std(sums) / np.sqrt(400))
 
 
 def test_easy_is_what_the_network_gets_right(run: Run) -> None:
-    pruning = prune(run.network, run.train, 0.5)
+    easy = find_easy_images(run.network, run.train, 0.5)
     logits = run.network.predict(run.train.images, verbose=0)
     correct = logits.argmax(1) == run.train.labels
-    assert correct[pruning.easy].mean() > correct[~pruning.easy].mean()
+    assert correct[easy.mask].mean() > correct[~easy.mask].mean()
 
 
-def test_batches_of_a_pruned_set_are_fewer_and_weighted(
+def test_batches_of_a_set_with_easy_images_are_fewer_and_weighted(
     data_folder: Path, small_config: TrainConfig
 ) -> None:
     data = load_train(data_folder, verify=False)
-    pruning = Pruning(easy=np.arange(len(data)) % 2 == 0, share=0.5)
-    batches = TrainingBatches(data, small_config, pruning)
+    easy = EasyImages(mask=np.arange(len(data)) % 2 == 0, share=0.5)
+    batches = TrainingBatches(data, small_config, easy)
     batches.start_epoch(0)
-    assert len(batches) == (len(data) - pruning.resting) // small_config.batch_size
+    assert len(batches) == (len(data) - easy.resting) // small_config.batch_size
     assert np.unique(batches[0][2]) == pytest.approx([1, 225 / 113])
 
 
-def test_a_pruned_run_goes_on_from_another_one(
+def test_a_run_that_lets_easy_images_rest_goes_on_from_another_one(
     run: Run, small_config: TrainConfig, data_folder: Path, tmp_path: Path
 ) -> None:
     config = replace(small_config, epochs=1, rest_share=0.5)
-    pruned = train(
-        config, data_folder, tmp_path / "pruned", verify=False, start_from=run.folder, verbose=0
+    resting = train(
+        config, data_folder, tmp_path / "resting", verify=False, start_from=run.folder, verbose=0
     )
-    assert pruned.summary["validation_accuracy"] > 0.3
+    assert resting.summary["validation_accuracy"] > 0.3
 
 
 def test_rest_needs_a_network_that_says_who_may(

@@ -35,9 +35,9 @@ from worker.reconciler import product_ids
 from worker.retag import publisher as module
 from worker.retag.dry_run import count_selected
 from worker.retag.publisher import Publisher, Step
+from worker.retag.schedule import schedule, start_nightly
 from worker.retag.starting import progress_of, resume_run, start_run
 from worker.retag.terminal import line
-from worker.retag.upkeep import schedule, start_nightly
 
 CHUNK = 10
 CHUNKS_MAX = 3

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from trainer.selection import risk_coverage
+from trainer.risk_coverage import risk_coverage
 
 
 def test_the_curve_of_a_known_case() -> None:
