@@ -116,6 +116,9 @@ class Settings(BaseSettings):
 
     image_bytes_max: int = Field(25_000_000, ge=1, description="larger files are refused")
     image_pixels_max: int = Field(50_000_000, ge=1, description="larger pictures are refused")
+    image_memory_bytes_max: int = Field(
+        300_000_000, ge=50_000_000, description="pictures that take more to decode are refused"
+    )
     fetch_timeout_s: float = Field(20.0, gt=0, description="total time to fetch one picture")
     fetch_patience_s: float = Field(
         2.0, gt=0, description="a batch waits so long for a slow host when nothing else comes"

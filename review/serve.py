@@ -27,7 +27,7 @@ def desk(chosen: Settings, fetch: Callable[[str], bytes]) -> Desk:
     require_newest(engine)
     with sessions(engine).begin() as session:
         review_queue.fill(session)
-    limits = DecodeLimits(bytes_max=chosen.image_bytes_max, pixels_max=chosen.image_pixels_max)
+    limits = DecodeLimits.of(chosen)
     return Desk(
         engine=engine,
         photos=Photos(fetch, limits),

@@ -58,7 +58,7 @@ def read_photos(corrections: Sequence[Correction], chosen: Settings) -> ShopPhot
         CorrectionsError: there is none.
     """
     source = photo_source(chosen)
-    limits = DecodeLimits(bytes_max=chosen.image_bytes_max, pixels_max=chosen.image_pixels_max)
+    limits = DecodeLimits.of(chosen)
 
     def read(each: Correction) -> NDArray[np.uint8] | str:
         try:

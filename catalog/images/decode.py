@@ -9,8 +9,9 @@ import re
 import threading
 import warnings
 from collections.abc import Callable, Container, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,9 +28,13 @@ from PIL import (
 )
 
 from catalog.failures import DecodeFailure, FailureCode
+from catalog.images.costs import decoding_bytes, webp_bytes
 from catalog.images.formats import ImageFormat, sniff
-from catalog.images.guards import check_structure, too_many_pixels
+from catalog.images.guards import check_structure, too_many_pixels, webp_size
+from catalog.images.memory import Room
 from catalog.images.orientation import SIDEWAYS, TURNS, exif_orientation
+from catalog.images.reducing import reduced_rgb
+from catalog.settings import Settings
 
 
 class _Jpeg(JpegImagePlugin.JpegImageFile):
@@ -43,16 +48,32 @@ class _Jpeg(JpegImagePlugin.JpegImageFile):
         return
 
 
+class _WebP(WebPImagePlugin.WebPImageFile):
+    """A WebP whose decoder, with its two canvases, goes before Pillow's picture is made."""
+
+    def load_prepare(self) -> None:
+        del self._decoder
+        super().load_prepare()
+
+
+class _Avif(AvifImagePlugin.AvifImageFile):
+    """The same for an AVIF and its planes."""
+
+    def load_prepare(self) -> None:
+        del self._decoder
+        super().load_prepare()
+
+
 # The classes themselves, not Image.open: no other decoder can be reached, and neither Pillow's
 # own size warning (process-wide, at 89 million pixels) nor its list of plugins is involved.
 _DECODERS: Mapping[ImageFormat, Callable[[io.BytesIO], ImageFile.ImageFile]] = {
     ImageFormat.JPEG: _Jpeg,
     ImageFormat.PNG: PngImagePlugin.PngImageFile,
-    ImageFormat.WEBP: WebPImagePlugin.WebPImageFile,
+    ImageFormat.WEBP: _WebP,
     ImageFormat.GIF: GifImagePlugin.GifImageFile,
     ImageFormat.BMP: BmpImagePlugin.BmpImageFile,
     ImageFormat.TIFF: TiffImagePlugin.TiffImageFile,
-    ImageFormat.AVIF: AvifImagePlugin.AvifImageFile,
+    ImageFormat.AVIF: _Avif,
 }
 # The rarer codecs of TIFF are the less tested ones; run-length BMP is decoded in slow Python.
 _COMPRESSIONS: Mapping[ImageFormat, Container[object]] = {
@@ -61,13 +82,10 @@ _COMPRESSIONS: Mapping[ImageFormat, Container[object]] = {
     },
     ImageFormat.BMP: {BmpImagePlugin.BmpImageFile.COMPRESSIONS[c] for c in ("RAW", "BITFIELDS")},
 }  # fmt: skip
-_OPAQUE_MODES = {"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr"}
-_ALPHA_MODES = {"LA", "La", "PA", "RGBA", "RGBa"}
+_MODES = {"1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LA", "La", "PA", "RGBA", "RGBa"}
 
-# Above this many pixels a picture that must be decoded whole (up to 9 bytes a pixel while it is
-# turned into RGB) waits its turn, so that threads do not add up their peaks.
-_LARGE_PX = 10_000_000
-_one_large_picture = threading.Lock()
+# All threads of a process together decode within the memory that one picture may take.
+_room = Room()
 
 _PILLOW = re.compile(r"PIL\.")
 _WARNINGS_ARE_ERRORS = ("error", None, Warning, _PILLOW, 0)
@@ -76,10 +94,20 @@ _filters_lock = threading.Lock()
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeLimits:
-    """What a file may cost at most."""
+    """What a file may cost at most; memory is that of decoding it, see catalog/images/costs.py."""
 
     bytes_max: int = 25_000_000
     pixels_max: int = 50_000_000
+    memory_bytes_max: int = 300_000_000
+
+    @classmethod
+    def of(cls, chosen: Settings) -> Self:
+        """The limits that the settings name."""
+        return cls(
+            bytes_max=chosen.image_bytes_max,
+            pixels_max=chosen.image_pixels_max,
+            memory_bytes_max=chosen.image_memory_bytes_max,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,30 +151,49 @@ def decode(data: bytes, *, size_px_min: int, limits: DecodeLimits | None = None)
 def _decode(
     data: bytes, image_format: ImageFormat, size_px_min: int, limits: DecodeLimits
 ) -> DecodedImage:
-    with _DECODERS[image_format](io.BytesIO(data)) as image:
+    with ExitStack() as held:
+        if image_format is ImageFormat.WEBP:
+            _take_room(held, webp_bytes(data, size_px_min), webp_size(data), image_format, limits)
+        image = held.enter_context(_DECODERS[image_format](io.BytesIO(data)))
         width, height = image.size
         _check_size(width, height, limits)
         _check_kind(image, image_format)
-        with _turn_to_decode(image, image_format):
-            picture, orientation = _load_reduced(image, size_px_min)
+        if isinstance(image, _Jpeg):
+            _let_codec_reduce(image, size_px_min)
+        if image_format is not ImageFormat.WEBP:
+            needed = decoding_bytes(image, data, image_format, (width, height), size_px_min)
+            _take_room(held, needed, (width, height), image_format, limits)
+        picture, orientation = _load_reduced(image, size_px_min)
+        pixels = np.asarray(picture, np.uint8)
     if orientation in SIDEWAYS:
         width, height = height, width
-    return DecodedImage(
-        pixels=np.asarray(picture, np.uint8),
-        width_px=width,
-        height_px=height,
-        format=image_format,
-    )
+    return DecodedImage(pixels=pixels, width_px=width, height_px=height, format=image_format)
+
+
+def _take_room(
+    held: ExitStack,
+    needed: int,
+    size: tuple[int, int],
+    image_format: ImageFormat,
+    limits: DecodeLimits,
+) -> None:
+    """Wait until other threads have left enough memory; refuse what would never fit."""
+    if needed > limits.memory_bytes_max:
+        raise DecodeFailure(
+            FailureCode.TOO_MANY_PIXELS,
+            f"Expected a picture that is decoded in {limits.memory_bytes_max / 1e6:,.0f} MB of "
+            f"memory, found a {image_format} of {size[0]:,}×{size[1]:,} pixels, which may take "
+            f"{needed / 1e6:,.0f}. Upload a smaller picture, or a baseline JPEG.",
+        )
+    held.enter_context(_room.take(needed, of=limits.memory_bytes_max))
 
 
 def _load_reduced(image: ImageFile.ImageFile, size_px_min: int) -> tuple[Image.Image, int]:
-    if isinstance(image, _Jpeg):
-        _let_codec_reduce(image, size_px_min)
     image.load()
     # Read after loading, as a PNG may keep its EXIF block at the end. A TIFF has none in its info
     # and turns itself while it loads, its size even before.
     orientation = exif_orientation(image.info.get("exif", b""))
-    picture = _over_white(_reduce(_without_palette(image), size_px_min))
+    picture = reduced_rgb(image, size_px_min)
     if orientation in TURNS:
         picture = picture.transpose(TURNS[orientation])
     return picture, orientation
@@ -157,36 +204,6 @@ def _let_codec_reduce(image: _Jpeg, size_px_min: int) -> None:
     longest = max(width, height)
     scale = next((s for s in (8, 4, 2) if -(-longest // s) >= size_px_min), 1)
     image.draft(None, (max(1, width // scale), max(1, height // scale)))
-
-
-def _reduce(picture: Image.Image, size_px_min: int) -> Image.Image:
-    """Average boxes of whole pixels until less than twice the wanted edge is left."""
-    width, height = picture.size
-    factor = max(width, height) // size_px_min
-    if factor < 2:
-        return picture
-    return picture.reduce((min(factor, width), min(factor, height)))
-
-
-def _without_palette(image: Image.Image) -> Image.Image:
-    """The same picture in a mode whose values can be averaged."""
-    if image.mode.startswith("I;16"):
-        return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
-    if "transparency" in image.info or image.mode == "PA":
-        return image.convert("RGBA")
-    if image.mode in ("1", "P"):
-        return image.convert("RGB")
-    return image
-
-
-def _over_white(picture: Image.Image) -> Image.Image:
-    if picture.mode == "RGB":
-        return picture  # convert would copy it
-    if picture.mode not in _ALPHA_MODES:
-        return picture.convert("RGB")
-    picture = picture.convert("RGBA")
-    white = Image.new("RGBA", picture.size, "white")
-    return Image.alpha_composite(white, picture).convert("RGB")
 
 
 def _check_size(width: int, height: int, limits: DecodeLimits) -> None:
@@ -204,7 +221,7 @@ def _check_kind(image: ImageFile.ImageFile, image_format: ImageFormat) -> None:
     compression = image.info.get("compression")
     if allowed is not None and compression not in allowed:
         raise _unsupported(f"{image_format} with the compression {compression!r}")
-    if image.mode not in _OPAQUE_MODES | _ALPHA_MODES and not image.mode.startswith("I;16"):
+    if image.mode not in _MODES and not image.mode.startswith("I;16"):
         raise _unsupported(f"{image_format} with pixels of the kind {image.mode!r}")
 
 
@@ -214,17 +231,6 @@ def _unsupported(found: str) -> DecodeFailure:
         f"Expected 8 or 16 bits a channel in a common encoding, found {found}. "
         "Export the picture as JPEG.",
     )
-
-
-@contextmanager
-def _turn_to_decode(image: ImageFile.ImageFile, image_format: ImageFormat) -> Iterator[None]:
-    width, height = image.size
-    streamed = image_format is ImageFormat.JPEG and "progressive" not in image.info
-    if width * height <= _LARGE_PX or streamed:
-        yield
-        return
-    with _one_large_picture:
-        yield
 
 
 @contextmanager

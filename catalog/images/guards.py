@@ -6,6 +6,7 @@ scans. The walks here do nothing but count, and stop at the limit.
 """
 
 import re
+from dataclasses import dataclass
 
 from catalog.failures import DecodeFailure, FailureCode
 from catalog.images.formats import ImageFormat
@@ -34,8 +35,8 @@ def check_structure(data: bytes, image_format: ImageFormat, pixels_max: int) -> 
     """Walk over a file's parts without decoding any.
 
     Raises:
-        DecodeFailure: too_costly_image, or too_many_pixels for a WebP, whose decoder allocates
-            before it tells the size.
+        DecodeFailure: too_costly_image, or too_many_pixels for a WebP or GIF, whose decoders
+            allocate before they tell the size.
     """
     match image_format:
         case ImageFormat.JPEG:
@@ -43,7 +44,7 @@ def check_structure(data: bytes, image_format: ImageFormat, pixels_max: int) -> 
         case ImageFormat.PNG:
             _check_png(data)
         case ImageFormat.GIF:
-            _check_gif(data)
+            _check_gif(data, pixels_max)
         case ImageFormat.TIFF:
             _check_tiff(data)
         case ImageFormat.WEBP:
@@ -59,8 +60,29 @@ def too_many_pixels(width: int, height: int, pixels_max: int) -> DecodeFailure:
     )
 
 
+def is_buffered_jpeg(data: bytes) -> bool:
+    """Whether a JPEG comes in several scans, so that all of it must be kept until the last."""
+    start = _first_scan(data)
+    return start is not None and not start.complete
+
+
+@dataclass(frozen=True, kw_only=True)
+class _FirstScan:
+    """Where a JPEG's pixels begin; complete: this scan has all of them, and may be streamed."""
+
+    position: int
+    pixels: int
+    complete: bool
+
+
 def _check_jpeg(data: bytes, pixels_max: int) -> None:
     """Count segments up to the first scan, and scans where they cannot be read as a stream."""
+    start = _first_scan(data)
+    if start is not None and not start.complete:
+        _check_scans(data, start.position, start.pixels, pixels_max)
+
+
+def _first_scan(data: bytes) -> _FirstScan | None:
     frame, components, pixels = 0, 0, 0
     position = 2
     for _ in range(JPEG_SEGMENTS_MAX):
@@ -75,9 +97,7 @@ def _check_jpeg(data: bytes, pixels_max: int) -> None:
             one_pass = frame in _SEQUENTIAL_SOF and data[position + 4 : position + 5] == bytes(
                 [components]
             )
-            if not one_pass:
-                _check_scans(data, position, pixels, pixels_max)
-            return
+            return _FirstScan(position=position, pixels=pixels, complete=one_pass)
         if marker in _SOF:
             frame = marker
             height, width = _u16(data, position + 5), _u16(data, position + 7)
@@ -85,7 +105,7 @@ def _check_jpeg(data: bytes, pixels_max: int) -> None:
             components = data[position + 9] if position + 9 < len(data) else 0
         position += 2 if marker in _WITHOUT_LENGTH else 2 + max(2, _u16(data, position + 2))
         if position >= len(data):
-            return
+            return None
     raise _too_costly(f"more than {JPEG_SEGMENTS_MAX:,} segments before its picture")
 
 
@@ -115,8 +135,11 @@ def _check_png(data: bytes) -> None:
     raise _too_costly(f"more than {PNG_CHUNKS_MAX:,} chunks")
 
 
-def _check_gif(data: bytes) -> None:
-    """Count blocks up to the first frame."""
+def _check_gif(data: bytes, pixels_max: int) -> None:
+    """Look at the canvas, for which Pillow may allocate at once; count blocks up to a frame."""
+    width, height = (int.from_bytes(data[at : at + 2], "little") for at in (6, 8))
+    if width * height > pixels_max:
+        raise too_many_pixels(width, height, pixels_max)
     flags = data[10] if len(data) > 10 else 0
     position = 13 + (3 << ((flags & 7) + 1) if flags & 0x80 else 0)
     in_extension = False
@@ -153,8 +176,8 @@ def _check_tiff(data: bytes) -> None:
             raise _too_costly(f"{count:,} strips")
 
 
-def _check_webp(data: bytes, pixels_max: int) -> None:
-    """Read the canvas size from the first chunk (RFC 9649, sections 2.5 to 2.7)."""
+def webp_size(data: bytes) -> tuple[int, int]:
+    """The canvas size of a WebP, from its first chunk (RFC 9649, sections 2.5 to 2.7)."""
     match data[12:16]:
         case b"VP8X":
             width = 1 + int.from_bytes(data[24:27], "little")
@@ -165,6 +188,11 @@ def _check_webp(data: bytes, pixels_max: int) -> None:
         case _:
             width = int.from_bytes(data[26:28], "little") & 0x3FFF
             height = int.from_bytes(data[28:30], "little") & 0x3FFF
+    return width, height
+
+
+def _check_webp(data: bytes, pixels_max: int) -> None:
+    width, height = webp_size(data)
     if width * height > pixels_max:
         raise too_many_pixels(width, height, pixels_max)
     announced = 8 + int.from_bytes(data[4:8], "little")

@@ -91,7 +91,7 @@ def make_tagger(
     looker = Looker(
         ahead=FetchAhead(fetcher.slots),
         threads=threads,
-        limits=DecodeLimits(bytes_max=chosen.image_bytes_max, pixels_max=chosen.image_pixels_max),
+        limits=DecodeLimits.of(chosen),
         thumbnail_size_px=chosen.thumbnail_size_px,
         clock=clock,
     )
