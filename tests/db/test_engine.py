@@ -1,15 +1,17 @@
 """Waiting for SQLite's one writer."""
 
+import sqlite3
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Engine, text
+from sqlalchemy import Engine, event, text
 from sqlalchemy.exc import OperationalError
 
-from db.engine import make_engine, reading, sessions
+from db.engine import PATIENCE_S, make_engine, reading, sessions
 
 
 @pytest.fixture
@@ -21,30 +23,30 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
     engine.dispose()
 
 
-def write_in_a_row(engine: Engine, stop: threading.Event) -> None:
-    """Transactions of 30 ms with gaps of 4 ms, as a bulk chunk is written."""
-    while not stop.is_set():
+def test_writer_looks_again_and_again_and_so_gets_into_short_gaps(engine: Engine) -> None:
+    """SQLite's own wait looks once and then sleeps for up to 100 ms: a bulk writer's gaps are 4."""
+    looked = threading.Semaphore(0)
+
+    def count(connection: sqlite3.Connection, _: object) -> None:
+        connection.set_trace_callback(
+            lambda statement: looked.release() if statement == "BEGIN IMMEDIATE" else None
+        )
+
+    waiting = make_engine(engine.url.render_as_string(), patience_s=60)
+    event.listen(waiting, "connect", count)
+    with ThreadPoolExecutor(1) as pool:
         with sessions(engine).begin() as session:
             session.execute(text("INSERT INTO numbers VALUES (1)"))
-            time.sleep(0.03)
-        time.sleep(0.004)
+            written = pool.submit(insert, waiting)
+            assert all(looked.acquire(timeout=30) for _ in range(10))
+            assert not written.done()
+        written.result(timeout=30)
+    waiting.dispose()
 
 
-def test_writer_gets_in_between_short_transactions_of_another(engine: Engine) -> None:
-    stop = threading.Event()
-    bulk = threading.Thread(target=write_in_a_row, args=(engine, stop))
-    bulk.start()
-    time.sleep(0.1)
-    waits = []
-    for _ in range(10):
-        started = time.perf_counter()
-        with sessions(engine).begin() as session:
-            session.execute(text("INSERT INTO numbers VALUES (2)"))
-        waits.append(time.perf_counter() - started)
-        time.sleep(0.01)
-    stop.set()
-    bulk.join()
-    assert sorted(waits)[5] < 0.1
+def insert(engine: Engine) -> None:
+    with sessions(engine).begin() as session:
+        session.execute(text("INSERT INTO numbers VALUES (2)"))
 
 
 def test_wait_for_the_lock_ends_with_the_patience(engine: Engine, tmp_path: Path) -> None:
@@ -54,7 +56,7 @@ def test_wait_for_the_lock_ends_with_the_patience(engine: Engine, tmp_path: Path
         started = time.perf_counter()
         with pytest.raises(OperationalError, match="locked"), sessions(hasty).begin() as other:
             other.execute(text("INSERT INTO numbers VALUES (2)"))
-        assert 0.15 < time.perf_counter() - started < 1.5
+        assert 0.15 < time.perf_counter() - started < PATIENCE_S / 2
         with reading(hasty)() as reader:
             assert reader.scalar(text("SELECT count(*) FROM numbers")) == 0
     hasty.dispose()

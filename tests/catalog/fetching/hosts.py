@@ -84,6 +84,18 @@ class Host:
             connection.close()
 
 
+# Long beside any machine's slowness: what hangs so long is cut off well before.
+HANGS_S = 30.0
+PROMPT_S = 15.0
+
+
+def hang(connection: socket.socket) -> None:
+    """Say nothing more until the client has gone."""
+    connection.settimeout(HANGS_S)
+    with suppress(OSError):
+        connection.recv(1)
+
+
 @contextmanager
 def host(
     answer: Answer, *, address: str = "127.0.0.1", context: ssl.SSLContext | None = None

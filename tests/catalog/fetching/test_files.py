@@ -162,6 +162,7 @@ def test_swapping_a_folder_for_a_link_never_leads_outside(root: Path, tmp_path: 
     }
 
 
+@pytest.mark.timeout(30)
 def test_what_is_no_regular_file_is_refused_without_waiting(root: Path) -> None:
     os.mkfifo(root / "pipe.jpg")
     (root / "zero.jpg").symlink_to("/dev/zero")
@@ -173,10 +174,9 @@ def test_what_is_no_regular_file_is_refused_without_waiting(root: Path) -> None:
             listener.bind("socket.jpg")
         finally:
             os.chdir(here)
-        started = time.monotonic()
+        # Opening the pipe would wait for a writer for ever, and reading the device never end.
         for name in ("pipe.jpg", "socket.jpg", "zero.jpg", "."):
             assert refused(f"{root}/{name}", root).code is FailureCode.FORBIDDEN_PATH, name
-        assert time.monotonic() - started < 1
 
 
 def test_a_device_under_an_allowed_root_is_refused() -> None:

@@ -1,5 +1,6 @@
 """Object stores are read only where the operator said so; fsspec's memory store stands in."""
 
+import threading
 import time
 from typing import Any
 
@@ -9,6 +10,7 @@ import pytest
 from catalog.failures import FailureCode, FetchFailure
 from catalog.fetching.fetcher import Fetcher, FetchLimits
 from catalog.fetching.objects import ObjectSource
+from tests.catalog.fetching.hosts import HANGS_S, PROMPT_S
 
 PHOTO = b"\xff\xd8\xff" + bytes(500)
 
@@ -96,10 +98,16 @@ def test_what_a_store_complains_of_becomes_a_code(error: Exception, code: Failur
 
 
 def test_a_store_that_hangs_is_not_waited_for() -> None:
+    released = threading.Event()
+
     def hang(scheme: str) -> Any:
-        time.sleep(2)
+        released.wait(HANGS_S)
 
     limits = FetchLimits(object_stores=("s3://shop/",), total_timeout_s=0.2)
-    started = time.monotonic()
-    assert refused(ObjectSource(limits, hang), "s3://shop/a.jpg").code is FailureCode.FETCH_TIMEOUT
-    assert time.monotonic() - started < 1
+    images = ObjectSource(limits, hang)
+    try:
+        started = time.monotonic()
+        assert refused(images, "s3://shop/a.jpg").code is FailureCode.FETCH_TIMEOUT
+        assert time.monotonic() - started < PROMPT_S
+    finally:
+        released.set()

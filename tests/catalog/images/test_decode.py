@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import time
 import warnings
 from concurrent.futures import ThreadPoolExecutor
 
@@ -251,11 +250,10 @@ def test_the_content_decides_and_not_the_name() -> None:
 
 
 def test_a_png_of_900_million_pixels_is_refused_by_its_header() -> None:
-    started = time.monotonic()
+    # There is nothing but the header: whoever went on to decode would find it cut short.
     failure = refused(pictures.png_header(30_000, 30_000))
     assert failure.code is FailureCode.TOO_MANY_PIXELS
     assert "30,000×30,000" in failure.detail
-    assert time.monotonic() - started < 1
 
 
 @pytest.mark.parametrize("image_format", ["JPEG", "PNG", "WebP", "GIF", "BMP", "TIFF", "AVIF"])

@@ -14,6 +14,7 @@ from catalog.fetching.validators import Fetched
 from worker.tagging.fetch_ahead import FetchAhead, is_remote
 
 PATIENCE_S = 0.3
+HANGS_S = 60.0
 
 
 class Hosts:
@@ -33,7 +34,7 @@ class Hosts:
             self.busy[host] = self.busy.get(host, 0) + 1
             self.most[host] = max(self.most.get(host, 0), self.busy[host])
         if host == "hang":
-            self.released.wait(10)
+            self.released.wait(HANGS_S)
         else:
             time.sleep(0.005)
         with self._lock:
@@ -93,7 +94,7 @@ def test_a_host_that_hangs_is_left_behind_and_holds_nobody(hosts: Hosts) -> None
     uris = [f"http://hang/{n}" for n in range(40)] + [f"http://fast/{n}" for n in range(40)]
     started = time.monotonic()
     found = all_of(ahead, uris)
-    assert time.monotonic() - started < 10 * PATIENCE_S
+    assert time.monotonic() - started < HANGS_S / 2
     assert [found[uri] for uri in uris[:40]] == [FailureCode.FETCH_TIMEOUT] * 40
     assert [found[uri] for uri in uris[40:]] == [uri.encode() for uri in uris[40:]]
     # Four of its pictures are still on their way; those of the next batch come all the same.
