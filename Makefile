@@ -4,13 +4,16 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 
-.PHONY: demo test faults check format train-env test-env browser clean
+.PHONY: demo test test-fast faults check format train-env test-env browser clean
 
 demo: $(VENV)/.serving ## the main job from end to end, on real pictures
 	@$(BIN)/tagger demo $(ARGS)
 
 test: $(VENV)/.test browser ## unit and integration tests; real broker, databases and workers
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+test-fast: $(VENV)/.test ## the inner loop: what starts no system, no browser and no training
+	$(BIN)/python -m pytest -n 2 -m "not integration and not training and not browser" $(ARGS)
 
 faults: $(VENV)/.test ## break everything that can break; fails if anything is lost or doubled
 	@$(BIN)/tagger bench faults $(ARGS)

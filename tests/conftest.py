@@ -13,6 +13,18 @@ from catalog.settings import Settings, settings
 from db.engine import make_engine
 from tests.databases import PostgresServer, migrated_sqlite
 
+# Two processes run the tests; what starts whole systems does so in one of them, one by one, and
+# what needs the network trained for all tests shares it.
+GROUPS = ("integration", "training", "browser")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        for name in GROUPS:
+            if item.get_closest_marker(name):
+                item.add_marker(pytest.mark.xdist_group(name))
+                break
+
 
 @pytest.fixture(autouse=True)
 def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:

@@ -1,9 +1,9 @@
 """Keeps one process's models as the registry says, without a restart."""
 
 import logging
-import time
 from collections.abc import Sequence
 from datetime import UTC, datetime
+from time import monotonic
 
 from sqlalchemy import Engine
 
@@ -56,7 +56,7 @@ class ModelKeeper:
         Where nothing changed, nothing is read. A database that goes away meanwhile leaves
         everything as it was, and the next look makes up for it.
         """
-        if generation == self._generation and time.monotonic() < self._retry_at:
+        if generation == self._generation and monotonic() < self._retry_at:
             return self.lineup
         try:
             with self._reading() as session:
@@ -87,7 +87,7 @@ class ModelKeeper:
         names = {sha256 or SETTINGS for sha256 in used}
         self._refused = {key: why for key, why in self._refused.items() if key in names}
         self._generation = held.generation
-        self._retry_at = time.monotonic() + RETRY_S if self._refused else float("inf")
+        self._retry_at = monotonic() + RETRY_S if self._refused else float("inf")
         self._tell()
         if self._said != _named(lineup):
             self._said = _named(lineup)

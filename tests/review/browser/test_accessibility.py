@@ -9,6 +9,8 @@ from playwright.sync_api import Page, expect
 from review.desk import Desk
 from tests.review.browser.conftest import DESKTOP, said, shows
 
+pytestmark = pytest.mark.browser
+
 PHONE = {"width": 390, "height": 844}
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pytest
 from playwright.sync_api import Page, expect
 from sqlalchemy import event, text, update
 
@@ -13,6 +14,8 @@ from review.desk import Desk
 from tests.desk import person
 from tests.review.browser.conftest import link, said, shows, sign_in
 from tests.review.conftest import write_photo
+
+pytestmark = pytest.mark.browser
 
 DECISION = "**/decision"
 

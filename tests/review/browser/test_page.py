@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+import pytest
 from playwright.sync_api import Page, Route, expect
 from sqlalchemy import text, update
 
@@ -12,6 +13,8 @@ from db.review.models import Role
 from review.desk import Desk
 from tests.desk import flag, person
 from tests.review.browser.conftest import said, shows
+
+pytestmark = pytest.mark.browser
 
 
 def test_whole_session_by_keyboard(desk: Desk, open_page: Callable[..., Page]) -> None:

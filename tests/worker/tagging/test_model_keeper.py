@@ -125,7 +125,7 @@ def test_a_promoted_bundle_that_is_spoilt_is_refused_and_the_old_one_serves_on(
     # Mended, it serves without a restart and without another promotion.
     register(chosen, engine, source)
     assert tag(child, engine, pictures, 3) == {SHIPPED}
-    monkeypatch.setattr(model_keeper.time, "monotonic", lambda: 1e12)
+    monkeypatch.setattr(model_keeper, "monotonic", lambda: 1e12)
     assert tag(child, engine, pictures, 3) == {"b"}
     with reading(engine)() as session:
         assert not registry.refusals(session)
