@@ -11,11 +11,11 @@ from sqlalchemy.orm import Session
 
 from catalog.outcomes import FlagReason
 from catalog.taxonomy import LABELS
-from db.ledger.recording import record_model, record_outcomes
+from db.ledger.recording import record_model
 from db.review import reviewers
 from db.review.decisions import Decision
 from db.review.models import Action, Channel, Reviewer, ReviewItem, Role
-from tests.factories import flagged, manifest
+from tests.factories import flagged, manifest, record
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -41,7 +41,7 @@ def flag(
         runner_up_confidence=1 - confidence,
         **fields,
     )
-    record_outcomes(session, [outcome], now)
+    record(session, [outcome], now)
     return item(session, product_id).tagging_id
 
 
@@ -60,7 +60,7 @@ def flag_many(session: Session, count: int, now: datetime = NOON) -> list[int]:
         )
         for index in range(count)
     ]
-    record_outcomes(session, outcomes, now)
+    record(session, outcomes, now)
     return list(session.scalars(select(ReviewItem.tagging_id).order_by(ReviewItem.product_id)))
 
 

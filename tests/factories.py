@@ -1,6 +1,11 @@
-"""Jobs, outcomes and manifests for tests, complete but for what a test says."""
+"""Jobs, outcomes, attempts and manifests for tests, complete but for what a test says."""
 
+from collections.abc import Sequence
+from datetime import datetime
 from typing import Any
+from uuid import uuid4
+
+from sqlalchemy.orm import Session
 
 from catalog.bundle import FORMAT, Acceptance, Manifest, OutOfTaxonomy
 from catalog.failures import FailureCode
@@ -9,6 +14,8 @@ from catalog.images.preprocessing import preprocessing_parameters
 from catalog.jobs import Job
 from catalog.outcomes import Failure, FlagReason, Outcome, Tagging
 from catalog.taxonomy import LABELS
+from db.ledger.attempts import Attempt, Delivery, begin
+from db.ledger.recording import record_outcomes
 
 
 def job(product_id: str = "p1", **fields: Any) -> Job:
@@ -49,6 +56,24 @@ def failed(product_id: str = "p1", code: FailureCode = FailureCode.NOT_FOUND) ->
         job=job(product_id),
         result=Failure(code=code, detail=f"No picture of {product_id}."),
     )
+
+
+def begun(
+    session: Session, outcomes: Sequence[Outcome], now: datetime, **options: Any
+) -> dict[str, Attempt]:
+    """The attempts that led to these outcomes, counted as a worker does it.
+
+    Each product's message is a new one of a stranger.
+    """
+    jobs = {each.subject: each.job for each in outcomes if each.job}
+    deliveries = [Delivery(job=each, message_id=uuid4().hex) for each in jobs.values()]
+    fixed: dict[str, Any] = {"owner": "test:1", "attempt_s_max": 90.0, "alone": True}
+    return dict(begin(session, deliveries, now, **fixed | options).attempts)
+
+
+def record(session: Session, outcomes: Sequence[Outcome], now: datetime, **options: Any) -> None:
+    """Begin the attempts that these outcomes need, and record what came of them."""
+    record_outcomes(session, outcomes, now, attempts=begun(session, outcomes, now), **options)
 
 
 def manifest(**fields: Any) -> Manifest:

@@ -5,20 +5,19 @@ Suspects run alone; after CRASHES_MAX crashes they are quarantined.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import Enum, auto
 
-from sqlalchemy import case, func, select, update
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from catalog.failures import FailureCode
 from catalog.jobs import INGEST_QUEUE, Job
 from catalog.outcomes import Failure, Outcome
-from catalog.status import ProductStatus
-from db.ledger.accepting import ACCEPTED, status_beside_review
+from db.ledger import transitions
+from db.ledger.accepting import ACCEPTED
 from db.ledger.models import Product
-from db.upsert import insert_many
 
 CRASHES_MAX = 3
 
@@ -62,6 +61,7 @@ class _Standing:
     next_attempt_at: datetime | None
     crashes: int
     last_reason_code: str | None
+    queued_at: datetime
 
 
 class _Verdict(Enum):
@@ -88,77 +88,55 @@ def begin(
     """
     standings = _standings(session, {each.job.product_id for each in deliveries})
     oldest = now - timedelta(seconds=attempt_s_max)
-    checked = {
-        product_id: _without_stale_attempt(standing, owner, oldest)
-        for product_id, standing in standings.items()
-    }
-    _write_crashes(session, standings, checked)
-    verdicts = _verdicts(deliveries, checked, owner, now)
+    lost = {each for each, standing in standings.items() if _lost(standing, owner, oldest)}
+    if lost:
+        transitions.record_lost_attempt(session, lost)
+        standings |= _standings(session, lost)
+    verdicts = _verdicts(deliveries, standings, owner, now)
     suspects = [each for each, verdict in verdicts.items() if verdict is _Verdict.SUSPECT]
     tag = [each for each, verdict in verdicts.items() if verdict is _Verdict.TAG]
     if alone:
         tag, suspects = [*tag, *suspects], []
     bad = [each for each, verdict in verdicts.items() if verdict is _Verdict.QUARANTINE]
     attempts = {
-        deliveries[position].job.product_id: _attempt(deliveries[position], checked, owner)
+        deliveries[position].job.product_id: _attempt(deliveries[position], standings, owner)
         for position in (*tag, *bad)
     }
-    _count(session, [deliveries[position] for position in tag], now, owner, queue)
+    _begin(session, [deliveries[position] for position in tag], standings, attempts, now, queue)
     return Begun(
         now=tag,
         alone=suspects,
         quarantined=[
-            _quarantine(deliveries[position].job, checked[deliveries[position].job.product_id])
+            _quarantine(deliveries[position].job, standings[deliveries[position].job.product_id])
             for position in bad
         ],
         attempts=attempts,
     )
 
 
+def _begin(
+    session: Session,
+    deliveries: Sequence[Delivery],
+    standings: Mapping[str, _Standing],
+    attempts: Mapping[str, Attempt],
+    now: datetime,
+    queue: str,
+) -> None:
+    if not deliveries:
+        return
+    ids = [each.job.product_id for each in deliveries]
+    rows = [
+        _row(each, attempts[id_], standings.get(id_), now, queue)
+        for id_, each in zip(ids, deliveries, strict=True)
+    ]
+    transitions.begin_attempt(session, rows, attempts[ids[0]].owner, now)
+
+
 def release(session: Session, attempts: Mapping[str, Attempt]) -> None:
     """Take attempts back that ended without an outcome through no fault of the picture."""
     for owner in {attempt.owner for attempt in attempts.values()}:
         mine = [product_id for product_id, each in attempts.items() if each.owner == owner]
-        session.execute(
-            update(Product)
-            .where(Product.id.in_(mine), Product.attempt_by == owner)
-            .values(
-                attempts=case((Product.attempts > 0, Product.attempts - 1), else_=0),
-                attempt_by=None,
-                attempt_started_at=None,
-                status=_queued_again(),
-            )
-        )
-
-
-def record_crash(
-    session: Session, product_ids: Sequence[str], owner: str, code: FailureCode
-) -> None:
-    """Record that the child `owner` died over these products.
-
-    Over a single one it died whoever is at it now: a picture whose message came twice may be in two
-    children at once, and each of them takes the attempt over before the other one's crash is known.
-    """
-    mine = Product.attempt_by == owner
-    counted = mine if len(product_ids) > 1 else Product.attempt_by.is_not(None)
-    session.execute(
-        update(Product)
-        .where(Product.id.in_(product_ids), counted)
-        .values(
-            crashes=Product.crashes + 1,
-            last_reason_code=code.value,
-            attempt_by=case((mine, None), else_=Product.attempt_by),
-            attempt_started_at=case((mine, None), else_=Product.attempt_started_at),
-            status=case((mine, _queued_again()), else_=Product.status),
-        )
-    )
-
-
-def _queued_again() -> object:
-    return case(
-        (Product.status == ProductStatus.PROCESSING, ProductStatus.QUEUED.value),
-        else_=Product.status,
-    )
+        transitions.release(session, mine, owner)
 
 
 def _standings(session: Session, product_ids: set[str]) -> dict[str, _Standing]:
@@ -168,7 +146,7 @@ def _standings(session: Session, product_ids: set[str]) -> dict[str, _Standing]:
         select(Product.id, *columns)
         .where(Product.id.in_(product_ids))
         .order_by(Product.id)
-        .with_for_update()
+        .with_for_update(key_share=True)
     )
     return {
         product_id: _Standing(**dict(zip(_Standing.__dataclass_fields__, values, strict=True)))
@@ -176,34 +154,12 @@ def _standings(session: Session, product_ids: set[str]) -> dict[str, _Standing]:
     }
 
 
-def _without_stale_attempt(standing: _Standing, owner: str, oldest: datetime) -> _Standing:
-    """The standing with an open attempt that cannot be alive any more counted as a crash."""
+def _lost(standing: _Standing, owner: str, oldest: datetime) -> bool:
+    """Whether its open attempt is another child's, and cannot be alive any more."""
     started = standing.attempt_started_at
-    if standing.attempt_by in (None, owner) or started is None or started > oldest:
-        return standing
-    return replace(
-        standing,
-        attempt_by=None,
-        crashes=standing.crashes + 1,
-        last_reason_code=standing.last_reason_code or FailureCode.PROCESSING_CRASHED.value,
-    )
-
-
-def _write_crashes(
-    session: Session, before: Mapping[str, _Standing], after: Mapping[str, _Standing]
-) -> None:
-    for product_id, standing in after.items():
-        if standing != before[product_id]:
-            session.execute(
-                update(Product)
-                .where(Product.id == product_id)
-                .values(
-                    crashes=standing.crashes,
-                    last_reason_code=standing.last_reason_code,
-                    attempt_by=None,
-                    attempt_started_at=None,
-                )
-            )
+    if standing.attempt_by in (None, owner) or started is None:
+        return False
+    return started <= oldest
 
 
 def _verdicts(
@@ -248,52 +204,20 @@ def _attempt(delivery: Delivery, standings: Mapping[str, _Standing], owner: str)
     return Attempt(message_id=delivery.message_id, number=number, owner=owner)
 
 
-def _count(
-    session: Session, deliveries: Sequence[Delivery], now: datetime, owner: str, queue: str
-) -> None:
-    if not deliveries:
-        return
-    ordered = sorted(deliveries, key=lambda each: each.job.product_id)
-    rows = [_row(each, now, owner, queue) for each in ordered]
-    statement, parameters = insert_many(session, Product, rows)
-    new = statement.excluded
-    same = Product.message_id == new.message_id
-    session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[Product.id],
-            set_={
-                "image_uri": new.image_uri,
-                "declared_label": new.declared_label,
-                "status": status_beside_review(new),
-                "message_id": new.message_id,
-                "published_at": func.coalesce(Product.published_at, new.published_at),
-                "attempts": case((same, Product.attempts + 1), else_=1),
-                "crashes": case((same, Product.crashes), else_=0),
-                "attempt_by": owner,
-                "attempt_started_at": now,
-                "next_attempt_at": None,
-                "updated_at": now,
-            },
-        ),
-        parameters,
-    )
-
-
-def _row(delivery: Delivery, now: datetime, owner: str, queue: str) -> dict[str, object]:
+def _row(
+    delivery: Delivery, attempt: Attempt, standing: _Standing | None, now: datetime, queue: str
+) -> dict[str, object]:
+    same = standing is not None and standing.message_id == delivery.message_id
     return {
         "id": delivery.job.product_id,
         "image_uri": delivery.job.image_uri,
         "declared_label": delivery.job.declared_label,
-        "status": ProductStatus.PROCESSING,
         "message_id": delivery.message_id,
+        "settled_message_id": standing.settled_message_id if standing else None,
         "queue": queue,
-        "published_at": now,
-        "attempts": 1,
-        "attempt_by": owner,
-        "attempt_started_at": now,
-        "created_at": now,
-        "queued_at": now,
-        "updated_at": now,
+        "attempts": attempt.number,
+        "crashes": standing.crashes if standing and same else 0,
+        "queued_at": standing.queued_at if standing and same else now,
     }
 
 

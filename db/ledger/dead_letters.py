@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import delete, func, select, update
+from sqlalchemy import delete, func, select
 from sqlalchemy.orm import Session
 
 from catalog.failures import FailureCode
@@ -72,10 +72,9 @@ def jobs_to_replay(session: Session, found: Sequence[DeadLetter]) -> list[Job]:
     ]
 
 
-def suspect_quarantined(session: Session, found: Sequence[DeadLetter]) -> None:
-    """Have what was quarantined run alone when it is replayed, as it may kill its process again."""
-    ids = [each.subject for each in found if each.reason_code in QUARANTINED]
-    session.execute(update(Product).where(Product.id.in_(ids)).values(crashes=1))
+def quarantined(found: Sequence[DeadLetter]) -> list[str]:
+    """The products whose pictures ended their processes, and may do it again."""
+    return [each.subject for each in found if each.reason_code in QUARANTINED]
 
 
 def forget(session: Session, found: Sequence[DeadLetter]) -> None:

@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Update, and_, case, func, or_, select, update
+from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
-from catalog.failures import FailureCode
 from catalog.jobs import Job
-from catalog.status import ProductStatus
-from db.ledger.accepting import new_message_id
+from db.ledger import transitions
 from db.ledger.models import Product
 
 # A stamp further ahead than this was made by a clock that has been set back since.
@@ -66,15 +64,7 @@ def claim_lost(
 def _claim(
     session: Session, wanted: ColumnElement[bool], order: Any, now: datetime, limit: int
 ) -> list[Claimed]:
-    chosen = (
-        select(Product.id)
-        .where(wanted)
-        .order_by(order)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    found = session.execute(_claiming(now).where(Product.id.in_(chosen), wanted)).all()
+    found = transitions.republish(session, wanted, order, now, limit)
     return [
         Claimed(
             job=Job.model_construct(product_id=id_, image_uri=uri, declared_label=label),
@@ -83,43 +73,6 @@ def _claim(
         )
         for id_, uri, label, message_id, queue in found
     ]
-
-
-def _claiming(now: datetime) -> Any:
-    died = Product.attempt_by.is_not(None)
-    statement: Update = (
-        update(Product)
-        .values(
-            published_at=now,
-            next_attempt_at=None,
-            attempt_by=None,
-            attempt_started_at=None,
-            crashes=case((died, Product.crashes + 1), else_=Product.crashes),
-            last_reason_code=case(
-                (
-                    died,
-                    func.coalesce(Product.last_reason_code, FailureCode.PROCESSING_CRASHED.value),
-                ),
-                else_=Product.last_reason_code,
-            ),
-            status=case(
-                (Product.status == ProductStatus.PROCESSING, ProductStatus.QUEUED.value),
-                else_=Product.status,
-            ),
-            # Rows from before there were message ids get one, so that their message counts.
-            message_id=case(
-                (Product.message_id.is_(None), new_message_id()), else_=Product.message_id
-            ),
-        )
-        .execution_options(synchronize_session=False)
-    )
-    return statement.returning(
-        Product.id,
-        Product.image_uri,
-        Product.declared_label,
-        Product.message_id,
-        Product.queue,
-    )
 
 
 def published_at(session: Session, product_ids: Sequence[str]) -> dict[str, datetime]:

@@ -7,16 +7,15 @@ acceptance a tagging beats a failure and a newer model an older one.
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import Any
+from types import MappingProxyType
 
-from sqlalchemy import ColumnElement, case, delete, func, literal_column, or_, select
+from sqlalchemy import delete, or_, select
 from sqlalchemy.orm import Session
 
 from catalog.bundle import Manifest
-from catalog.jobs import Job
 from catalog.outcomes import Failure, Outcome, Tagging
 from catalog.status import ProductStatus
-from db.ledger import accepting as ledger
+from db.ledger import transitions
 from db.ledger.attempts import Attempt
 from db.ledger.models import FailureRow, Model, Product, Thumbnail
 from db.ledger.models import Tagging as TaggingRow
@@ -24,6 +23,7 @@ from db.retag import outcomes as retag_outcomes
 from db.review import queue as review_queue
 from db.upsert import insert, insert_many
 
+NO_ATTEMPTS: Mapping[str, Attempt] = MappingProxyType({})
 Key = tuple[str, str, str]  # product id, image sha256, model version
 
 
@@ -44,32 +44,28 @@ def record_outcomes(
     outcomes: Sequence[Outcome],
     now: datetime,
     *,
-    attempts: Mapping[str, Attempt] | None = None,
+    attempts: Mapping[str, Attempt] = NO_ATTEMPTS,
     retries: Mapping[str, datetime] | None = None,
     flag_changes_from: float = 0.0,
 ) -> None:
     """Write taggings, thumbnails, failures and the products' new status.
 
-    attempts: what db.ledger.attempts.begin counted, by product id; without it, rows are made where
-    they are missing and every outcome counts as the latest. retries: when to try failed products
-    again; they stay queued and get no dead letter. flag_changes_from: a label that a re-tagging run
-    changes is flagged where the former model was this sure, 0-1. The caller commits, and
-    acknowledges only then. Where a batch holds a product twice, the later outcome decides its
-    status.
+    attempts: what db.ledger.attempts.begin counted, by product id, for every outcome of a product;
+    a message that was no job has none.
+    retries: when to try failed products again; they stay queued and get no dead letter.
+    flag_changes_from: a label that a re-tagging run changes is flagged where the former model was
+    this sure, 0-1. The caller commits, and acknowledges only then. Where a batch holds a product
+    twice, the later outcome decides its status.
     """
-    attempts, retries = attempts or {}, retries or {}
-    ledger.ensure_rows(session, _jobs_without_row(outcomes, attempts), now)
+    retries = retries or {}
+    transitions.lock(session, {each.subject for each in outcomes if each.job})
     before = retag_outcomes.before(session, attempts)
     outcomes = retag_outcomes.flag_changes(outcomes, before, flag_changes_from)
     current = _record_taggings(session, outcomes, now)
-    settled = _settle_products(session, outcomes, current, attempts, retries, now)
+    final = _settle_products(session, outcomes, current, attempts, retries, now)
     _record_failures(session, outcomes, attempts, retries, now)
-    retag_outcomes.count(session, outcomes, before, settled - set(retries), current)
+    retag_outcomes.count(session, outcomes, before, final, current)
     review_queue.refresh(session, [outcome.subject for outcome in outcomes if outcome.job])
-
-
-def _jobs_without_row(outcomes: Sequence[Outcome], attempts: Mapping[str, Attempt]) -> list[Job]:
-    return [each.job for each in outcomes if each.job and each.subject not in attempts]
 
 
 def _record_taggings(
@@ -106,77 +102,42 @@ def _settle_products(
     retries: Mapping[str, datetime],
     now: datetime,
 ) -> set[str]:
-    """Move each product to its new status; what a person reviewed stays as it is.
-
-    Returns the products whose rows took their outcome.
-    """
-    latest = {outcome.subject: outcome for outcome in outcomes if outcome.job}
-    if not latest:
-        return set()
-    rows = [
-        _settled_row(outcome, tagging_ids, attempts.get(subject), retries.get(subject), now)
-        for subject, outcome in sorted(latest.items())
-    ]
-    statement, parameters = insert_many(session, Product, rows)
-    new = statement.excluded
-    reviewed = Product.status == ProductStatus.REVIEWED
-    tagging_id = func.coalesce(new.current_tagging_id, Product.current_tagging_id)
-    status = case((reviewed, Product.status), else_=new.status)
-    current = case((reviewed, Product.current_tagging_id), else_=tagging_id)
-    retried = new.next_attempt_at.is_not(None)
-    settled = case((retried, Product.settled_message_id), else_=new.settled_message_id)
-    model_version = func.coalesce(new.last_model_version, Product.last_model_version)
-    taken = session.execute(
-        statement.on_conflict_do_update(
-            index_elements=[Product.id],
-            set_={
-                "status": status,
-                "current_tagging_id": current,
-                "last_model_version": model_version,
-                "last_tagged_at": func.coalesce(new.last_tagged_at, Product.last_tagged_at),
-                "image_validator": new.image_validator,
-                "settled_message_id": func.coalesce(settled, Product.settled_message_id),
-                "published_at": None,
-                "attempt_by": None,
-                "attempt_started_at": None,
-                "crashes": case((new.current_tagging_id.is_not(None), 0), else_=Product.crashes),
-                "last_reason_code": new.last_reason_code,
-                "next_attempt_at": new.next_attempt_at,
-                "updated_at": new.updated_at,
-            },
-            where=_is_newer(new, status, current),
-        ).returning(Product.id),
-        parameters,
-    )
-    return set(taken.scalars())
+    """Move each product to its new state; return those whose rows took a final outcome."""
+    tagged, failed, retried = [], [], []
+    for subject, outcome in {each.subject: each for each in outcomes if each.job}.items():
+        row = _outcome_row(outcome, attempts[subject])
+        if isinstance(outcome.result, Tagging):
+            tagging_id = tagging_ids[_key(subject, outcome.result)]
+            seen = {"image_validator": outcome.image_validator}
+            tagged.append(row | seen | _tagged(outcome.result, tagging_id))
+        elif subject in retries:
+            retried.append(row | _failed(outcome.result) | {"next_attempt_at": retries[subject]})
+        else:
+            failed.append(row | _failed(outcome.result))
+    transitions.plan_retry(session, retried, now)
+    settled = transitions.settle(session, tagged, now)
+    return settled | transitions.give_up(session, failed, now)
 
 
-def _is_newer(
-    new: Any, status: ColumnElement[str], current: ColumnElement[int]
-) -> ColumnElement[bool]:
-    """Whether an outcome may change its product's row, and would."""
-    unnamed = new.message_id.is_(None)
-    changes = or_(Product.status != status, Product.current_tagging_id.is_distinct_from(current))
-    first = Product.settled_message_id.is_distinct_from(new.message_id)
-    open_states = (ProductStatus.FAILED, ProductStatus.QUEUED, ProductStatus.PROCESSING)
-    better = new.current_tagging_id.is_not(None) & or_(
-        *(Product.status == each for each in open_states),
-        _model_age("excluded.current_tagging_id") > _model_age("products.current_tagging_id"),
-    )
-    same = Product.message_id == new.message_id
-    return or_(unnamed & changes, same & or_(first, better & changes))
+def _outcome_row(outcome: Outcome, attempt: Attempt) -> dict[str, object]:
+    assert outcome.job is not None
+    return {
+        "id": outcome.subject,
+        "image_uri": outcome.job.image_uri,
+        "message_id": attempt.message_id,
+    }
 
 
-def _model_age(tagging_id: str) -> ColumnElement[str]:
-    """When the model of a tagging was made, as sortable text; a newer one is greater.
+def _tagged(tagging: Tagging, tagging_id: int) -> dict[str, object]:
+    return {
+        "status": ProductStatus.NEEDS_REVIEW if tagging.flagged else ProductStatus.TAGGED,
+        "current_tagging_id": tagging_id,
+        "last_model_version": tagging.model_version,
+    }
 
-    As text, because ON CONFLICT has no enclosing SELECT that a subquery could be correlated with.
-    """
-    return literal_column(
-        "(SELECT coalesce(models.created_at, '') || models.version FROM models "  # noqa: S608
-        "JOIN taggings ON taggings.model_version = models.version "
-        f"WHERE taggings.id = {tagging_id})"
-    )
+
+def _failed(failure: Failure) -> dict[str, object]:
+    return {"last_reason_code": failure.code.value}
 
 
 def _record_failures(
@@ -197,7 +158,7 @@ def _record_failures(
             delete(FailureRow).where(FailureRow.subject.in_(tagged)),
             execution_options={"synchronize_session": False},
         )
-    final = _without_those_that_others_tagged(session, final, attempts)
+    final = _without_those_that_others_tagged(session, final)
     if not final:
         return
     rows = [_failure_row(each, attempts.get(each.subject), now) for each in final]
@@ -218,11 +179,9 @@ def _record_failures(
     )
 
 
-def _without_those_that_others_tagged(
-    session: Session, failed: list[Outcome], attempts: Mapping[str, Attempt]
-) -> list[Outcome]:
+def _without_those_that_others_tagged(session: Session, failed: list[Outcome]) -> list[Outcome]:
     """Without failures that lost against another worker's tagging, or a newer acceptance."""
-    ids = [each.subject for each in failed if each.subject in attempts]
+    ids = [each.subject for each in failed if each.job]
     if not ids:
         return failed
     kept = (ProductStatus.FAILED, ProductStatus.REVIEWED)
@@ -261,42 +220,6 @@ def _thumbnail_row(tagging_id: int, tagging: Tagging) -> dict[str, object]:
         "class_map_height": tagging.class_map_height,
         "class_map_width": tagging.class_map_width,
         "embedding": tagging.embedding,
-    }
-
-
-def _settled_row(
-    outcome: Outcome,
-    tagging_ids: dict[Key, int],
-    attempt: Attempt | None,
-    retry_at: datetime | None,
-    now: datetime,
-) -> dict[str, object]:
-    assert outcome.job is not None
-    result = outcome.result
-    tagged = result if isinstance(result, Tagging) else None
-    failed = result if isinstance(result, Failure) else None
-    if failed:
-        status = ProductStatus.QUEUED if retry_at else ProductStatus.FAILED
-    else:
-        flagged = tagged is not None and tagged.flagged
-        status = ProductStatus.NEEDS_REVIEW if flagged else ProductStatus.TAGGED
-    message_id = attempt.message_id if attempt else None
-    return {
-        "id": outcome.subject,
-        "image_uri": outcome.job.image_uri,
-        "status": status,
-        "message_id": message_id,
-        "settled_message_id": None if retry_at else message_id,
-        "attempts": 0,
-        "last_reason_code": failed.code.value if failed else None,
-        "next_attempt_at": retry_at,
-        "current_tagging_id": tagging_ids[_key(outcome.subject, tagged)] if tagged else None,
-        "last_model_version": tagged.model_version if tagged else None,
-        "image_validator": outcome.image_validator if tagged else None,
-        "last_tagged_at": None if failed else now,
-        "created_at": now,
-        "queued_at": now,
-        "updated_at": now,
     }
 
 

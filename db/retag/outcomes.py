@@ -5,11 +5,12 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 
-from sqlalchemy import case, select, update
+from sqlalchemy import select, update
 from sqlalchemy.orm import Session
 
 from catalog.outcomes import Failure, FlagReason, Outcome, Tagging
 from catalog.status import ProductStatus
+from db.ledger import transitions
 from db.ledger.attempts import Attempt
 from db.ledger.models import Product
 from db.ledger.models import Tagging as TaggingRow
@@ -144,33 +145,7 @@ def record_unchanged(
     for product_id in sorted(product_ids):
         together[attempts[product_id].message_id].append(product_id)
     for message_id, ids in sorted(together.items()):
-        flagged = select(TaggingRow.flagged).where(TaggingRow.id == Product.current_tagging_id)
-        machine = case(
-            (flagged.scalar_subquery(), ProductStatus.NEEDS_REVIEW.value),
-            else_=ProductStatus.TAGGED.value,
-        )
-        reviewed = Product.status == ProductStatus.REVIEWED
-        settled = session.execute(
-            update(Product)
-            .where(
-                Product.id.in_(ids),
-                Product.message_id == message_id,
-                Product.settled_message_id.is_distinct_from(message_id),
-            )
-            .values(
-                status=case((reviewed, Product.status), else_=machine),
-                settled_message_id=message_id,
-                published_at=None,
-                attempt_by=None,
-                attempt_started_at=None,
-                crashes=0,
-                last_reason_code=None,
-                last_tagged_at=now,
-                updated_at=now,
-            )
-            .returning(Product.id)
-            .execution_options(synchronize_session=False)
-        ).all()
+        settled = transitions.settle_unchanged(session, ids, message_id, now)
         _add(session, message_id, {"skipped": len(settled)})
 
 

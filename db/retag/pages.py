@@ -9,12 +9,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from sqlalchemy import ColumnElement, case, func, select, update
+from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
-from sqlalchemy.sql.dml import ReturningUpdate
 
-from catalog.jobs import BULK_QUEUE, Job
-from catalog.status import ProductStatus
+from catalog.jobs import Job
+from db.ledger import transitions
 from db.ledger.models import Product, Tagging
 from db.ledger.reconciling import CLOCK_SLACK
 from db.retag import runs as retag_runs
@@ -112,7 +111,7 @@ def take(
     if run is None or run.cursor != since:
         raise LostRunError
     message_id = new_message_id(run_id)
-    rows = session.execute(_accepting(page.product_ids, message_id, wanted, now)).all()
+    rows = transitions.accept_again(session, page.product_ids, wanted, message_id, now)
     run.cursor, run.looked = page.cursor, run.looked + page.looked
     if rows:
         run.published += len(rows)
@@ -124,34 +123,6 @@ def take(
         for id_, uri, label, _ in sorted(rows, key=lambda row: row.id)
     ]
     return Taken(jobs=jobs, message_id=message_id)
-
-
-def _accepting(
-    product_ids: Sequence[str], message_id: str, wanted: ColumnElement[bool], now: datetime
-) -> ReturningUpdate[str, str, str | None, int | None]:
-    reviewed = Product.status == ProductStatus.REVIEWED
-    return (
-        update(Product)
-        .where(Product.id.in_(product_ids), wanted)
-        .values(
-            status=case((reviewed, Product.status), else_=ProductStatus.QUEUED.value),
-            message_id=message_id,
-            queue=BULK_QUEUE,
-            published_at=now,
-            attempts=0,
-            attempt_by=None,
-            attempt_started_at=None,
-            # What killed a process before runs alone again.
-            crashes=case((Product.crashes > 0, 1), else_=0),
-            last_reason_code=None,
-            queued_at=now,
-            updated_at=now,
-        )
-        .returning(
-            Product.id, Product.image_uri, Product.declared_label, Product.current_tagging_id
-        )
-        .execution_options(synchronize_session=False)
-    )
 
 
 def _chunk(run_id: int, message_id: str, size: int) -> RetagChunk:

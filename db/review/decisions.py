@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session, aliased
 
 from catalog.status import ProductStatus
 from catalog.taxonomy import BAD_IMAGE, LABELS, NOT_IN_TAXONOMY
+from db.ledger import transitions
 from db.ledger.models import Product, Tagging
 from db.review.errors import (
     KeyReusedError,
@@ -272,10 +273,7 @@ def _settle(session: Session, place: _Place, now: datetime, second_share: float)
     item.round, item.waits_for = result.round, result.waits_for
     item.version += 1
     item.leased_by = item.leased_until = None
-    status = ProductStatus.NEEDS_REVIEW if result.label is None else ProductStatus.REVIEWED
-    if (product.status, product.reviewed_label) != (status, result.label):
-        product.status, product.reviewed_label = status, result.label
-        product.updated_at = now
+    transitions.review(product, result.label, now)
     session.flush()
 
 

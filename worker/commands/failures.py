@@ -14,7 +14,7 @@ from catalog.failures import FailureCode
 from db.command_line import database, looking
 from db.engine import reading, sessions
 from db.ledger import dead_letters
-from db.ledger.accepting import accept
+from db.ledger.accepting import replay as replay_jobs
 from db.ledger.dead_letters import DeadLetter
 from worker.client import EnqueueClient
 from worker.commands.tables import table
@@ -107,8 +107,7 @@ def forget(subjects: tuple[str, ...], reason: str | None) -> None:
 def _accept_again(engine: Engine, client: EnqueueClient, some: Sequence[DeadLetter]) -> int:
     with sessions(engine).begin() as session:
         jobs = dead_letters.jobs_to_replay(session, some)
-        ids = accept(session, jobs, datetime.now(UTC))
-        dead_letters.suspect_quarantined(session, some)
+        ids = replay_jobs(session, jobs, dead_letters.quarantined(some), datetime.now(UTC))
     try:
         client.publish(jobs, ids)
     except OperationalError as error:

@@ -13,6 +13,7 @@ from catalog.failures import FailureCode
 from catalog.outcomes import Failure, Outcome, Tagging
 from db.engine import LOCK_POLL_S, reading, sessions
 from db.ledger import attempts as ledger
+from db.ledger import transitions
 from db.ledger.attempts import Attempt, Begun, Delivery
 from db.ledger.recording import record_model, record_outcomes
 from db.registry import shadows as shadow_taggings
@@ -142,7 +143,7 @@ class Store:
             StoreUnavailableError: nothing was recorded.
         """
         with unavailable_if_away(), self._sessions.begin() as session:
-            ledger.record_crash(session, product_ids, dead, code)
+            transitions.record_crash(session, product_ids, dead, code)
 
     def _store(
         self,

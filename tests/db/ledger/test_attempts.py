@@ -8,9 +8,10 @@ from catalog.failures import FailureCode
 from catalog.outcomes import Outcome
 from catalog.status import ProductStatus
 from db.ledger.accepting import accept
-from db.ledger.attempts import Begun, Delivery, begin, record_crash, release
+from db.ledger.attempts import Begun, Delivery, begin, release
 from db.ledger.models import FailureRow, Product, Tagging
 from db.ledger.recording import record_model, record_outcomes
+from db.ledger.transitions import record_crash
 from tests.factories import failed, job, manifest, tagged
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)

@@ -10,9 +10,9 @@ from catalog.status import ProductStatus
 from db.ledger import pruning
 from db.ledger.accepting import accept
 from db.ledger.models import Product, Tagging, Thumbnail
-from db.ledger.recording import record_model, record_outcomes
+from db.ledger.recording import record_model
 from db.review.models import Action, Channel, Review, Reviewer, Role
-from tests.factories import flagged, job, manifest, tagged
+from tests.factories import flagged, job, manifest, record, tagged
 
 OLD = datetime(2026, 1, 1, tzinfo=UTC)
 NEW = datetime(2026, 3, 1, tzinfo=UTC)
@@ -24,10 +24,10 @@ def ledger(session: Session) -> Session:
     """a: accepted, superseded once. b: waits for a person. c: accepted lately. d: reviewed."""
     record_model(session, manifest(), OLD)
     record_model(session, manifest(model_version="test-2"), OLD)
-    record_outcomes(session, [tagged("a"), flagged("b"), flagged("d")], OLD)
-    record_outcomes(session, [tagged("a", model_version="test-2"), tagged("c")], NEW)
+    record(session, [tagged("a"), flagged("b"), flagged("d")], OLD)
+    record(session, [tagged("a", model_version="test-2"), tagged("c")], NEW)
     review(session, "d")
-    record_outcomes(session, [tagged("d", model_version="test-2")], NEW)
+    record(session, [tagged("d", model_version="test-2")], NEW)
     return session
 
 

@@ -12,7 +12,7 @@ from db.ledger.attempts import Delivery, begin
 from db.ledger.models import Product
 from db.ledger.reconciling import Claimed, claim_due, claim_lost
 from db.ledger.recording import record_model, record_outcomes
-from tests.factories import failed, job, manifest, tagged
+from tests.factories import failed, job, manifest, record, tagged
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 HOUR = timedelta(hours=1)
@@ -40,7 +40,7 @@ def test_queues_are_claimed_apart(session: Session) -> None:
 
 def test_what_has_an_outcome_is_never_claimed(session: Session) -> None:
     record_model(session, manifest(), NOW)
-    record_outcomes(session, [tagged("p1"), failed("p2")], NOW)
+    record(session, [tagged("p1"), failed("p2")], NOW)
     delivery = Delivery(job=job("p3"), message_id="m")
     begun = begin(session, [delivery], NOW, owner="w:1", attempt_s_max=LIMIT_S)
     record_outcomes(session, [tagged("p3")], NOW, attempts=begun.attempts)

@@ -8,10 +8,11 @@ from catalog.failures import FailureCode
 from catalog.outcomes import FlagReason
 from catalog.status import ProductStatus
 from db.base import Base
-from db.ledger.accepting import accept, ensure_rows
+from db.ledger.accepting import accept
+from db.ledger.attempts import Delivery, begin
 from db.ledger.models import FailureRow, Product, Tagging, Thumbnail
 from db.ledger.recording import record_model, record_outcomes
-from tests.factories import failed, flagged, job, manifest, tagged
+from tests.factories import begun, failed, flagged, job, manifest, record, tagged
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -32,7 +33,7 @@ def everything(session: Session) -> dict[str, list[tuple[object, ...]]]:
 
 
 def test_outcome_of_an_unknown_product_creates_its_row(session: Session) -> None:
-    record_outcomes(session, [tagged("p1")], NOW)
+    record(session, [tagged("p1")], NOW)
     product = session.get_one(Product, "p1")
     assert product.status == ProductStatus.TAGGED
     assert product.image_uri == "file:///photos/p1.jpg"
@@ -40,7 +41,7 @@ def test_outcome_of_an_unknown_product_creates_its_row(session: Session) -> None
 
 
 def test_all_that_the_model_said_is_stored(session: Session) -> None:
-    record_outcomes(session, [flagged("p1")], NOW)
+    record(session, [flagged("p1")], NOW)
     product = session.get_one(Product, "p1")
     row = session.get_one(Tagging, product.current_tagging_id)
     assert (row.label, row.confidence, row.runner_up) == ("Bag", 0.91, "Shirt")
@@ -57,50 +58,51 @@ def test_all_that_the_model_said_is_stored(session: Session) -> None:
 
 def test_redelivered_batch_changes_no_row(session: Session) -> None:
     batch = [tagged("p1"), flagged("p2"), failed("p3")]
-    record_outcomes(session, batch, NOW)
+    attempts = begun(session, batch, NOW)
+    record_outcomes(session, batch, NOW, attempts=attempts)
     before = everything(session)
-    record_outcomes(session, batch, LATER)
-    record_outcomes(session, list(reversed(batch)), LATER)
+    record_outcomes(session, batch, LATER, attempts=attempts)
+    record_outcomes(session, list(reversed(batch)), LATER, attempts=attempts)
     assert everything(session) == before
 
 
 def test_same_product_three_times_in_one_batch_writes_one_row(session: Session) -> None:
-    record_outcomes(session, [tagged("p1")] * 3, NOW)
+    record(session, [tagged("p1")] * 3, NOW)
     assert session.scalar(select(func.count()).select_from(Tagging)) == 1
 
 
 def test_newer_model_adds_a_tagging_and_keeps_the_old_one(session: Session) -> None:
-    record_outcomes(session, [tagged("p1")], NOW)
-    record_outcomes(session, [tagged("p1", model_version="test-2", label="Coat")], LATER)
+    record(session, [tagged("p1")], NOW)
+    record(session, [tagged("p1", model_version="test-2", label="Coat")], LATER)
     product = session.get_one(Product, "p1", populate_existing=True)
     assert session.get_one(Tagging, product.current_tagging_id).label == "Coat"
     assert session.scalar(select(func.count()).select_from(Tagging)) == 2
 
 
 def test_reviewed_product_is_never_changed_by_a_machine(session: Session) -> None:
-    record_outcomes(session, [tagged("p1")], NOW)
+    record(session, [tagged("p1")], NOW)
     session.get_one(Product, "p1").status = ProductStatus.REVIEWED
     session.flush()
-    record_outcomes(session, [tagged("p1", model_version="test-2", label="Coat")], LATER)
-    record_outcomes(session, [failed("p1")], LATER)
+    record(session, [tagged("p1", model_version="test-2", label="Coat")], LATER)
+    record(session, [failed("p1")], LATER)
     product = session.get_one(Product, "p1", populate_existing=True)
     assert product.status == ProductStatus.REVIEWED
     assert session.get_one(Tagging, product.current_tagging_id).label == "Bag"
 
 
 def test_failure_is_kept_with_its_reason_and_forgotten_after_success(session: Session) -> None:
-    record_outcomes(session, [failed("p1", FailureCode.FETCH_TIMEOUT)], NOW)
+    record(session, [failed("p1", FailureCode.FETCH_TIMEOUT)], NOW)
     letter = session.get_one(FailureRow, "p1")
     assert (letter.reason_code, letter.detail) == ("fetch_timeout", "No picture of p1.")
     assert session.get_one(Product, "p1").status == ProductStatus.FAILED
-    record_outcomes(session, [tagged("p1")], LATER)
+    record(session, [tagged("p1")], LATER)
     assert session.scalar(select(func.count()).select_from(FailureRow)) == 0
     assert session.get_one(Product, "p1", populate_existing=True).status == ProductStatus.TAGGED
 
 
 def test_failure_keeps_the_last_good_tagging(session: Session) -> None:
-    record_outcomes(session, [tagged("p1")], NOW)
-    record_outcomes(session, [failed("p1")], LATER)
+    record(session, [tagged("p1")], NOW)
+    record(session, [failed("p1")], LATER)
     product = session.get_one(Product, "p1", populate_existing=True)
     assert product.status == ProductStatus.FAILED
     assert product.current_tagging_id is not None
@@ -110,7 +112,7 @@ def test_failure_keeps_the_last_good_tagging(session: Session) -> None:
 def test_any_text_of_an_error_can_be_stored(session: Session, detail: str) -> None:
     outcome = failed("p1")
     object.__setattr__(outcome.result, "detail", detail)
-    record_outcomes(session, [outcome], NOW)
+    record(session, [outcome], NOW)
     assert session.get_one(FailureRow, "p1").detail
 
 
@@ -126,8 +128,16 @@ def test_accepting_again_queues_again_but_keeps_a_review_of_the_same_picture(
     assert session.get_one(Product, "p2", populate_existing=True).status == ProductStatus.QUEUED
 
 
-def test_arriving_message_does_not_touch_a_row_that_agrees(session: Session) -> None:
-    record_outcomes(session, [tagged("p1")], NOW)
+def test_message_that_has_its_outcome_does_not_touch_a_row_that_agrees(session: Session) -> None:
+    record(session, [tagged("p1")], NOW)
     before = everything(session)
-    ensure_rows(session, [job("p1")], LATER)
+    message_id = session.get_one(Product, "p1").message_id or ""
+    again = begin(
+        session,
+        [Delivery(job=job("p1"), message_id=message_id)],
+        LATER,
+        owner="w:2",
+        attempt_s_max=90.0,
+    )
+    assert (again.now, again.alone) == ([], [])
     assert everything(session) == before

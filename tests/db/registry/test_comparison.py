@@ -9,14 +9,14 @@ from sqlalchemy.orm import Session
 
 from catalog.outcomes import FlagReason, ShadowOpinion
 from catalog.taxonomy import NOT_IN_TAXONOMY
-from db.ledger.recording import record_model, record_outcomes
+from db.ledger.recording import record_model
 from db.registry import shadows as shadow_taggings
 from db.registry.comparison import compare
 from db.registry.mcnemar import mcnemar
 from db.review.decisions import decide
 from db.review.models import Action, Reviewer, Role
 from tests.desk import NOON, decision, item, person
-from tests.factories import manifest, tagged
+from tests.factories import manifest, record, tagged
 
 LATER = NOON + timedelta(minutes=1)
 AUDIT = (FlagReason.AUDIT_SAMPLE,)
@@ -44,7 +44,7 @@ def see(
     outcome = tagged(
         product_id, label=ours, confidence=sure, model_version="a", reasons=tuple(reasons)
     )
-    record_outcomes(session, [outcome], NOON)
+    record(session, [outcome], NOON)
     if theirs:
         opinion = ShadowOpinion(
             label=theirs,

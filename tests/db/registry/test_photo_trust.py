@@ -11,9 +11,9 @@ from catalog.photo_trust import Evidence, Verdict
 from catalog.status import ProductStatus
 from catalog.taxonomy import BAD_IMAGE, LABELS, NOT_IN_TAXONOMY
 from db.ledger.models import Product
-from db.ledger.recording import record_model, record_outcomes
+from db.ledger.recording import record_model
 from db.registry.photo_trust import earned, put_in_force, stream
-from tests.factories import manifest, tagged
+from tests.factories import manifest, record, tagged
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BAG = LABELS.index("Bag")
@@ -49,7 +49,7 @@ def _model(session: Session) -> None:
 
 def test_photos_are_told_apart_by_how_they_came_before_a_person(session: Session) -> None:
     low, audit = FlagReason.LOW_CONFIDENCE, FlagReason.AUDIT_SAMPLE
-    record_outcomes(
+    record(
         session,
         [
             photo("flagged", low, confidence=0.6),
@@ -82,7 +82,7 @@ def test_photos_are_told_apart_by_how_they_came_before_a_person(session: Session
 
 
 def test_confidences_are_brought_to_one_temperature(session: Session) -> None:
-    record_outcomes(session, [photo("a"), photo("b", temperature=2.0)], NOW)
+    record(session, [photo("a"), photo("b", temperature=2.0)], NOW)
     confidence = stream(session, "test-1", LABELS, 2.0).confidences.max(axis=1)
     assert confidence[1] == pytest.approx(0.91, abs=1e-5)
     softened = np.sqrt(0.91) / (np.sqrt(0.91) + 9 * np.sqrt(0.01))

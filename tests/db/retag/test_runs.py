@@ -22,7 +22,7 @@ from db.retag.outcomes import known_pictures, record_unchanged
 from db.retag.pages import LostRunError, Taken
 from db.retag.runs import RunError
 from db.retag.selection import Selection, SelectionError, condition, parse_selection
-from tests.factories import failed, flagged, job, manifest, tagged
+from tests.factories import failed, flagged, job, manifest, record, tagged
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 LATER = NOW + timedelta(hours=1)
@@ -36,7 +36,7 @@ def ledger(session: Session) -> Session:
     record_model(session, manifest(), NOW)
     record_model(session, manifest(model_version="test-2", created_at="2026-02-01"), NOW)
     outcomes = [tagged("a"), flagged("b", label="Coat"), tagged("c"), tagged("d", label="Coat")]
-    record_outcomes(session, [*outcomes, failed("e")], NOW)
+    record(session, [*outcomes, failed("e")], NOW)
     return session
 
 
@@ -88,13 +88,13 @@ def test_selection_finds_what_it_says(ledger: Session, text: str, expected: str)
 
 
 def test_products_that_failed_for_a_passing_reason_are_selected(ledger: Session) -> None:
-    record_outcomes(ledger, [failed("f", FailureCode.FETCH_TIMEOUT)], NOW)
+    record(ledger, [failed("f", FailureCode.FETCH_TIMEOUT)], NOW)
     assert ids(publish(ledger, plan(ledger, Selection(failed_transient=True)))) == ["f"]
 
 
 def test_what_is_on_its_way_or_came_later_is_left_alone(ledger: Session) -> None:
     accept(ledger, [job("a")], LATER)
-    record_outcomes(ledger, [tagged("z")], LATER + timedelta(minutes=1))
+    record(ledger, [tagged("z")], LATER + timedelta(minutes=1))
     assert ids(publish(ledger, plan(ledger))) == ["b", "c", "d", "e"]
 
 

@@ -9,7 +9,7 @@ from catalog.status import ProductStatus
 from catalog.taxonomy import BAD_IMAGE, NOT_IN_TAXONOMY
 from db.ledger.accepting import accept
 from db.ledger.models import Product, Tagging
-from db.ledger.recording import record_model, record_outcomes
+from db.ledger.recording import record_model
 from db.review.decisions import decide, history, undo
 from db.review.errors import (
     KeyReusedError,
@@ -22,7 +22,7 @@ from db.review.errors import (
 from db.review.leases import claim, claim_one
 from db.review.models import Action, Review, Reviewer, Role
 from tests.desk import NOON, decision, flag, item, person
-from tests.factories import job, manifest, tagged
+from tests.factories import job, manifest, record, tagged
 
 LATER = NOON + timedelta(minutes=1)
 
@@ -79,7 +79,7 @@ def test_human_label_wins_over_any_later_tagging(session: Session, ada: Reviewer
     tagging_id = flag(session, "p1")
     decide(session, ada, decision(session, tagging_id, Action.CORRECT, label="Dress"), LATER)
     record_model(session, manifest(model_version="test-2"), LATER)
-    record_outcomes(session, [tagged("p1", model_version="test-2", label="Bag")], LATER)
+    record(session, [tagged("p1", model_version="test-2", label="Bag")], LATER)
     assert (product(session).status, product(session).reviewed_label) == ("reviewed", "Dress")
     assert item(session, "p1").waits_for == "nobody"
     view = session.execute(text("SELECT label, said_by FROM labels_in_force")).one()

@@ -12,7 +12,7 @@ from catalog.status import ProductStatus
 from db.engine import sessions
 from db.ledger.accepting import accept
 from db.ledger.models import Product
-from db.ledger.recording import record_model, record_outcomes
+from db.ledger.recording import record_model
 from db.review import queue as review_queue
 from db.review.decisions import decide
 from db.review.filters import CursorError, Order, QueueFilter
@@ -20,7 +20,7 @@ from db.review.leases import claim, claim_alike, claim_one, release, renew
 from db.review.listing import counts, page
 from db.review.models import Action, Reviewer, ReviewItem, Role
 from tests.desk import NOON, decision, flag, flag_many, item, person
-from tests.factories import job, manifest, tagged
+from tests.factories import job, manifest, record, tagged
 
 LATER = NOON + timedelta(minutes=5)
 
@@ -34,7 +34,7 @@ def test_flagged_product_enters_the_queue_with_its_batch(session: Session) -> No
 
 def test_accepted_product_does_not_enter_the_queue(session: Session) -> None:
     record_model(session, manifest(), NOON)
-    record_outcomes(session, [tagged("p1")], NOON)
+    record(session, [tagged("p1")], NOON)
     assert session.get(ReviewItem, "p1") is None
 
 
@@ -52,7 +52,7 @@ def test_newer_tagging_starts_the_item_again_and_ends_its_lease(session: Session
 def test_product_that_a_newer_model_is_sure_of_leaves_the_queue(session: Session) -> None:
     flag(session, "p1")
     record_model(session, manifest(model_version="test-2"), NOON)
-    record_outcomes(session, [tagged("p1", model_version="test-2")], LATER)
+    record(session, [tagged("p1", model_version="test-2")], LATER)
     assert session.get(ReviewItem, "p1", populate_existing=True) is None
 
 

@@ -3,12 +3,12 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from catalog.outcomes import FlagReason
-from db.ledger.recording import record_model, record_outcomes
+from db.ledger.recording import record_model
 from db.review.decisions import decide, undo
 from db.review.models import Action
 from db.review.statistics import choices, statistics
 from tests.desk import NOON, decision, flag, item, person
-from tests.factories import manifest, tagged
+from tests.factories import manifest, record, tagged
 
 LATER = NOON + timedelta(minutes=30)
 
@@ -39,7 +39,7 @@ def test_precision_of_what_was_accepted_counts_audit_samples_only(session: Sessi
 def test_models_are_compared_on_what_each_tagged(session: Session) -> None:
     record_model(session, manifest(model_version="test-2"), NOON)
     flag(session, "a")
-    record_outcomes(session, [tagged("b", model_version="test-2")], NOON)
+    record(session, [tagged("b", model_version="test-2")], NOON)
     figures = {
         each.version: (each.tagged, each.flagged) for each in statistics(session, NOON).models
     }

@@ -14,9 +14,8 @@ from catalog.settings import settings
 from catalog.status import ProductStatus
 from db.engine import reading, sessions
 from db.ledger.models import FailureRow, Product
-from db.ledger.recording import record_outcomes
 from tests.databases import migrated_sqlite
-from tests.factories import failed
+from tests.factories import failed, record
 from worker.broker import connect, depths
 from worker.local.embedded import EmbeddedBroker
 
@@ -35,7 +34,7 @@ def engine(broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch) -> Iterator[
             failed("p3", FailureCode.PROCESSING_CRASHED),
             Outcome(subject="payload:1", job=None, result=malformed, payload="{}"),
         ]
-        record_outcomes(session, letters, datetime.now(UTC))
+        record(session, letters, datetime.now(UTC))
     yield engine
     engine.dispose()
 

@@ -16,14 +16,14 @@ from catalog.cli import main
 from catalog.outcomes import FlagReason
 from catalog.settings import SHIPPED_BUNDLE, settings
 from db.engine import sessions
-from db.ledger.recording import record_model, record_outcomes
+from db.ledger.recording import record_model
 from db.registry import bundles as registry
 from db.review.decisions import decide
 from db.review.models import Action
 from tests.bundles import variant
 from tests.databases import migrated_sqlite
 from tests.desk import decision, item, person
-from tests.factories import manifest, tagged
+from tests.factories import manifest, record, tagged
 
 SHIPPED = read_manifest(SHIPPED_BUNDLE).model_version
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -69,7 +69,7 @@ def judge(engine: Engine, *, right: str, wrong: str, count: int) -> None:
                     model_version=version,
                     reasons=(FlagReason.AUDIT_SAMPLE,),
                 )
-                record_outcomes(session, [outcome], NOW)
+                record(session, [outcome], NOW)
             tagging_id = item(session, f"p{number}").tagging_id
             decide(session, ada, decision(session, tagging_id, Action.CORRECT, label="Coat"), NOW)
 

@@ -12,9 +12,9 @@ from sqlalchemy import Engine, func, select
 from catalog.cli import main
 from db.engine import reading, sessions
 from db.ledger.models import Tagging, Thumbnail
-from db.ledger.recording import record_model, record_outcomes
+from db.ledger.recording import record_model
 from tests.databases import migrated_sqlite
-from tests.factories import flagged, manifest, tagged
+from tests.factories import flagged, manifest, record, tagged
 
 OLD = datetime.now(UTC) - timedelta(days=100)
 
@@ -27,9 +27,9 @@ def engine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Engine]:
     with sessions(engine).begin() as session:
         record_model(session, manifest(), OLD)
         record_model(session, manifest(model_version="test-2"), OLD)
-        record_outcomes(session, [tagged(f"p{n}") for n in range(600)], OLD)
-        record_outcomes(session, [flagged("waits")], OLD)
-        record_outcomes(session, [tagged("p7", model_version="test-2")], datetime.now(UTC))
+        record(session, [tagged(f"p{n}") for n in range(600)], OLD)
+        record(session, [flagged("waits")], OLD)
+        record(session, [tagged("p7", model_version="test-2")], datetime.now(UTC))
     yield engine
     engine.dispose()
 

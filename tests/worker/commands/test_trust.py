@@ -22,10 +22,10 @@ from catalog.status import ProductStatus
 from catalog.taxonomy import LABELS
 from db.engine import reading, sessions
 from db.ledger.models import Product, Tagging
-from db.ledger.recording import record_model, record_outcomes
+from db.ledger.recording import record_model
 from db.registry.photo_trust_models import EarnedTrust
 from tests.databases import migrated_sqlite
-from tests.factories import tagged
+from tests.factories import record, tagged
 from worker.tagging.process import make_batch_runner
 
 MANIFEST = read_manifest(SHIPPED_BUNDLE)
@@ -59,7 +59,7 @@ def reviewed_bags(engine: Engine, *, right: int, wrong: int = 0, confidence: flo
             )
             for number in range(right + wrong)
         ]
-        record_outcomes(session, photos, NOW)
+        record(session, photos, NOW)
         wrong_ones = [f"p{number}" for number in range(wrong)]
         session.execute(update(Product).values(status=ProductStatus.REVIEWED, reviewed_label="Bag"))
         session.execute(

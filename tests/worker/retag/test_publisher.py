@@ -21,13 +21,13 @@ from catalog.jobs import BULK_QUEUE
 from catalog.settings import SHIPPED_BUNDLE, Settings, read_settings, settings
 from db.engine import reading, sessions
 from db.ledger.models import Product
-from db.ledger.recording import record_model, record_outcomes
+from db.ledger.recording import record_model
 from db.retag import runs as retag_runs
 from db.retag.models import RetagChunk, RunState
 from db.retag.progress import Progress
 from db.retag.selection import Selection
 from tests.databases import migrated_sqlite
-from tests.factories import manifest, tagged
+from tests.factories import manifest, record, tagged
 from worker.broker import connect
 from worker.client import EnqueueClient
 from worker.local.embedded import EmbeddedBroker
@@ -75,7 +75,7 @@ def fill(engine: Engine, count: int) -> None:
         record_model(session, manifest(), LONG_AGO)
         for start in range(0, count, 500):
             outcomes = [tagged(f"p{n:05d}") for n in range(start, min(count, start + 500))]
-            record_outcomes(session, outcomes, LONG_AGO)
+            record(session, outcomes, LONG_AGO)
 
 
 def make_publisher(engine: Engine, queue: redis.Redis, chosen: Settings) -> Publisher:
