@@ -93,11 +93,6 @@ class FailureCode(StrEnum):
         "quarantined: the picture killed its process every time it was tried",
         PERMANENT,
     )
-    DATABASE_UNAVAILABLE = (
-        "database_unavailable",
-        "the outcome could not be stored because the database was away",
-        TRANSIENT,
-    )
     INTERNAL_ERROR = "internal_error", "a mistake in the tagger itself", TRANSIENT
 
 

@@ -81,9 +81,9 @@ def nearest_neighbour(
     On embeddings of length 1 (Sun et al. 2022, arXiv 2204.06507). Parameters: bank (M, d) of
     length 1, any float; neighbours, k.
     """
-    length = np.linalg.norm(embedding, axis=1, keepdims=True)
-    unit = embedding / np.maximum(length, 1e-12)
-    distance = _nearest_squared_distance(unit, parameters["bank"], int(parameters["neighbours"]))
+    distance = _nearest_squared_distance(
+        unit(embedding), parameters["bank"], int(parameters["neighbours"])
+    )
     return distance.astype(np.float32)
 
 
@@ -98,11 +98,15 @@ def two_banks(
     nearest. Half, because what is like neither bank is a stranger, too. Parameters: bank (M, d)
     and strange_bank (S, d) of length 1, any float, S may be 0; neighbours, k.
     """
+    points, k = unit(embedding), int(parameters["neighbours"])
+    strange = _likeness(points, parameters["strange_bank"], k)
+    return np.asarray(strange / 2 - _likeness(points, parameters["bank"], k), np.float32)
+
+
+def unit(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Embeddings at length 1, float32 (N, d)."""
     length = np.linalg.norm(embedding, axis=1, keepdims=True)
-    unit = embedding / np.maximum(length, 1e-12)
-    k = int(parameters["neighbours"])
-    strange = _likeness(unit, parameters["strange_bank"], k)
-    return np.asarray(strange / 2 - _likeness(unit, parameters["bank"], k), np.float32)
+    return np.asarray(embedding / np.maximum(length, 1e-12), np.float32)
 
 
 SCORES: Mapping[str, Score] = {

@@ -61,8 +61,8 @@ def is_loopback(host: str) -> bool:
     return host in LOOPBACK
 
 
-def bind(chosen: Settings, *, or_any: bool = False) -> socket.socket:
-    """Listen at the settings' address; with `or_any`, at a free port if that one is taken.
+def bind(chosen: Settings) -> socket.socket:
+    """Listen at the settings' address.
 
     Raises:
         OperatorError: the port is taken, or the address is none of this machine's.
@@ -74,8 +74,6 @@ def bind(chosen: Settings, *, or_any: bool = False) -> socket.socket:
         listener.bind((chosen.review_host, chosen.review_port))
     except OSError as error:
         listener.close()
-        if or_any and chosen.review_port:
-            return bind(chosen.model_copy(update={"review_port": 0}))
         raise OperatorError(
             f"Expected to listen on {chosen.review_host}:{chosen.review_port}, found: "
             f"{error.strerror}. Set {variable('review_port')} to another port."

@@ -6,6 +6,9 @@ from numpy.typing import NDArray
 from catalog.acceptance import NEVER
 from catalog.statistics import error_at_most
 
+# Errors that the fewest items tried may hold: one stray label is to end no search.
+WRONG = 2
+
 
 def lowest_safe_confidence(
     confidence: NDArray[np.float64],
@@ -37,10 +40,10 @@ def lowest_safe_confidence(
     return chosen
 
 
-def fewest_items(precision: float, level: float, wrong: int = 2) -> int:
-    """How many items it takes to prove `precision` although `wrong` of them are."""
-    items = wrong + 1
-    while error_at_most(wrong, items, level) > 1 - precision:
+def fewest_items(precision: float, level: float) -> int:
+    """How many items it takes to prove `precision` although WRONG of them are."""
+    items = WRONG + 1
+    while error_at_most(WRONG, items, level) > 1 - precision:
         items += max(1, items // 20)
     return items
 

@@ -196,7 +196,7 @@ def write_adapted(
             parameters=PARAMETERS,
         ),
         metrics={**manifest.metrics, "adaptation": figures(learned)},
-        training={**manifest.training, "adaptation": provenance(bundle, photos, learned, config)},
+        training={**manifest.training, "adaptation": provenance(bundle, photos, config)},
         files=checksums(folder),
     )
     write_manifest(folder, manifest)
@@ -222,9 +222,7 @@ def figures(learned: Learned) -> dict[str, Any]:
     }
 
 
-def provenance(
-    bundle: Bundle, photos: ShopPhotos, learned: Learned, config: AdaptConfig
-) -> dict[str, Any]:
+def provenance(bundle: Bundle, photos: ShopPhotos, config: AdaptConfig) -> dict[str, Any]:
     """From which bundle and which photos; the photos themselves stay with the shop."""
     digest = hashlib.sha256(photos.images.tobytes() + photos.labels.tobytes()).hexdigest()
     return {

@@ -16,6 +16,10 @@ from trainer.evaluate import Measured
 from trainer.faithfulness import grad_cam, to_pixels
 from trainer.plotting import ACCENT, INK, SOFT
 
+WORST_PAIRS = 5
+ERROR_ROWS = 4
+IN_A_ROW = 8  # pictures
+
 
 def learning_curves(log: Path) -> Figure:
     """Accuracy and loss of every epoch, training and validation, from the run's CSV log."""
@@ -54,17 +58,17 @@ def confusion_matrix(measured: Measured) -> Figure:
     return figure
 
 
-def worst_pairs(measured: Measured, pairs: int = 5, examples: int = 8) -> Figure:
+def worst_pairs(measured: Measured) -> Figure:
     """For each of the most frequent confusions, the pictures it happened to."""
     counts = confusion(measured)
     np.fill_diagonal(counts, 0)
-    worst = np.argsort(-counts, axis=None)[:pairs]
+    worst = np.argsort(-counts, axis=None)[:WORST_PAIRS]
     rows, titles = [], []
     for true, predicted in zip(*np.unravel_index(worst, counts.shape), strict=True):
         found = (measured.test.labels == true) & (measured.predicted == predicted)
         chosen = np.flatnonzero(found)
         confidence = measured.confidences[chosen].max(axis=1)
-        rows.append(chosen[np.argsort(-confidence)][:examples])
+        rows.append(chosen[np.argsort(-confidence)][:IN_A_ROW])
         titles.append(f"{LABELS[true]} called {LABELS[predicted]}\n{len(chosen)} times")
     return _picture_rows(measured, rows, titles)
 
@@ -118,27 +122,26 @@ def corruption_bars(measured: Measured) -> Figure:
     return figure
 
 
-def grad_cam_sheet(measured: Measured, columns: int = 10) -> Figure:
+def grad_cam_sheet(measured: Measured) -> Figure:
     """For each label a right prediction, and beneath it a wrong one, with its class map."""
     rows = []
     for wanted in (measured.right, ~measured.right):
         found = [np.flatnonzero(wanted & (measured.predicted == k)) for k in range(len(LABELS))]
         rows.append([int(places[0]) if len(places) else None for places in found])
-    figure = Figure(figsize=(1.15 * columns, 6))
-    grid = figure.subplots(4, columns, gridspec_kw={"hspace": 0.45})
+    figure = Figure(figsize=(1.15 * len(LABELS), 6))
+    grid = figure.subplots(4, len(LABELS), gridspec_kw={"hspace": 0.45})
     for line, places in enumerate(rows):
         for column, place in enumerate(places):
             _explained(grid[2 * line, column], grid[2 * line + 1, column], measured, place)
     return figure
 
 
-def confident_errors(measured: Measured, rows: int = 4, columns: int = 8) -> Figure:
+def confident_errors(measured: Measured) -> Figure:
     """The errors that the model was surest of; many are labels a person would dispute."""
     wrong = np.flatnonzero(~measured.right)
-    order = wrong[np.argsort(-measured.confidences[wrong].max(axis=1))][: rows * columns]
-    return _picture_rows(
-        measured, [order[start : start + columns] for start in range(0, len(order), columns)], None
-    )
+    order = wrong[np.argsort(-measured.confidences[wrong].max(axis=1))][: ERROR_ROWS * IN_A_ROW]
+    rows = [order[start : start + IN_A_ROW] for start in range(0, len(order), IN_A_ROW)]
+    return _picture_rows(measured, rows, None)
 
 
 def confusion(measured: Measured) -> NDArray[np.int64]:

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from catalog.acceptance import flags, least_confidences
 from catalog.bundle import Acceptance, PhotoRule
+from catalog.out_of_taxonomy import unit
 from catalog.statistics import error_at_most, fit_temperature, softmax
 from catalog.taxonomy import LABELS
 from trainer.acceptance import fit_acceptance
@@ -42,12 +43,6 @@ class FittedRule:
 
     rule: PhotoRule
     figures: Mapping[str, Any]
-
-
-def unit(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Embeddings at length 1, float32 (N, d)."""
-    length = np.linalg.norm(embedding, axis=1, keepdims=True)
-    return np.asarray(embedding / np.maximum(length, 1e-12), np.float32)
 
 
 def banks(embed: Embed, photos: ShopPhotos, garments: Split) -> dict[str, NDArray[Any]]:

@@ -13,7 +13,7 @@ from numpy.random import Generator
 from numpy.typing import NDArray
 from sklearn.metrics import roc_auc_score
 
-from catalog.out_of_taxonomy import SCORES
+from catalog.out_of_taxonomy import SCORES, unit
 from trainer.fashion_mnist.dataset import Split
 from trainer.serving_model import Outputs, ServingModel
 
@@ -101,8 +101,7 @@ def fit_bank(embedding: NDArray[np.float32], labels: NDArray[np.int64]) -> dict[
     chosen = np.concatenate(
         [np.flatnonzero(labels == label)[:BANK_PER_CLASS] for label in np.unique(labels)]
     )
-    bank = embedding[chosen]
-    bank = bank / np.maximum(np.linalg.norm(bank, axis=1, keepdims=True), 1e-12)
+    bank = unit(embedding[chosen])
     neighbours = np.array(min(NEIGHBOURS, len(bank)))
     return {"bank": bank.astype(np.float16), "neighbours": neighbours}
 

@@ -107,9 +107,9 @@ class TestRig:
             found = session.scalars(open_attempt.limit(1)).first()
         return int(found.rsplit(":", 1)[1]) if found else None
 
-    def wait_at_work(self, timeout_s: float = 60) -> int:
+    def wait_at_work(self) -> int:
         """Wait until a child is in the middle of a batch."""
-        found = self.wait_for(self.at_work, timeout_s=timeout_s)
+        found = self.wait_for(self.at_work, timeout_s=60)
         if not isinstance(found, int):
             raise FaultError("no child was ever in the middle of a batch")
         return found

@@ -27,9 +27,7 @@ def tensorflow_is_installed() -> bool:
     return importlib.util.find_spec("tensorflow") is not None
 
 
-def measure_tutorial(
-    files: Sequence[Path], count: int, chosen: Settings, processes: int = 2
-) -> float:
+def measure_tutorial(files: Sequence[Path], count: int, chosen: Settings) -> float:
     """Photos per second of the tutorial-style task, once it is warm."""
     chosen.home.mkdir(parents=True)
     database = chosen.home / "tutorial.db"
@@ -38,7 +36,7 @@ def measure_tutorial(
     connection.execute(TABLE)
     broker = EmbeddedBroker(chosen.queue_folder)
     url = celery_url(broker.url)
-    worker = _start(chosen, url, database, processes)
+    worker = _start(chosen, url, database)
     try:
         sender = Celery(broker=url, set_as_current=False)
         _send(sender, files, WARM_UP)
@@ -53,12 +51,12 @@ def measure_tutorial(
         broker.stop()
 
 
-def _start(chosen: Settings, url: str, database: Path, processes: int) -> "subprocess.Popen[bytes]":
+def _start(chosen: Settings, url: str, database: Path) -> "subprocess.Popen[bytes]":
     with (chosen.home / "tutorial.log").open("wb") as log:
         return subprocess.Popen(
             [
                 sys.executable, "-m", "celery", "-A", "lab.pipeline.tutorial", "worker",
-                "--concurrency", str(processes), "--without-gossip", "--without-mingle",
+                "--concurrency", "2", "--without-gossip", "--without-mingle",
             ],
             cwd=chosen.home,
             env=os.environ

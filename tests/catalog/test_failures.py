@@ -21,7 +21,6 @@ def test_what_time_may_heal_is_transient_and_what_it_cannot_heal_is_permanent() 
         FailureCode.FETCH_TIMEOUT,
         FailureCode.HTTP_SERVER_ERROR,
         FailureCode.RATE_LIMITED,
-        FailureCode.DATABASE_UNAVAILABLE,
     }
     assert not heals & {
         FailureCode.NOT_FOUND,

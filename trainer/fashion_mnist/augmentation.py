@@ -122,11 +122,11 @@ def motion_blur(image: Image, length_px: int, angle_deg: float) -> Image:
     return np.asarray(cv2.filter2D(image, -1, kernel / kernel.sum()))
 
 
-def glass_blur(image: Image, rng: Generator, passes: int, reach_px: int = 1) -> Image:
+def glass_blur(image: Image, rng: Generator, passes: int) -> Image:
     """Shuffle pixels with their neighbours, then soften, as frosted glass does."""
     grid = np.stack(np.meshgrid(np.arange(SIZE_PX), np.arange(SIZE_PX)), -1).astype(np.float32)
     for _ in range(passes):
-        moves = rng.integers(-reach_px, reach_px + 1, grid.shape).astype(np.float32)
+        moves = rng.integers(-1, 2, grid.shape).astype(np.float32)
         places = np.clip(grid + moves, 0, SIZE_PX - 1)
         image = cv2.remap(image, places[..., 0], places[..., 1], cv2.INTER_NEAREST)
     return np.asarray(cv2.GaussianBlur(image, (0, 0), 0.6))

@@ -26,6 +26,9 @@ from trainer.plotting import STYLE, save
 from trainer.serving_model import ServingModel
 
 SHOWN = 40
+IN_A_ROW = 10
+# Versions of one picture, beside itself.
+VARIED = 15
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +72,13 @@ def samples(data: Split, columns: int = 20) -> Figure:
     return _rows([data.images[row] for row in rows], titles)
 
 
-def augmentation_preview(data: Split, columns: int = 16) -> Figure:
+def augmentation_preview(data: Split) -> Figure:
     """One picture of each class, first as it is, then as training sees it."""
     firsts = [np.flatnonzero(data.labels == k)[:1] for k in range(len(LABELS))]
     config, rng = AugmentationConfig(), np.random.default_rng(0)
     rows = []
     for place in firsts:
-        varied = augment(data.take(np.repeat(place, columns - 1)), config, rng)
+        varied = augment(data.take(np.repeat(place, VARIED)), config, rng)
         rows.append(np.concatenate([data.images[place], varied]))
     return _rows(rows, list(LABELS))
 
@@ -90,11 +93,11 @@ def duplicate_pairs(data: Split, found: Duplicates) -> Figure:
     )
 
 
-def label_error_sheet(data: Split, found: LabelErrors, columns: int = 10) -> Figure:
+def label_error_sheet(data: Split, found: LabelErrors) -> Figure:
     """The surest suspects: the given label, and the one their neighbours have."""
     rows, captions = [], []
-    for start in range(0, min(SHOWN, len(found.index)), columns):
-        part = slice(start, start + columns)
+    for start in range(0, min(SHOWN, len(found.index)), IN_A_ROW):
+        part = slice(start, start + IN_A_ROW)
         rows.append(data.images[found.index[part]])
         captions.append(
             [

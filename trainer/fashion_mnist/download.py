@@ -42,7 +42,7 @@ def find_dataset(data_dir: Path | None = None) -> Path:
     return download(cache_folder())
 
 
-def download(folder: Path, mirrors: tuple[str, ...] = MIRRORS) -> Path:
+def download(folder: Path) -> Path:
     """Fetch what `folder` lacks, verified before it gets its name there.
 
     Raises:
@@ -51,13 +51,13 @@ def download(folder: Path, mirrors: tuple[str, ...] = MIRRORS) -> Path:
     folder.mkdir(parents=True, exist_ok=True)
     for name in missing_files(folder):
         print(f"Downloading {name}.gz", file=sys.stderr)  # noqa: T201
-        _fetch_from_any(folder, name, mirrors)
+        _fetch_from_any(folder, name)
     return folder
 
 
-def _fetch_from_any(folder: Path, name: str, mirrors: tuple[str, ...]) -> None:
+def _fetch_from_any(folder: Path, name: str) -> None:
     complaints = []
-    for mirror in mirrors:
+    for mirror in MIRRORS:
         try:
             content = _fetch(f"{mirror}/{name}.gz")
             if hashlib.sha256(_unpacked(content)).hexdigest() != CHECKSUMS[name]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.out_of_taxonomy import unit
 from catalog.taxonomy import LABELS
 from trainer.fashion_mnist.dataset import Split
 
@@ -40,12 +41,11 @@ class LabelErrors:
 
 def nearest(embedding: NDArray[np.float32], count: int = NEIGHBOURS) -> NDArray[np.int64]:
     """The `count` nearest other images of each by cosine, nearest first, int64 (N, count)."""
-    length = np.linalg.norm(embedding, axis=1, keepdims=True)
-    unit = embedding / np.maximum(length, 1e-12)
-    count = min(count, len(unit) - 1)
-    found = np.empty((len(unit), count), np.int64)
-    for start in range(0, len(unit), BLOCK):
-        likeness = unit[start : start + BLOCK] @ unit.T
+    points = unit(embedding)
+    count = min(count, len(points) - 1)
+    found = np.empty((len(points), count), np.int64)
+    for start in range(0, len(points), BLOCK):
+        likeness = points[start : start + BLOCK] @ points.T
         rows = np.arange(len(likeness))
         likeness[rows, start + rows] = -np.inf  # not itself
         best = np.argpartition(-likeness, count - 1, axis=1)[:, :count]

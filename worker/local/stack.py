@@ -65,14 +65,13 @@ class LocalStack:
         self,
         queue: str,
         processes: int,
-        prefix: Sequence[str] = (),
         *,
         name: str | None = None,
         environment: Mapping[str, str] | None = None,
     ) -> None:
         """Start a worker of a queue, under the queue's name or its own."""
         name = name or queue
-        command = [*prefix, *_worker(self._app, queue, name), "--concurrency", str(processes)]
+        command = [*_worker(self._app, queue, name), "--concurrency", str(processes)]
         self._start(name, command, environment)
 
     def start_process(self, name: str, command: list[str], extra: Mapping[str, str]) -> None:

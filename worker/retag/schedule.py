@@ -57,11 +57,11 @@ def start_nightly() -> int | None:
         engine.dispose()
 
 
-def publish_open(seconds: float = PUBLISH_S) -> None:
-    """Publish every open run that nobody else is publishing, for so many seconds together."""
+def publish_open() -> None:
+    """Publish every open run that nobody else is publishing, for PUBLISH_S together."""
     found = _open_ids()
     for run_id in found:
-        _publisher().drive(run_id, seconds=seconds / len(found))
+        _publisher().drive(run_id, seconds=PUBLISH_S / len(found))
 
 
 def _open_ids() -> list[int]:
