@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import tomllib
+from pathlib import Path
 
 import pytest
 
@@ -50,3 +52,28 @@ def test_importing_the_worker_reads_no_setting() -> None:
         "import os; os.environ['TAGGER_BATCH_SIZE'] = 'unusable'\nimport worker.app, worker.tasks"
     )
     assert "worker.tasks" in imported_by(code)
+
+
+def test_what_ships_works_without_the_laboratory_and_says_where_it_is() -> None:
+    code = (
+        "import sys; sys.modules['lab'] = None\n"  # as where it is not installed
+        "from click.testing import CliRunner; from catalog.cli import main\n"
+        "done = CliRunner().invoke(main, ['bench', 'serve'])\n"
+        "assert done.exit_code == 1 and 'Run it in a checkout' in done.output, done.output\n"
+        "import worker.tasks, worker.upkeep, worker.commands.up, review.serve"
+    )
+    assert not {name for name in imported_by(code) if name.startswith("lab.")}
+
+
+def test_neither_wheel_nor_image_holds_the_laboratory() -> None:
+    project = Path(__file__).parents[1]
+    wheel = tomllib.loads((project / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    assert wheel["targets"]["wheel"]["packages"] == [
+        "catalog", "db", "worker", "trainer", "review"
+    ]  # fmt: skip
+    copied = {
+        line.split()[1] for line in (project / "Dockerfile").read_text().splitlines()
+        if line.startswith("COPY")
+    }  # fmt: skip
+    assert "lab" not in copied
+    assert "!lab" not in (project / ".dockerignore").read_text().splitlines()
