@@ -14,7 +14,7 @@ from trainer.calibration import BINS, reliability
 from trainer.checkpoints import read_log
 from trainer.evaluate import Measured
 from trainer.faithfulness import grad_cam, to_pixels
-from trainer.plotting import ACCENT, INK, SOFT
+from trainer.plotting import ACCENT, INK, SOFT, picture_rows
 
 WORST_PAIRS = 5
 ERROR_ROWS = 4
@@ -141,7 +141,7 @@ def confident_errors(measured: Measured) -> Figure:
     wrong = np.flatnonzero(~measured.right)
     order = wrong[np.argsort(-measured.confidences[wrong].max(axis=1))][: ERROR_ROWS * IN_A_ROW]
     rows = [order[start : start + IN_A_ROW] for start in range(0, len(order), IN_A_ROW)]
-    return _picture_rows(measured, rows, None)
+    return _picture_rows(measured, rows)
 
 
 def confusion(measured: Measured) -> NDArray[np.int64]:
@@ -174,22 +174,11 @@ def _explained(above: Any, below: Any, measured: Measured, place: int | None) ->
 
 
 def _picture_rows(
-    measured: Measured, rows: Sequence[NDArray[np.int64]], titles: Sequence[str] | None
+    measured: Measured, rows: Sequence[NDArray[np.int64]], titles: Sequence[str] | None = None
 ) -> Figure:
-    columns = max([len(row) for row in rows] + [1])
-    lines = max(len(rows), 1)
-    figure = Figure(figsize=(1.2 * columns + 1, 1.5 * lines))
-    grid = figure.subplots(lines, columns, squeeze=False)
-    for line in grid:
-        for axes in line:
-            axes.axis("off")
-    for number, row in enumerate(rows):
-        for axes, place in zip(grid[number], row, strict=False):
-            axes.imshow(255 - measured.test.images[place, ..., 0], cmap="gray", vmin=0, vmax=255)
-            axes.set_title(_verdict(measured, int(place)), fontsize=7)
-        if titles is not None:
-            grid[number, 0].text(-6, 14, titles[number], ha="right", va="center", fontsize=9)
-    return figure
+    pictures = [measured.test.images[row] for row in rows]
+    captions = [[_verdict(measured, int(place)) for place in row] for row in rows]
+    return picture_rows(pictures, titles, captions)
 
 
 def _verdict(measured: Measured, place: int) -> str:

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 import keras
@@ -14,7 +14,7 @@ from catalog.statistics import softmax
 from catalog.taxonomy import LABELS
 from trainer.fashion_mnist.augmentation import augment
 from trainer.fashion_mnist.batches import one_hot
-from trainer.fashion_mnist.config import AugmentationConfig
+from trainer.fashion_mnist.config import PLAIN
 from trainer.fashion_mnist.dataset import Split
 
 # Images, soft targets and the weight of each in the loss, float32.
@@ -23,25 +23,16 @@ Weights = Sequence[NDArray[np.float32]]
 Learner = Callable[["Base", Split, int], None]
 
 # Fashion-MNIST images beside photos are flipped and moved a little, or they are learned by heart.
-REPLAY_AUGMENTATION = AugmentationConfig(
-    photo_share=0.0,
-    pose_share=0.0,
-    turn_share=0.0,
-    tone_share=0.0,
-    noise_share=0.0,
-    blur_share=0.0,
-    erase_share=0.0,
-)
+REPLAY_AUGMENTATION = PLAIN
 # A correction is shown many times, each time otherwise; what the photo look imitates it has.
-SHOP_AUGMENTATION = AugmentationConfig(
-    photo_share=0.0,
+SHOP_AUGMENTATION = replace(
+    PLAIN,
     gentle_share=0.9,
     shift_px_max=2.0,
     scale_max=0.12,
     rotation_deg_max=10.0,
     shear_max=0.1,
     pose_share=0.05,
-    turn_share=0.0,
     tone_share=0.3,
     noise_share=0.05,
     blur_share=0.1,

@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 from matplotlib import rc_context
 from matplotlib.figure import Figure
-from numpy.typing import NDArray
 
 from catalog.bundle import load_bundle
 from catalog.taxonomy import LABELS
@@ -22,7 +21,7 @@ from trainer.fashion_mnist.label_errors import (
     find_label_errors,
     nearest,
 )
-from trainer.plotting import STYLE, save
+from trainer.plotting import STYLE, picture_rows, save
 from trainer.serving_model import ServingModel
 
 SHOWN = 40
@@ -69,7 +68,7 @@ def samples(data: Split, columns: int = 20) -> Figure:
     rows = [np.flatnonzero(data.labels == label)[:columns] for label in range(len(LABELS))]
     counts = class_counts(data)
     titles = [f"{name}\n{counts[name]:,}" for name in LABELS]
-    return _rows([data.images[row] for row in rows], titles)
+    return picture_rows([data.images[row] for row in rows], titles)
 
 
 def augmentation_preview(data: Split) -> Figure:
@@ -80,13 +79,13 @@ def augmentation_preview(data: Split) -> Figure:
     for place in firsts:
         varied = augment(data.take(np.repeat(place, VARIED)), config, rng)
         rows.append(np.concatenate([data.images[place], varied]))
-    return _rows(rows, list(LABELS))
+    return picture_rows(rows, list(LABELS))
 
 
 def duplicate_pairs(data: Split, found: Duplicates) -> Figure:
     """The most alike pairs, one above the other."""
     shown = found.pairs[: SHOWN // 2]
-    return _rows(
+    return picture_rows(
         [data.images[shown[:, 0]], data.images[shown[:, 1]]],
         ["one", "other"],
         [[LABELS[data.labels[k]] for k in shown[:, side]] for side in (0, 1)],
@@ -105,7 +104,7 @@ def label_error_sheet(data: Split, found: LabelErrors) -> Figure:
                 for index, suggested in zip(found.index[part], found.suggested[part], strict=True)
             ]
         )
-    return _rows(rows, [""] * len(rows), captions)
+    return picture_rows(rows, captions=captions)
 
 
 def write_suspects(data: Split, findings: Findings, path: Path) -> None:
@@ -139,21 +138,3 @@ def as_text(findings: Findings, folder: Path) -> str:
             f"Pictures and suspects.csv in {folder}",
         ]
     )
-
-
-def _rows(
-    rows: list[NDArray[np.uint8]], titles: list[str], captions: list[list[str]] | None = None
-) -> Figure:
-    lines, columns = max(len(rows), 1), max([len(row) for row in rows] + [1])
-    height = 1.25 if captions else 0.85
-    figure = Figure(figsize=(0.85 * columns + 1.4, height * lines + 0.2))
-    grid = figure.subplots(lines, columns, squeeze=False)
-    for axes in grid.ravel():
-        axes.axis("off")
-    for line, (images, title) in enumerate(zip(rows, titles, strict=True)):
-        grid[line, 0].text(-4, 14, title, ha="right", va="center")
-        for column, image in enumerate(images):
-            grid[line, column].imshow(255 - image[..., 0], cmap="gray", vmin=0, vmax=255)
-            if captions:
-                grid[line, column].set_title(captions[line][column], fontsize=6)
-    return figure
