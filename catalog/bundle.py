@@ -16,6 +16,9 @@ from typing import Any
 
 from catalog.bundle_files import BundleError as BundleError
 from catalog.bundle_files import read_inside, read_verified
+from catalog.taxonomy.checking import LEAVES_MIN
+from catalog.taxonomy.document import TaxonomyError, drafted, of_json
+from catalog.taxonomy.model import Taxonomy
 
 # 2: with check predictions; a bundle of format 1 gets them from
 # `python -m trainer.check_predictions FOLDER`.
@@ -25,6 +28,8 @@ SERVING_MODEL = "model.tflite"
 KERAS_MODEL = "model.keras"
 # Inputs and the serving model's logits for them: see catalog/check_predictions.py.
 CHECK = "check.npz"
+# What the labels mean; a bundle without one gets bare categories of its labels' names.
+TAXONOMY = "taxonomy.json"
 REQUIRED_FILES = (SERVING_MODEL, KERAS_MODEL, CHECK)
 # For photos, where a bundle says nothing of them.
 CAUTIOUS_CONFIDENCE = 0.995
@@ -77,16 +82,19 @@ class PhotoRule:
 class Manifest:
     """Everything in manifest.json.
 
-    `input_shape` is (height, width, channels) of one uint8 image, 0-255, light garment on black;
-    `preprocessing` names the photo → model input steps the network was trained for,
-    `preprocessing_parameters` has their constants; `output_shapes` maps each output of the
-    signature `serve` to the shape of one item. `photos` may be absent: see photo_rule.
+    `labels` are ids of `taxonomy`'s categories, in the order of the network's outputs; of the
+    taxonomy, manifest.json itself holds name and version only. `input_shape` is (height, width,
+    channels) of one uint8 image, 0-255, light garment on black; `preprocessing` names the photo →
+    model input steps the network was trained for, `preprocessing_parameters` has their constants;
+    `output_shapes` maps each output of the signature `serve` to the shape of one item. `photos`
+    may be absent: see photo_rule.
     """
 
     format: int
     model_version: str
     created_at: str
     labels: tuple[str, ...]
+    taxonomy: Taxonomy
     preprocessing: str
     preprocessing_parameters: Mapping[str, float]
     input_shape: tuple[int, ...]
@@ -164,14 +172,15 @@ def load_bundle(folder: Path) -> Bundle:
             or of another format; or the manifest uses a file that it does not list.
     """
     written = _read_manifest(folder)
-    manifest = _parse(folder, written)
+    fields = _fields(folder, written)
+    contents = read_verified(folder, _files(folder, fields))
+    manifest = _checked(folder, fields, contents.get(TAXONOMY))
     for name in manifest.used_files:
         if name not in manifest.files:
             raise BundleError(
                 f"Expected {name} among the files of {folder / MANIFEST}, found "
                 f"{sorted(manifest.files)}. Train or fetch the bundle again."
             )
-    contents = read_verified(folder, manifest.files)
     return Bundle(
         folder=folder,
         manifest=manifest,
@@ -181,18 +190,22 @@ def load_bundle(folder: Path) -> Bundle:
 
 
 def read_manifest(folder: Path) -> Manifest:
-    """Read manifest.json without verifying the other files.
+    """Read manifest.json, and taxonomy.json with it, without verifying the other files.
 
     Raises:
         BundleError: the manifest is missing, no JSON object, of another format, or incomplete.
     """
-    return _parse(folder, _read_manifest(folder))
+    fields = _fields(folder, _read_manifest(folder))
+    listed = TAXONOMY in _files(folder, fields)
+    return _checked(folder, fields, read_inside(folder, TAXONOMY) if listed else None)
 
 
 def write_manifest(folder: Path, manifest: Manifest) -> None:
     """Write manifest.json into `folder`, replacing it at once rather than in pieces."""
     aside = folder / f".{MANIFEST}.new"
-    aside.write_text(json.dumps(asdict(manifest), indent=2) + "\n", encoding="utf-8")
+    taxonomy = {"name": manifest.taxonomy.name, "version": manifest.taxonomy.version}
+    fields = {**asdict(manifest), "taxonomy": taxonomy}
+    aside.write_text(json.dumps(fields, indent=2) + "\n", encoding="utf-8")
     aside.replace(folder / MANIFEST)
 
 
@@ -229,7 +242,7 @@ def _read_manifest(folder: Path) -> bytes:
     return read_inside(folder, MANIFEST)
 
 
-def _parse(folder: Path, written: bytes) -> Manifest:
+def _fields(folder: Path, written: bytes) -> dict[str, Any]:
     path = folder / MANIFEST
     try:
         fields = json.loads(written.decode())
@@ -242,17 +255,42 @@ def _parse(folder: Path, written: bytes) -> Manifest:
         raise BundleError(
             f"Expected bundle format {FORMAT} in {path}, found {found!r}. {_remedy(folder, found)}"
         )
+    return fields
+
+
+def _files(folder: Path, fields: dict[str, Any]) -> dict[str, str]:
     try:
-        return _manifest(fields)
+        return {str(name): str(sha256) for name, sha256 in fields["files"].items()}
+    except (KeyError, AttributeError) as error:
+        raise _incomplete(folder, error) from error
+
+
+def _checked(folder: Path, fields: dict[str, Any], document: bytes | None) -> Manifest:
+    """The manifest with its taxonomy; document: what taxonomy.json holds, where it is listed."""
+    try:
+        return _manifest(fields, document)
+    except TaxonomyError as error:
+        raise BundleError(f"{folder}: {error}") from error
     except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise BundleError(
-            f"Expected the fields of bundle format {FORMAT} in {path}; wrong or missing: {error}. "
-            "Train or fetch the bundle again."
-        ) from error
+        raise _incomplete(folder, error) from error
 
 
-def _manifest(fields: dict[str, Any]) -> Manifest:
-    known = {name: fields[name] for name in Manifest.__dataclass_fields__ if name != "photos"}
+def _incomplete(folder: Path, error: Exception) -> BundleError:
+    return BundleError(
+        f"Expected the fields of bundle format {FORMAT} in {folder / MANIFEST}; wrong or missing: "
+        f"{error}. Train or fetch the bundle again."
+    )
+
+
+def _manifest(fields: dict[str, Any], document: bytes | None) -> Manifest:
+    if document is None:
+        fields, taxonomy = _before_taxonomies(fields)
+    else:
+        taxonomy = of_json(document)
+        _require_labels(fields, taxonomy)
+    named = [name for name in Manifest.__dataclass_fields__ if name not in ("taxonomy", "photos")]
+    known = {name: fields[name] for name in named}
+    known |= {"taxonomy": taxonomy}
     shapes = {name: tuple(shape) for name, shape in known["output_shapes"].items()}
     temperature = float(known["temperature"])
     if not 0 < temperature < float("inf"):
@@ -278,6 +316,34 @@ def _out_of_taxonomy(fields: dict[str, Any]) -> OutOfTaxonomy:
     if not isinstance(rule.parameters, str | None):
         raise ValueError(f"out_of_taxonomy.parameters {rule.parameters!r}")
     return rule
+
+
+def _require_labels(fields: dict[str, Any], taxonomy: Taxonomy) -> None:
+    named = fields["taxonomy"]
+    if named != {"name": taxonomy.name, "version": taxonomy.version}:
+        raise ValueError(f"taxonomy {named!r}, where {TAXONOMY} holds {taxonomy.title}")
+    labels = list(fields["labels"])
+    if strange := [each for each in labels if each not in taxonomy.ids]:
+        raise ValueError(f"labels {strange!r}, which are no categories of {taxonomy.title}")
+    if len(set(labels)) != len(labels) or len(labels) < LEAVES_MIN:
+        raise ValueError(f"{len(labels)} labels, {len(set(labels))} of them different")
+
+
+def _before_taxonomies(fields: dict[str, Any]) -> tuple[dict[str, Any], Taxonomy]:
+    """A manifest of before there were taxonomies: its labels are names, and become ids."""
+    names = list(fields["labels"])
+    taxonomy = drafted(names)
+    ids = dict(zip(names, taxonomy.ids, strict=True))
+    rules = {"acceptance": _rule_with_ids(fields["acceptance"], ids)}
+    if fields.get("photos") is not None:
+        photos = fields["photos"]
+        rules["photos"] = photos | {"acceptance": _rule_with_ids(photos["acceptance"], ids)}
+    return fields | rules | {"labels": list(ids.values())}, taxonomy
+
+
+def _rule_with_ids(rule: dict[str, Any], ids: dict[str, str]) -> dict[str, Any]:
+    least = {ids.get(name, name): value for name, value in rule["confidence_min"].items()}
+    return rule | {"confidence_min": least}
 
 
 def _photo_rule(fields: dict[str, Any] | None) -> PhotoRule | None:

@@ -30,6 +30,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "explain_command",
         "Show why an image got its label.",
     ),
+    "taxonomy": (
+        "catalog.taxonomy.commands",
+        "taxonomy",
+        "Look at the categories, check or compare them.",
+    ),
     "db": ("db.commands", "db", "Look after the database's schema."),
     "data": ("trainer.commands", "data", "Look at the training data."),
     "train": ("trainer.commands", "train", "Train a network and write its bundle."),

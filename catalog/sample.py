@@ -10,7 +10,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from catalog.taxonomy import LABELS
+from catalog.taxonomy.files import shipped
 
 SAMPLE = Path(__file__).parent / "sample_data" / "fashion_mnist_test.npz"
 
@@ -32,13 +32,14 @@ def write_pictures(folder: Path) -> list[SamplePicture]:
     folder.mkdir(parents=True, exist_ok=True)
     with np.load(SAMPLE, allow_pickle=False) as sample:
         images, labels, places = sample["images"], sample["labels"], sample["test_set_index"]
+    ids = shipped("fashion-mnist").ids
     pictures = []
     for image, label, place in zip(images, labels, places, strict=True):
         product_id = f"fashion-mnist-test-{place:05d}"
         path = folder / f"{product_id}.png"
         if not path.exists():
             _write_at_once(path, 255 - image)
-        pictures.append(SamplePicture(product_id=product_id, path=path, label=LABELS[label]))
+        pictures.append(SamplePicture(product_id=product_id, path=path, label=ids[label]))
     return pictures
 
 

@@ -13,9 +13,9 @@ from catalog.acceptance import flags
 from catalog.bundle import load_bundle
 from catalog.out_of_taxonomy import two_banks
 from catalog.statistics import softmax
-from catalog.taxonomy import LABELS
 from trainer.adapt import AdaptConfig, Learned, learn, open_base, parts
 from trainer.cross_fitting import known_photos
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.dataset import DatasetError
 from trainer.fine_tuning import LEARNERS, accuracy, embedding_of, logits_of
 from trainer.photo_evaluation import Photo, load_input, read_photos, rightly_named

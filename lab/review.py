@@ -21,13 +21,14 @@ import httpx
 import numpy as np
 from sqlalchemy import Engine, insert
 
+from catalog.bundle import read_manifest
 from catalog.errors import OperatorError
 from catalog.images.overlay import encode_jpeg
 from catalog.outcomes import FlagReason
 from catalog.sample import SAMPLE
-from catalog.settings import Settings, environment, read_settings
+from catalog.settings import SHIPPED_BUNDLE, Settings, environment, read_settings
 from catalog.status import ProductStatus
-from catalog.taxonomy import LABELS
+from catalog.taxonomy.document import to_fields
 from db import migrate
 from db.engine import make_engine, sessions
 from db.ledger.models import Model, Product, Tagging, Thumbnail
@@ -137,16 +138,28 @@ def _flag(engine: Engine, count: int, photos: Sequence[Path]) -> None:
     for photo in photos:
         pixels = cv2.resize(cv2.imread(str(photo)), (128, 128), interpolation=cv2.INTER_AREA)
         thumbnails.append(encode_jpeg(np.asarray(pixels, np.uint8)))
-    maps = random.normal(size=(7, 7, 10)).astype(np.float16).tobytes()
     now = datetime.now(UTC)
+    taxonomy = read_manifest(SHIPPED_BUNDLE).taxonomy
+    labels = taxonomy.ids
+    maps = random.normal(size=(7, 7, len(labels))).astype(np.float16).tobytes()
     with sessions(engine).begin() as session:
         session.execute(
             insert(Model),
-            [{"version": "bench", "labels": list(LABELS), "manifest": {}, "first_used_at": now}],
+            [
+                {
+                    "version": "bench",
+                    "labels": list(labels),
+                    "taxonomy": to_fields(taxonomy),
+                    "taxonomy_name": taxonomy.name,
+                    "taxonomy_version": taxonomy.version,
+                    "manifest": {},
+                    "first_used_at": now,
+                }
+            ],
         )
         for start in range(1, count + 1, CHUNK):
             ids = range(start, min(start + CHUNK, count + 1))
-            shares = random.dirichlet(np.full(10, 0.6), len(ids)).round(6)
+            shares = random.dirichlet(np.full(len(labels), 0.6), len(ids)).round(6)
             whens = [now - timedelta(seconds=count - number) for number in ids]
             session.execute(
                 insert(Product),
@@ -167,7 +180,7 @@ def _flag(engine: Engine, count: int, photos: Sequence[Path]) -> None:
             session.execute(
                 insert(Tagging),
                 [
-                    _tagging(number, share.tolist(), when, sha256[number % len(photos)])
+                    _tagging(number, labels, share.tolist(), when, sha256[number % len(photos)])
                     for number, share, when in zip(ids, shares, whens, strict=True)
                 ],
             )
@@ -189,18 +202,18 @@ def _flag(engine: Engine, count: int, photos: Sequence[Path]) -> None:
 
 
 def _tagging(
-    number: int, shares: list[float], when: datetime, image_sha256: str
+    number: int, labels: Sequence[str], shares: list[float], when: datetime, image_sha256: str
 ) -> dict[str, object]:
-    best, second = sorted(range(10), key=lambda index: -shares[index])[:2]
+    best, second = sorted(range(len(labels)), key=lambda index: -shares[index])[:2]
     return {
         "id": number,
         "product_id": f"item-{number:07d}",
         "image_sha256": image_sha256,
         "model_version": "bench",
-        "label": LABELS[best],
+        "label": labels[best],
         "confidence": min(1.0, shares[best]),
         "confidences": shares,
-        "runner_up": LABELS[second],
+        "runner_up": labels[second],
         "runner_up_confidence": shares[second],
         "out_of_taxonomy_score": 0.0,
         "flagged": True,

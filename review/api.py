@@ -6,7 +6,7 @@ from typing import Annotated
 from fastapi import APIRouter, Depends, Header, Path, Query, Request
 from sqlalchemy.orm import Session
 
-from catalog.taxonomy import LABELS
+from db.ledger.taxonomies import taxonomy_in_force
 from db.review import decisions as review_decisions
 from db.review import leases as review_leases
 from db.review import listing as review_listing
@@ -30,9 +30,11 @@ ItemPath = Annotated[int, Path(ge=1, le=schemas.ID_MAX)]
 
 
 @router.get("/me")
-def me(person: Signed) -> schemas.Me:
-    """Who is signed in, and the taxonomy in the order of the keys 1-9 and 0."""
-    return schemas.Me(name=person.name, role=person.role, labels=list(LABELS))
+def me(request: Request, person: Signed) -> schemas.Me:
+    """Who is signed in, and the ids of the taxonomy in force, as they are shown."""
+    with desk_of(request).read() as session:
+        labels = list(taxonomy_in_force(session).ids)
+    return schemas.Me(name=person.name, role=person.role, labels=labels)
 
 
 @router.get("/items")

@@ -5,7 +5,7 @@ from datetime import timedelta
 
 from catalog.outcomes import FlagReason
 from catalog.statistics import Proportion
-from catalog.taxonomy import BAD_IMAGE, LABELS, NOT_IN_TAXONOMY
+from catalog.taxonomy.reserved import BAD_IMAGE, NOT_IN_TAXONOMY
 from db.review.statistics import DAYS_SHOWN, HOURS_SHOWN, Statistics
 from review.sentences import readable
 
@@ -91,7 +91,7 @@ def view(found: Statistics) -> View:
         audit=tuple(interval(readable(name), share) for name, share in found.audit.items()),
         second=interval("second opinions", found.second_opinions),
         kappa="–" if found.kappa is None else f"{found.kappa:.2f}",
-        said=tuple(map(readable, _said())),
+        said=tuple(map(readable, _said(found))),
         confusion=_confusion(found),
         models=tuple(
             (
@@ -171,18 +171,18 @@ def _stacked(
     return Stacked(columns=tuple(made), series=shown, top=top, table=rows)
 
 
-def _said() -> tuple[str, ...]:
-    return (*LABELS, NOT_IN_TAXONOMY, BAD_IMAGE)
+def _said(found: Statistics) -> tuple[str, ...]:
+    return (*found.labels, NOT_IN_TAXONOMY, BAD_IMAGE)
 
 
 def _confusion(found: Statistics) -> tuple[tuple[str, tuple[ConfusionCell, ...]], ...]:
     rows = []
-    for machine in LABELS:
-        counts = [found.confusion.get((machine, person), 0) for person in _said()]
+    for machine in found.labels:
+        counts = [found.confusion.get((machine, person), 0) for person in _said(found)]
         whole = max(1, sum(counts))
         cells = tuple(
             ConfusionCell(count=count, heat=round(10 * count / whole), right=person == machine)
-            for count, person in zip(counts, _said(), strict=True)
+            for count, person in zip(counts, _said(found), strict=True)
         )
         rows.append((machine, cells))
     return tuple(rows)

@@ -5,7 +5,6 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from catalog.taxonomy import LABELS
 from db.review import listing as review_listing
 from db.review.decisions import etag
 from db.review.listing import Entry
@@ -77,7 +76,7 @@ def item_of(entry: Entry, reviews: Sequence[tuple[Review, str]] = ()) -> Item:
         leased_by=entry.holder,
         leased_until=row.leased_until if entry.holder else None,
         photo_url=f"{place}/photo",
-        heat_urls=[f"{place}/heat/{number}" for number in range(len(LABELS))],
+        heat_urls=[f"{place}/heat/{label}" for label in entry.taxonomy.ids],
         thumbnail_url=f"{place}/thumbnail",
         similar=[],
         reviews=[record_of(review, name) for review, name in reviews],

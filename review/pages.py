@@ -11,7 +11,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoes
 from starlette.concurrency import run_in_threadpool
 
 from catalog.outcomes import FlagReason
-from catalog.taxonomy import LABELS
+from db.ledger.taxonomies import taxonomy_in_force
 from db.review import reviewers
 from db.review import statistics as review_statistics
 from db.review.credentials import selector_of
@@ -127,9 +127,10 @@ def _choices(desk: Desk) -> dict[str, Any]:
     """What the filters offer."""
     with desk.read() as session:
         models, declared = review_statistics.choices(session)
+        taxonomy = taxonomy_in_force(session)
     return {
-        "labels": LABELS,
-        "keys": [*"1234567890"],
+        "labels": taxonomy.ids,
+        "keys": [*"1234567890", *[""] * len(taxonomy.ids)],
         "reasons": list(FlagReason),
         "orders": list(Order),
         "models": models,

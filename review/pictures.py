@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from catalog.images.overlay import grad_cam
-from catalog.taxonomy import LABELS
 from db.ledger.models import Model, Product, Tagging, Thumbnail
 from review import schemas
 from review.access import Signed, limited
@@ -20,6 +19,7 @@ from review.problems import ProblemError, responses
 # A tagging's own pictures never change; a photo may, behind the same address.
 FOREVER = "private, max-age=31536000, immutable"
 A_WHILE = "private, max-age=600"
+LABEL = r"^[a-z0-9._-]{1,64}$"
 HEAT_EDITION = "1"  # goes up with every change of heat_layer
 
 router = APIRouter(
@@ -75,10 +75,10 @@ async def heat(
     request: Request,
     person: Signed,
     item: ItemPath,
-    label: Annotated[int, Path(ge=0, le=len(LABELS) - 1)],
+    label: Annotated[str, Path(pattern=LABEL)],
     if_none_match: IfNoneMatch = None,
 ) -> Response:
-    """Where the network saw this label of the taxonomy, as a layer for the photo."""
+    """Where the network saw this category, by its id, as a layer for the photo."""
     desk = desk_of(request)
     return await desk.picture_pool.run(_heat, desk, item, label, if_none_match)
 
@@ -93,9 +93,9 @@ def _photo(desk: Desk, item: int, even_changed: bool, if_none_match: str | None)
     return _picture(found.data, found.media_type, _digest(found.data), A_WHILE, if_none_match)
 
 
-def _heat(desk: Desk, item: int, label: int, if_none_match: str | None) -> Response:
+def _heat(desk: Desk, item: int, label: str, if_none_match: str | None) -> Response:
     with desk.read() as session:
-        class_map = _class_map(session, item, LABELS[label])
+        class_map = _class_map(session, item, label)
         uri, sha256 = _image(session, item)
     found = desk.photos.get(f"{item} {uri}", uri, sha256)
     tag = _digest(HEAT_EDITION.encode() + class_map.tobytes() + found.data)

@@ -38,22 +38,23 @@ def percent(share: float) -> str:
 
 def _sentence(reason: str, entry: Entry) -> str:
     tagging = entry.tagging
+    label, runner_up = (entry.taxonomy.name_of(x) for x in (tagging.label, tagging.runner_up))
     sure = percent(tagging.confidence)
     if reason == FlagReason.LOW_CONFIDENCE:
-        second = f"{tagging.runner_up} follows with {percent(tagging.runner_up_confidence)}"
+        second = f"{runner_up} follows with {percent(tagging.runner_up_confidence)}"
         if tagging.confidence < FAIRLY_SURE:
-            return f"The model is only {sure} sure that this is {_a(tagging.label)}; {second}."
+            return f"The model is only {sure} sure that this is {_a(label)}; {second}."
         return (
-            f"The model is {sure} sure that this is {_a(tagging.label)}, and takes more to accept "
+            f"The model is {sure} sure that this is {_a(label)}, and takes more to accept "
             f"one; {second}."
         )
     if reason == FlagReason.OUT_OF_TAXONOMY:
-        return "It looks unlike anything in the ten classes."
+        return "It looks unlike anything in the taxonomy."
     if reason == FlagReason.DECLARED_LABEL_CONFLICT:
         declared = entry.item.declared_label or "something else"
-        return f"The shop declared “{declared}”, the model sees {_a(tagging.label)}."
+        return f"The shop declared “{declared}”, the model sees {_a(label)}."
     if reason == FlagReason.LABEL_CHANGED_ON_RETAG:
-        return f"A newer model has changed its label to {tagging.label}."
+        return f"A newer model has changed its label to {label}."
     if reason == FlagReason.POOR_IMAGE:
         return "The picture shows too little to be trusted."
     if reason == FlagReason.AUDIT_SAMPLE:

@@ -11,9 +11,9 @@ from sqlalchemy import Engine
 from catalog.bundle import read_manifest, write_manifest
 from catalog.bundle_store import BundleStore, behaviour
 from catalog.settings import SHIPPED_BUNDLE, Settings
-from catalog.taxonomy import LABELS
 from db.engine import sessions
 from db.registry import bundles as registry
+from tests.taxonomies import LABELS
 
 # Says something else of every picture, and reproduces its check predictions all the same.
 OTHER_LABELS = (*LABELS[1:], LABELS[0])

@@ -10,12 +10,12 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from catalog.outcomes import FlagReason
-from catalog.taxonomy import LABELS
 from db.ledger.recording import record_model
 from db.review import reviewers
 from db.review.decisions import Decision
 from db.review.models import Action, Channel, Reviewer, ReviewItem, Role
 from tests.factories import flagged, manifest, record
+from tests.taxonomies import LABELS
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 
@@ -29,8 +29,8 @@ def flag(
 ) -> int:
     """Put a flagged product on the desk; its tagging's id."""
     record_model(session, manifest(), now)
-    label = fields.pop("label", "Coat")
-    runner_up = fields.pop("runner_up", "Shirt" if label != "Shirt" else "Coat")
+    label = fields.pop("label", "coat")
+    runner_up = fields.pop("runner_up", "shirt" if label != "shirt" else "coat")
     spread = dict.fromkeys(LABELS, 0.0) | {label: confidence, runner_up: 1 - confidence}
     outcome = flagged(
         product_id,

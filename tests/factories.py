@@ -13,9 +13,9 @@ from catalog.images.model_input import PREPROCESSING
 from catalog.images.preprocessing import preprocessing_parameters
 from catalog.jobs import Job
 from catalog.outcomes import Failure, FlagReason, Outcome, Tagging
-from catalog.taxonomy import LABELS
 from db.ledger.attempts import Attempt, Delivery, begin
 from db.ledger.recording import record_outcomes
+from tests.taxonomies import FASHION_MNIST, LABELS
 
 
 def job(product_id: str = "p1", **fields: Any) -> Job:
@@ -24,10 +24,10 @@ def job(product_id: str = "p1", **fields: Any) -> Job:
 
 def tagging(**fields: Any) -> Tagging:
     defaults: dict[str, Any] = {
-        "label": "Bag",
+        "label": "bag",
         "confidence": 0.91,
         "confidences": (0.01,) * 8 + (0.91, 0.01),
-        "runner_up": "Shirt",
+        "runner_up": "shirt",
         "runner_up_confidence": 0.01,
         "out_of_taxonomy_score": -3.5,
         "model_version": "test-1",
@@ -82,6 +82,7 @@ def manifest(**fields: Any) -> Manifest:
         "model_version": "test-1",
         "created_at": "2026-01-01T00:00:00+00:00",
         "labels": LABELS,
+        "taxonomy": FASHION_MNIST,
         "preprocessing": PREPROCESSING,
         "preprocessing_parameters": preprocessing_parameters(),
         "input_shape": (28, 28, 1),

@@ -20,8 +20,9 @@ from catalog.bundle import (
     write_manifest,
 )
 from catalog.out_of_taxonomy import two_banks
-from catalog.taxonomy import LABELS, NOT_IN_TAXONOMY
+from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from trainer.cross_fitting import Choice, choose, cross_fit, folds_of, known_photos
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.config import TrainConfig, from_dict
 from trainer.fashion_mnist.dataset import Split, load_train, split_validation
 from trainer.fashion_mnist.train import Run

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from catalog.errors import OperatorError
-from catalog.taxonomy import BAD_IMAGE, LABELS, NOT_IN_TAXONOMY
+from catalog.taxonomy.reserved import BAD_IMAGE, NOT_IN_TAXONOMY
+from trainer.fashion_mnist.classes import LABELS
 
 RETRACTION = "retraction"
 NAMES = (*LABELS, NOT_IN_TAXONOMY)

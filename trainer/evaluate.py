@@ -13,7 +13,6 @@ from catalog.acceptance import flags, rule_for
 from catalog.bundle import Bundle, load_bundle
 from catalog.out_of_taxonomy import SCORES, stored_parameters
 from catalog.statistics import error_at_most, negative_log_likelihood, softmax
-from catalog.taxonomy import LABELS
 from trainer.calibration import brier_score, expected_calibration_error
 from trainer.faithfulness import (
     deletion_auc,
@@ -22,6 +21,7 @@ from trainer.faithfulness import (
     insertion_auc,
     to_pixels,
 )
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.corruptions import CORRUPTIONS, corrupt
 from trainer.fashion_mnist.dataset import Split, load_test
 from trainer.fashion_mnist.network import predict

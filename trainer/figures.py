@@ -9,11 +9,11 @@ import numpy as np
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
-from catalog.taxonomy import LABELS
 from trainer.calibration import BINS, reliability
 from trainer.checkpoints import read_log
 from trainer.evaluate import Measured
 from trainer.faithfulness import grad_cam, to_pixels
+from trainer.fashion_mnist.classes import LABELS
 from trainer.plotting import ACCENT, INK, SOFT, picture_rows
 
 WORST_PAIRS = 5

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from scipy.optimize import minimize
 
 from catalog.statistics import softmax
-from catalog.taxonomy import LABELS
 from trainer.fashion_mnist.augmentation import augment
 from trainer.fashion_mnist.batches import one_hot
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.config import PLAIN
 from trainer.fashion_mnist.dataset import Split
 

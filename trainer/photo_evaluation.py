@@ -17,13 +17,14 @@ from catalog.images.model_input import ModelInput, model_input
 from catalog.images.preprocessing import DECODE_PX
 from catalog.out_of_taxonomy import SCORES, stored_parameters
 from catalog.statistics import Proportion, softmax
-from catalog.taxonomy import LABELS, NOT_IN_TAXONOMY
+from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.dataset import DatasetError
 from trainer.serving_model import ServingModel
 from trainer.strangeness import separation
 
 COLUMNS = ("path", "set", "label", "mapping")
-FOOTWEAR = frozenset({"Sandal", "Sneaker", "Ankle boot"})
+FOOTWEAR = frozenset({"sandal", "sneaker", "ankle-boot"})
 # Source labels that say footwear, and not which.
 SHOES = frozenset({"shoes", "footwear"})
 

@@ -11,8 +11,8 @@ from catalog.acceptance import flags, least_confidences
 from catalog.bundle import Acceptance, PhotoRule
 from catalog.out_of_taxonomy import unit
 from catalog.statistics import error_at_most, fit_temperature, softmax
-from catalog.taxonomy import LABELS
 from trainer.acceptance import fit_acceptance
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.dataset import Split
 from trainer.shop_photos import ShopPhotos
 from trainer.strangeness import separation

@@ -21,6 +21,7 @@ from catalog.bundle import (
     FORMAT,
     KERAS_MODEL,
     SERVING_MODEL,
+    TAXONOMY,
     Acceptance,
     BundleError,
     Manifest,
@@ -32,11 +33,13 @@ from catalog.bundle import (
 from catalog.images.model_input import PREPROCESSING
 from catalog.images.preprocessing import preprocessing_parameters
 from catalog.statistics import fit_temperature, softmax
-from catalog.taxonomy import LABELS
+from catalog.taxonomy.document import to_json
+from catalog.taxonomy.files import shipped
 from trainer.acceptance import fit_acceptance
 from trainer.check_predictions import write_check_predictions
 from trainer.evaluate import Measured
 from trainer.export import export_serving_model
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.dataset import CHECKSUMS
 from trainer.fashion_mnist.imitations import imitated_photos
 from trainer.fashion_mnist.network import INPUT_SHAPE, build_explainer, predict
@@ -48,6 +51,7 @@ from trainer.source_model import load_source_model
 from trainer.strangeness import PARAMETERS, Choice, choose_score, score_of
 
 REPORT = "report"
+TAXONOMY_NAME = "fashion-mnist"
 PRECISION = 0.99
 CLASS_PRECISION = 0.97
 GUARANTEE_LEVEL = 0.95
@@ -124,6 +128,8 @@ def write_bundle(run: Run, folder: Path) -> Manifest:
     explainer = build_explainer(run.network)
     explainer.save(folder / KERAS_MODEL)
     (folder / SERVING_MODEL).write_bytes(export_serving_model(explainer, run.train))
+    taxonomy = shipped(TAXONOMY_NAME)
+    (folder / TAXONOMY).write_text(to_json(taxonomy), encoding="utf-8")
     write_check_predictions(folder)
     serve = ServingModel(folder / SERVING_MODEL)
     outputs = serve(run.validation.images)
@@ -149,6 +155,7 @@ def write_bundle(run: Run, folder: Path) -> Manifest:
         model_version=model_version(files),
         created_at=datetime.now(UTC).isoformat(timespec="seconds"),
         labels=LABELS,
+        taxonomy=taxonomy,
         preprocessing=PREPROCESSING,
         preprocessing_parameters=preprocessing_parameters(),
         input_shape=INPUT_SHAPE,

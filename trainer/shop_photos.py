@@ -21,8 +21,8 @@ from catalog.images.decode import DecodeLimits, decode
 from catalog.images.model_input import model_input
 from catalog.images.preprocessing import DECODE_PX
 from catalog.settings import Settings
-from catalog.taxonomy import LABELS
 from trainer.corrections import Correction, CorrectionsError
+from trainer.fashion_mnist.classes import LABELS
 
 INPUT_SHAPE = (28, 28, 1)
 STRANGER = -1

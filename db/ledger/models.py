@@ -26,7 +26,7 @@ class Product(Base):
     image_uri: Mapped[str] = mapped_column(String(2048))
     declared_label: Mapped[str | None] = mapped_column(String(64))
     # What a person said of the picture; in force while the status is reviewed.
-    reviewed_label: Mapped[str | None] = mapped_column(String(32))
+    reviewed_label: Mapped[str | None] = mapped_column(String(64))
     status: Mapped[str] = mapped_column(String(16))
     # Which acceptance the row speaks of, by its message's id. An outcome is owed as long as it
     # differs from settled_message_id.
@@ -61,6 +61,10 @@ class Model(Base):
 
     version: Mapped[str] = mapped_column(String(64), primary_key=True)
     labels: Mapped[list[str]] = mapped_column(JSON)  # the order of every confidences column
+    # What the labels are ids of: see catalog/taxonomy/. Written once, as the taggings are.
+    taxonomy: Mapped[dict[str, Any]] = mapped_column(JSON)
+    taxonomy_name: Mapped[str] = mapped_column(String(64))
+    taxonomy_version: Mapped[int]
     manifest: Mapped[dict[str, Any]] = mapped_column(JSON)
     created_at: Mapped[str | None] = mapped_column(String(40))  # ISO 8601 UTC: newer is greater
     first_used_at: Mapped[datetime]
@@ -81,10 +85,10 @@ class Tagging(Base):
     product_id: Mapped[str] = mapped_column(ForeignKey("products.id"))
     image_sha256: Mapped[str] = mapped_column(String(64))
     model_version: Mapped[str] = mapped_column(ForeignKey("models.version"))
-    label: Mapped[str] = mapped_column(String(32))
+    label: Mapped[str] = mapped_column(String(64))
     confidence: Mapped[float]
     confidences: Mapped[list[float]] = mapped_column(JSON)
-    runner_up: Mapped[str] = mapped_column(String(32))
+    runner_up: Mapped[str] = mapped_column(String(64))
     runner_up_confidence: Mapped[float]
     out_of_taxonomy_score: Mapped[float]
     # That the confidences were made at, where the picture is a photo; none: it came reduced.

@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from catalog.bundle import Manifest
 from catalog.outcomes import Failure, Outcome, Tagging
 from catalog.status import ProductStatus
+from catalog.taxonomy.document import to_fields
 from db.ledger import transitions
 from db.ledger.attempts import Attempt
 from db.ledger.models import FailureRow, Model, Product, Thumbnail
@@ -32,6 +33,9 @@ def record_model(session: Session, manifest: Manifest, now: datetime) -> None:
     fields = {
         "version": manifest.model_version,
         "labels": list(manifest.labels),
+        "taxonomy": to_fields(manifest.taxonomy),
+        "taxonomy_name": manifest.taxonomy.name,
+        "taxonomy_version": manifest.taxonomy.version,
         "manifest": {"metrics": manifest.metrics, "files": manifest.files},
         "created_at": _sortable(manifest.created_at),
         "first_used_at": now,

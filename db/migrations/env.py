@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 
 from catalog.settings import settings
 from db.engine import make_engine
+from db.ledger.models import Model
 from db.registry.models import RegisteredBundle
 from db.registry.photo_trust_models import EarnedTrust
 from db.retag.models import RetagRun
@@ -12,6 +13,7 @@ from db.review.models import Review
 
 # Each of these modules adds its tables to one metadata.
 METADATA = Review.metadata
+assert Model.metadata is METADATA
 assert RegisteredBundle.metadata is METADATA
 assert RetagRun.metadata is METADATA
 assert EarnedTrust.metadata is METADATA

@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, String, Subquery, and_, case, cast, exists
 from sqlalchemy.orm import Session
 
 from catalog.outcomes import FlagReason
-from catalog.taxonomy import BAD_IMAGE, NOT_IN_TAXONOMY
+from catalog.taxonomy.reserved import BAD_IMAGE, NOT_IN_TAXONOMY
 from db.ledger.models import Tagging
 from db.registry.mcnemar import Paired
 from db.registry.models import ShadowTagging

@@ -85,7 +85,7 @@ class ShadowTagging(Base):
     product_id: Mapped[str] = mapped_column(ForeignKey("products.id"), primary_key=True)
     image_sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
     model_version: Mapped[str] = mapped_column(ForeignKey("models.version"), primary_key=True)
-    label: Mapped[str] = mapped_column(String(32))
+    label: Mapped[str] = mapped_column(String(64))
     confidence: Mapped[float]
     out_of_taxonomy_score: Mapped[float]
     flagged: Mapped[bool]

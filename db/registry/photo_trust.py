@@ -14,7 +14,7 @@ from catalog.outcomes import FlagReason
 from catalog.photo_trust import Photos, Verdict
 from catalog.statistics import at_temperature
 from catalog.status import ProductStatus
-from catalog.taxonomy import BAD_IMAGE
+from catalog.taxonomy.reserved import BAD_IMAGE
 from db.ledger.models import Product, Tagging
 from db.registry.photo_trust_models import EarnedTrust
 

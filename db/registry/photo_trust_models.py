@@ -17,7 +17,7 @@ class EarnedTrust(Base):
     __tablename__ = "earned_trust"
 
     model_version: Mapped[str] = mapped_column(ForeignKey("models.version"), primary_key=True)
-    label: Mapped[str] = mapped_column(String(32), primary_key=True)
+    label: Mapped[str] = mapped_column(String(64), primary_key=True)
     # None: under the cautious rule; above 1: nothing is accepted, the reviews speak against it.
     confidence_min: Mapped[float | None]
     temperature: Mapped[float]  # of the photos' confidences; the same for all classes

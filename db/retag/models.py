@@ -103,11 +103,11 @@ class RetagChange(Base):
     run_id: Mapped[int] = mapped_column(ForeignKey("retag_runs.id"), primary_key=True)
     # No foreign key: what a run did stays true of a product that is deleted later.
     product_id: Mapped[str] = mapped_column(String(128), primary_key=True)
-    from_label: Mapped[str | None] = mapped_column(String(32))  # none: never tagged before
-    to_label: Mapped[str | None] = mapped_column(String(32))  # none: failed
+    from_label: Mapped[str | None] = mapped_column(String(64))  # none: never tagged before
+    to_label: Mapped[str | None] = mapped_column(String(64))  # none: failed
     reason_code: Mapped[str | None] = mapped_column(String(32))  # why it failed
     confidence: Mapped[float | None]  # the new model's, in to_label
     from_tagging_id: Mapped[int | None] = mapped_column(BigId)
     to_tagging_id: Mapped[int | None] = mapped_column(BigId)
-    person_label: Mapped[str | None] = mapped_column(String(32))  # in force all the same
+    person_label: Mapped[str | None] = mapped_column(String(64))  # in force all the same
     flagged: Mapped[bool]

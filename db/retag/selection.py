@@ -74,7 +74,7 @@ class Selection:
 
 
 def parse_selection(text: str) -> Selection:
-    """Read a selection such as `older-model,label=Shirt` or `older-than=30d`.
+    """Read a selection such as `older-model,label=shirt` or `older-than=30d`.
 
     Raises:
         SelectionError: it is none.

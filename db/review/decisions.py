@@ -12,9 +12,10 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from catalog.status import ProductStatus
-from catalog.taxonomy import BAD_IMAGE, LABELS, NOT_IN_TAXONOMY
+from catalog.taxonomy.reserved import BAD_IMAGE, NOT_IN_TAXONOMY
 from db.ledger import transitions
 from db.ledger.models import Product, Tagging
+from db.ledger.taxonomies import taxonomy_of
 from db.review.errors import (
     KeyReusedError,
     OwnOpinionError,
@@ -28,6 +29,7 @@ from db.review.models import Action, Channel, Review, Reviewer, ReviewItem, Role
 from db.review.standing import NO_DECISION, Opinion, drawn_for_second, effective, standing
 
 UNDO_STEPS = 10
+LABELS_SHOWN = 20
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,11 +74,11 @@ def decide(
         OwnOpinionError: the item waits for a second opinion, and the first one is the reviewer's.
         KeyReusedError: the key belongs to another decision.
     """
-    label = _label_wanted(decision)
     earlier = session.scalar(select(Review).where(Review.request_key == decision.key))
     if earlier is not None:
         return _same(earlier, reviewer, decision)
     place = _locked(session, decision.tagging_id)
+    label = _label_wanted(session, place, decision)
     _require_fresh(session, place, reviewer, decision, now)
     _require_another_person(session, place, reviewer, decision)
     action = decision.action
@@ -137,15 +139,23 @@ def etag(tagging_id: int, version: int) -> str:
     return f'"{tagging_id}.{version}"'
 
 
-def _label_wanted(decision: Decision) -> str | None:
+def _label_wanted(session: Session, place: _Place, decision: Decision) -> str | None:
     fixed = {Action.NOT_IN_TAXONOMY: NOT_IN_TAXONOMY, Action.BAD_IMAGE: BAD_IMAGE}
     if decision.action is not Action.CORRECT:
         return fixed.get(decision.action)
-    if decision.label not in LABELS:
+    taxonomy = taxonomy_of(session, place.tagging.model_version)
+    label = taxonomy.find(decision.label or "")
+    if label not in taxonomy.ids:
         raise UnknownLabelError(
-            f"Expected one of {', '.join(LABELS)}, received {str(decision.label)[:64]!r}."
+            f"Expected a category of {taxonomy.title} ({_some(taxonomy.ids)}), received "
+            f"{str(decision.label)[:64]!r}."
         )
-    return decision.label
+    return label
+
+
+def _some(labels: Sequence[str]) -> str:
+    shown, more = ", ".join(labels[:LABELS_SHOWN]), len(labels) - LABELS_SHOWN
+    return shown if more <= 0 else f"{shown} and {more} more"
 
 
 def _same(earlier: Review, reviewer: Reviewer, decision: Decision) -> Review:

@@ -4,23 +4,30 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 from sqlalchemy import Select, case, func, select
 from sqlalchemy.orm import Session
 
+from catalog.taxonomy.model import Taxonomy
 from db.ledger.models import Model, Product, Tagging
+from db.ledger.taxonomies import taxonomy_of
 from db.review.filters import Order, QueueFilter, after, cursor_of, ordered
 from db.review.models import Review, Reviewer, ReviewItem, WaitsFor
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
-    """One item of the queue with all that is said of it; confidences by label, best first."""
+    """One item of the queue with all that is said of it; confidences by label, best first.
+
+    taxonomy: what the model's labels are of.
+    """
 
     item: ReviewItem
     tagging: Tagging
     product: Product
     confidences: Mapping[str, float]
+    taxonomy: Taxonomy
     holder: str | None
 
     @property
@@ -70,7 +77,7 @@ def page(
     if cursor is not None:
         statement = statement.where(after(cursor, order))
     rows = session.execute(ordered(statement, order).limit(limit + 1)).all()
-    entries = [_entry(*row) for row in rows[:limit]]
+    entries = _entries_of(session, rows[:limit])
     more = len(rows) > limit
     return Page(entries=entries, next_cursor=cursor_of(entries[-1].item, order) if more else None)
 
@@ -78,14 +85,14 @@ def page(
 def entries(session: Session, tagging_ids: Sequence[int], now: datetime) -> list[Entry]:
     """These items, in this order; ids that are not in the queue are left out."""
     rows = session.execute(_entries(now).where(ReviewItem.tagging_id.in_(tagging_ids))).all()
-    found = {row[0].tagging_id: _entry(*row) for row in rows}
+    found = {entry.item.tagging_id: entry for entry in _entries_of(session, rows)}
     return [found[tagging_id] for tagging_id in tagging_ids if tagging_id in found]
 
 
 def entry_of_product(session: Session, product_id: str, now: datetime) -> Entry | None:
     """The item of a product, whatever became of it."""
-    row = session.execute(_entries(now).where(ReviewItem.product_id == product_id)).first()
-    return _entry(*row) if row else None
+    rows = session.execute(_entries(now).where(ReviewItem.product_id == product_id)).all()
+    return _entries_of(session, rows)[0] if rows else None
 
 
 def counts(session: Session, now: datetime, *, wanted: QueueFilter | None = None) -> Counts:
@@ -170,8 +177,20 @@ def _entries(now: datetime) -> Select[ReviewItem, Tagging, Product, list[str], s
     )
 
 
+def _entries_of(session: Session, rows: Sequence[Any]) -> list[Entry]:
+    """Entries of rows; each taxonomy is read once."""
+    versions = {row[1].model_version for row in rows}
+    taxonomies = {version: taxonomy_of(session, version) for version in versions}
+    return [_entry(*row, taxonomies[row[1].model_version]) for row in rows]
+
+
 def _entry(
-    item: ReviewItem, tagging: Tagging, product: Product, labels: list[str], holder: str | None
+    item: ReviewItem,
+    tagging: Tagging,
+    product: Product,
+    labels: list[str],
+    holder: str | None,
+    taxonomy: Taxonomy,
 ) -> Entry:
     pairs = zip(labels, tagging.confidences, strict=True)
     return Entry(
@@ -179,5 +198,6 @@ def _entry(
         tagging=tagging,
         product=product,
         confidences=dict(sorted(pairs, key=lambda pair: -pair[1])),
+        taxonomy=taxonomy,
         holder=holder,
     )

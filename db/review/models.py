@@ -119,7 +119,7 @@ class ReviewItem(Base):
     version: Mapped[int]  # grows with every change; the ETag that decisions must match
     leased_by: Mapped[int | None] = mapped_column(ForeignKey("reviewers.id"), index=True)
     leased_until: Mapped[datetime | None]
-    label: Mapped[str] = mapped_column(String(32))
+    label: Mapped[str] = mapped_column(String(64))
     confidence: Mapped[float]
     model_version: Mapped[str] = mapped_column(String(64))
     declared_label: Mapped[str | None] = mapped_column(String(64), index=True)
@@ -151,8 +151,8 @@ class Review(Base):
     tagging_id: Mapped[int] = mapped_column(ForeignKey("taggings.id"))
     reviewer_id: Mapped[int] = mapped_column(ForeignKey("reviewers.id"))
     action: Mapped[str] = mapped_column(String(16))
-    label: Mapped[str | None] = mapped_column(String(32))  # none for skip and undo
-    machine_label: Mapped[str] = mapped_column(String(32))
+    label: Mapped[str | None] = mapped_column(String(64))  # none for skip and undo
+    machine_label: Mapped[str] = mapped_column(String(64))
     machine_confidence: Mapped[float]
     model_version: Mapped[str] = mapped_column(String(64))
     image_sha256: Mapped[str] = mapped_column(String(64))

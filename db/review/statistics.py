@@ -11,8 +11,9 @@ from sqlalchemy.orm import Session, aliased
 from catalog.outcomes import FlagReason
 from catalog.statistics import Proportion, cohens_kappa
 from catalog.status import ProductStatus
-from catalog.taxonomy import BAD_IMAGE, LABELS
+from catalog.taxonomy.reserved import BAD_IMAGE
 from db.ledger.models import Model, Product, Tagging
+from db.ledger.taxonomies import taxonomy_in_force
 from db.review.models import Action, Review, Reviewer, ReviewItem, WaitsFor
 
 HOURS_SHOWN = 24
@@ -55,6 +56,7 @@ class Statistics:
     ages: Mapping[str, int]
     per_hour: Mapping[tuple[datetime, str], int]
     people: Sequence[PersonFigures]
+    labels: Sequence[str]  # of the taxonomy in force, as they are shown
     audit: Mapping[str, Proportion]  # by label, and `all`
     confusion: Mapping[tuple[str, str], int]  # (machine, person)
     reasons_per_day: Mapping[tuple[date, str], int]
@@ -73,6 +75,7 @@ def statistics(session: Session, now: datetime) -> Statistics:
     disputes = count.where(ReviewItem.waits_for == WaitsFor.LEAD)
     confusion, audit, agreed = _judged(session)
     pairs = _second_opinions(session)
+    labels = taxonomy_in_force(session).ids
     return Statistics(
         open=totals[0],
         second=session.scalar(count.where(waiting, ReviewItem.round == 2)) or 0,
@@ -81,7 +84,8 @@ def statistics(session: Session, now: datetime) -> Statistics:
         ages=_ages(session, now),
         per_hour=_per_hour(session, now),
         people=_people(session, now),
-        audit=_audit(audit),
+        labels=labels,
+        audit=_audit(audit, labels),
         confusion=confusion,
         reasons_per_day=_reasons_per_day(session, now),
         models=_models(session, agreed, audit),
@@ -130,8 +134,8 @@ def _judged(
     return dict(confusion), audit, agreed + audit
 
 
-def _audit(cells: Counter[Cell]) -> dict[str, Proportion]:
-    found = {label: _proportion(cells, lambda cell, at=label: cell[0] == at) for label in LABELS}
+def _audit(cells: Counter[Cell], labels: Sequence[str]) -> dict[str, Proportion]:
+    found = {label: _proportion(cells, lambda cell, at=label: cell[0] == at) for label in labels}
     return found | {"all": _proportion(cells, lambda cell: True)}
 
 

@@ -8,7 +8,9 @@ from typing import Any
 from sqlalchemy import Engine, insert, text
 from sqlalchemy.orm import Session
 
-from catalog.taxonomy import LABELS
+from catalog.bundle import read_manifest
+from catalog.settings import SHIPPED_BUNDLE
+from catalog.taxonomy.document import to_fields
 from db.engine import sessions
 from db.ledger.models import Model, Thumbnail
 
@@ -42,7 +44,7 @@ TAGGINGS = """
 INSERT INTO taggings (id, product_id, image_sha256, model_version, label, confidence, confidences,
     runner_up, runner_up_confidence, out_of_taxonomy_score, flagged, reasons, tagged_at)
 SELECT n, id, h || h, :model, {label}, 0.5 + 0.4999 * (n % 1000) / 1000.0,
-    {confidences}, 'Shirt', 0.013998, -4.2, n % 100 < 3, {reasons}, :at
+    {confidences}, {runner_up}, 0.013998, -4.2, n % 100 < 3, {reasons}, :at
 FROM (SELECT n, {id} AS id, {hex} AS h FROM {numbers} AS numbers) AS rows
 """
 
@@ -61,17 +63,21 @@ def fill(
     files: URIs that the products share in turn; without any, each has one of its own. statistics:
     tell the planner of it, which on SQLite nothing does by itself.
     """
+    taxonomy = read_manifest(SHIPPED_BUNDLE).taxonomy
     with sessions(engine).begin() as session:
         session.add(
             Model(
                 version=FORMER,
-                labels=list(LABELS),
+                labels=list(taxonomy.ids),
+                taxonomy=to_fields(taxonomy),
+                taxonomy_name=taxonomy.name,
+                taxonomy_version=taxonomy.version,
                 manifest={},
                 created_at="2025-01-01T00:00:00+00:00",
                 first_used_at=TAGGED_AT,
             )
         )
-    for statement in statements(engine.dialect.name, files):
+    for statement in statements(engine.dialect.name, taxonomy.ids, files):
         for first in range(1, rows + 1, PART):
             last = min(rows, first + PART - 1)
             with sessions(engine).begin() as session:
@@ -88,17 +94,24 @@ def fill(
         analyse(engine)
 
 
-def statements(dialect: str, files: Sequence[str] = ()) -> Iterator[str]:
+def statements(dialect: str, labels: Sequence[str], files: Sequence[str] = ()) -> Iterator[str]:
     """INSERT … SELECT over :first to :last, products before taggings."""
-    cases = " ".join(f"WHEN {number} THEN '{label}'" for number, label in enumerate(LABELS))
-    confidences = f"'{[0.000012, 0.000134, 0.981223, 0.000001, 0.004312, *[0.000321] * 4, 0.0]}'"
+    cases = " ".join(f"WHEN {number} THEN '{label}'" for number, label in enumerate(labels))
+    shares = [0.981223, 0.004312, *[0.000321] * (len(labels) - 2)]
+    confidences = f"'{shares}'"
     reasons = "CASE WHEN n % 100 < 3 THEN '[\"low_confidence\"]' ELSE '[]' END"
     given = {"numbers": NUMBERS[dialect], "id": ID[dialect], "hex": HEX[dialect]}
-    label = f"CASE n % {len(LABELS)} {cases} END"
+    label = f"CASE n % {len(labels)} {cases} END"
     if dialect == "postgresql":  # which does not take JSON from text by itself
         reasons, confidences = f"CAST({reasons} AS json)", f"CAST({confidences} AS json)"
     yield PRODUCTS.format(**given, image_uri=_uri(files))
-    yield TAGGINGS.format(**given, label=label, reasons=reasons, confidences=confidences)
+    yield TAGGINGS.format(
+        **given,
+        label=label,
+        runner_up=f"'{labels[1]}'",
+        reasons=reasons,
+        confidences=confidences,
+    )
 
 
 def _uri(files: Sequence[str]) -> str:

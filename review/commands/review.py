@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -10,8 +11,10 @@ from sqlalchemy.orm import Session
 
 from catalog.outcomes import FlagReason
 from catalog.settings import settings
-from catalog.taxonomy import BAD_IMAGE, LABELS, NOT_IN_TAXONOMY
+from catalog.taxonomy.model import Taxonomy
+from catalog.taxonomy.reserved import BAD_IMAGE, NOT_IN_TAXONOMY, RESERVED
 from db.command_line import looking
+from db.ledger.taxonomies import taxonomy_in_force
 from db.review import listing as review_listing
 from db.review import reviewers
 from db.review.decisions import Decision, decide
@@ -25,7 +28,6 @@ from review.items import item_of, record_of
 from review.sentences import percent, readable
 from review.statistics_api import as_json as statistics_json
 
-SAID = {label.casefold(): label for label in (*LABELS, NOT_IN_TAXONOMY, BAD_IMAGE)}
 JSON = click.option("--json", "as_json", is_flag=True, help="JSON instead of text.")
 
 
@@ -53,7 +55,7 @@ def serve() -> None:
 
 @review.command("list")
 @click.option("--reason", type=click.Choice([each.value for each in FlagReason]))
-@click.option("--label", type=click.Choice(LABELS))
+@click.option("--label", help="A category's id, name or alias.")
 @click.option("--declared", help="What the shop declared.")
 @click.option("--model", help="Model version.")
 @click.option("--confidence-min", type=click.FloatRange(0, 1))
@@ -71,11 +73,13 @@ def list_(
 ) -> None:  # fmt: skip
     """List what waits for a person."""
     wanted = QueueFilter(
-        reason=FlagReason(reason) if reason else None, label=label, declared_label=declared,
+        reason=FlagReason(reason) if reason else None, declared_label=declared,
         model_version=model, confidence_min=confidence_min, confidence_max=confidence_max,
     )  # fmt: skip
     try:
         with looking() as session:
+            if label is not None:
+                wanted = replace(wanted, label=_category(taxonomy_in_force(session), label))
             page = review_listing.page(
                 session, datetime.now(UTC), wanted=wanted, order=Order(order), cursor=cursor,
                 limit=limit,
@@ -138,10 +142,7 @@ def accept(product_ids: Sequence[str], name: str, as_json: bool) -> None:
 @JSON
 def correct(product_id: str, label: str, name: str, as_json: bool) -> None:
     """Give a product another label: one of the taxonomy, not_in_taxonomy or bad_image."""
-    known = SAID.get(label.casefold())
-    if known is None:
-        raise click.UsageError(f"Expected one of {', '.join(SAID.values())}, found {label!r}.")
-    _decide_all([product_id], known, name, as_json)
+    _decide_all([product_id], label, name, as_json)
 
 
 @review.command()
@@ -179,6 +180,7 @@ def _decide(session: Session, person: Reviewer, product_id: str, label: str | No
         raise UnknownItemError("it does not wait for a person, and never did.")
     claim_one(session, person, entry.item.tagging_id, now)
     session.refresh(entry.item)
+    said = None if label is None else _category(entry.taxonomy, label)
     actions = {
         None: Action.ACCEPT,
         NOT_IN_TAXONOMY: Action.NOT_IN_TAXONOMY,
@@ -190,14 +192,32 @@ def _decide(session: Session, person: Reviewer, product_id: str, label: str | No
         Decision(
             tagging_id=entry.item.tagging_id,
             version=entry.item.version,
-            action=actions.get(label, Action.CORRECT),
-            label=label,
+            action=actions.get(said, Action.CORRECT),
+            label=said,
             key=uuid4().hex,
             channel=Channel.TERMINAL,
         ),
         now,
         second_share=settings().second_opinion_share,
     )
+
+
+def _category(taxonomy: Taxonomy, text: str) -> str:
+    """The id that a text names.
+
+    Raises:
+        click.UsageError: none.
+    """
+    for reserved in RESERVED:
+        if text.strip().casefold() == reserved:
+            return reserved
+    found = taxonomy.find(text)
+    if found not in taxonomy.ids:
+        raise click.UsageError(
+            f"Expected a category of {taxonomy.title} by id, name or alias, "
+            f"{' or '.join(RESERVED)}; found {text!r}. `tagger taxonomy show` lists them."
+        )
+    return found
 
 
 def _print(found: Statistics) -> None:

@@ -28,21 +28,21 @@ AUDIT = AuditShares(usual=0.01, cautious=0.2)
 PHOTOS = PhotoRule(
     temperature=1.5,
     acceptance=Acceptance(
-        confidence_min={"Bag": 0.98, "Shirt": NEVER}, precision=0.97, guarantee_level=0.95
+        confidence_min={"bag": 0.98, "shirt": NEVER}, precision=0.97, guarantee_level=0.95
     ),
     out_of_taxonomy_threshold=-2.0,
 )
-LABELS = ("Bag", "Shirt", "a class the rule does not name")
+LABELS = ("bag", "shirt", "a class the rule does not name")
 
 
 def reasons(**fields: Any) -> tuple[FlagReason, ...]:
     """Of one tagging, label and confidence given; accepted unless a field says otherwise."""
-    label, confidence = fields.pop("label", "Bag"), fields.pop("confidence", 0.95)
+    label, confidence = fields.pop("label", "bag"), fields.pop("confidence", 0.95)
     confidences = np.full(3, (1 - confidence) / 2)
     confidences[LABELS.index(label)] = confidence
     rule = Rule(
         acceptance=Acceptance(
-            confidence_min={"Bag": 0.9, "Shirt": 1.1}, precision=0.99, guarantee_level=0.95
+            confidence_min={"bag": 0.9, "shirt": 1.1}, precision=0.99, guarantee_level=0.95
         ),
         out_of_taxonomy_threshold=-1.0,
         audit_share=dict.fromkeys(LABELS, fields.pop("audit_share", 0.0)),
@@ -65,10 +65,10 @@ def test_sure_tagging_is_accepted() -> None:
     ("fields", "reason"),
     [
         ({"confidence": 0.899}, FlagReason.LOW_CONFIDENCE),
-        ({"label": "Shirt", "confidence": 1.0}, FlagReason.LOW_CONFIDENCE),
+        ({"label": "shirt", "confidence": 1.0}, FlagReason.LOW_CONFIDENCE),
         ({"label": "a class the rule does not name", "confidence": 1.0}, FlagReason.LOW_CONFIDENCE),
         ({"strangeness": -0.9}, FlagReason.OUT_OF_TAXONOMY),
-        ({"declared": "Shirt"}, FlagReason.DECLARED_LABEL_CONFLICT),
+        ({"declared": "shirt"}, FlagReason.DECLARED_LABEL_CONFLICT),
         ({"declared": "Watch"}, FlagReason.DECLARED_LABEL_CONFLICT),
         ({"poor": True}, FlagReason.POOR_IMAGE),
         ({"audit_share": 1.0}, FlagReason.AUDIT_SAMPLE),
@@ -78,7 +78,7 @@ def test_each_reason_is_given_alone(fields: dict[str, Any], reason: FlagReason) 
     assert reasons(**fields) == (reason,)
 
 
-@pytest.mark.parametrize("declared", ["Bag", " bag ", "BAG"])
+@pytest.mark.parametrize("declared", ["bag", " bag ", "BAG"])
 def test_declared_label_is_compared_as_people_write_it(declared: str) -> None:
     assert reasons(declared=declared) == ()
 
@@ -95,33 +95,33 @@ def test_audit_draws_its_share_and_the_same_products_every_time() -> None:
 
 def test_a_picture_that_came_reduced_is_under_the_bundles_own_rule() -> None:
     bundle = replace(manifest(), photos=PHOTOS)
-    earned = Earned(temperature=3.0, confidence_min={"Bag": 0.5}, trusted=frozenset({"Bag"}))
+    earned = Earned(temperature=3.0, confidence_min={"bag": 0.5}, trusted=frozenset({"bag"}))
     rule = rule_for(bundle, photo=False, earned=earned, audit=AUDIT)
     assert rule.acceptance == bundle.acceptance
     assert rule.out_of_taxonomy_threshold == bundle.out_of_taxonomy.threshold
     assert rule.photo_temperature is None
-    assert rule.audit_share["Bag"] == 0.01
+    assert rule.audit_share["bag"] == 0.01
 
 
 def test_a_photo_is_under_the_cautious_rule_and_audited_more_until_trust_is_earned() -> None:
     bundle = replace(manifest(), photos=PHOTOS)
     rule = rule_for(bundle, photo=True, audit=AUDIT)
-    assert rule.acceptance.confidence_min == {"Bag": 0.98, "Shirt": NEVER}
+    assert rule.acceptance.confidence_min == {"bag": 0.98, "shirt": NEVER}
     assert rule.out_of_taxonomy_threshold == -2.0
     assert rule.photo_temperature == 1.5
-    assert rule.audit_share["Bag"] == 0.2
+    assert rule.audit_share["bag"] == 0.2
 
 
 def test_trust_is_earned_and_withdrawn_class_by_class() -> None:
     bundle = replace(manifest(), photos=PHOTOS)
     earned = Earned(
         temperature=2.0,
-        confidence_min={"Shirt": 0.7, "Bag": NEVER},
-        trusted=frozenset({"Shirt"}),
+        confidence_min={"shirt": 0.7, "bag": NEVER},
+        trusted=frozenset({"shirt"}),
     )
     rule = rule_for(bundle, photo=True, earned=earned, audit=AUDIT)
-    assert rule.acceptance.confidence_min == {"Bag": NEVER, "Shirt": 0.7}
-    assert (rule.audit_share["Shirt"], rule.audit_share["Bag"]) == (0.01, 0.2)
+    assert rule.acceptance.confidence_min == {"bag": NEVER, "shirt": 0.7}
+    assert (rule.audit_share["shirt"], rule.audit_share["bag"]) == (0.01, 0.2)
     assert rule.photo_temperature == 2.0
 
 
@@ -206,13 +206,13 @@ def test_a_score_as_high_as_the_threshold_is_not_strange_whatever_its_precision(
     confidences = np.array([[1.0, 0.0]])
     # The nearest float32 to 0.1 lies above it.
     for score, accepted in ((np.float32(0.1), False), (0.1, True)):
-        found = flags(rule, ("Bag", "Shirt"), confidences, strangeness=np.array([score]))
+        found = flags(rule, ("bag", "shirt"), confidences, strangeness=np.array([score]))
         assert found.accepted.tolist() == [accepted]
 
 
 def test_what_is_not_given_flags_nothing() -> None:
     assert flags(
-        PHOTOS, ("Bag", "Shirt"), np.array([[0.99, 0.01], [0.01, 0.99]])
+        PHOTOS, ("bag", "shirt"), np.array([[0.99, 0.01], [0.01, 0.99]])
     ).accepted.tolist() == [
         True,
         False,

@@ -18,6 +18,7 @@ from catalog.bundle import (
     KERAS_MODEL,
     MANIFEST,
     SERVING_MODEL,
+    TAXONOMY,
     Acceptance,
     BundleError,
     Manifest,
@@ -29,7 +30,8 @@ from catalog.bundle import (
     write_manifest,
 )
 from catalog.settings import SHIPPED_BUNDLE
-from catalog.taxonomy import LABELS
+from catalog.taxonomy.document import to_json
+from tests.taxonomies import FASHION_MNIST, LABELS, taxonomy
 
 
 def manifest_of(folder: Path) -> Manifest:
@@ -38,6 +40,7 @@ def manifest_of(folder: Path) -> Manifest:
         model_version="test-1",
         created_at="2026-01-01T00:00:00+00:00",
         labels=LABELS,
+        taxonomy=FASHION_MNIST,
         preprocessing="zalando-1",
         preprocessing_parameters={"cutout.grabcut_px": 64},
         input_shape=(28, 28, 1),
@@ -64,6 +67,7 @@ def folder(tmp_path: Path) -> Path:
     (tmp_path / SERVING_MODEL).write_bytes(b"serving")
     (tmp_path / KERAS_MODEL).write_bytes(b"keras")
     (tmp_path / CHECK).write_bytes(b"check")
+    (tmp_path / TAXONOMY).write_text(to_json(FASHION_MNIST), encoding="utf-8")
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "index.html").write_text("report")
     write_manifest(tmp_path, manifest_of(tmp_path))
@@ -97,7 +101,9 @@ def test_a_manifest_is_read_as_it_was_written(folder: Path) -> None:
     assert bundle.manifest == manifest_of(folder)
     assert bundle.serving_model == b"serving"
     assert bundle.contents[KERAS_MODEL] == b"keras"
-    assert set(bundle.manifest.files) == {SERVING_MODEL, KERAS_MODEL, CHECK, "report/index.html"}
+    assert set(bundle.manifest.files) == {
+        SERVING_MODEL, KERAS_MODEL, CHECK, TAXONOMY, "report/index.html",
+    }  # fmt: skip
 
 
 def test_the_shipped_bundle_verifies_and_knows_every_label() -> None:
@@ -324,8 +330,66 @@ def test_a_bundle_that_says_nothing_of_photos_accepts_only_the_surest_of_them(fo
 def test_a_rule_for_photos_is_read_as_it_was_written(folder: Path) -> None:
     rule = PhotoRule(
         temperature=1.5,
-        acceptance=Acceptance(confidence_min={"Bag": 0.8}, precision=0.97, guarantee_level=0.95),
+        acceptance=Acceptance(confidence_min={"bag": 0.8}, precision=0.97, guarantee_level=0.95),
         out_of_taxonomy_threshold=7.0,
     )
     write_manifest(folder, replace(manifest_of(folder), photos=rule, files=checksums(folder)))
     assert load_bundle(folder).manifest.photo_rule == rule
+
+
+def with_taxonomy(folder: Path, text: str) -> None:
+    (folder / TAXONOMY).write_text(text, encoding="utf-8")
+    change(folder, files=checksums(folder))
+
+
+def test_a_taxonomy_travels_in_the_bundle(folder: Path) -> None:
+    assert load_bundle(folder).manifest.taxonomy == FASHION_MNIST
+    said = json.loads((folder / MANIFEST).read_text())["taxonomy"]
+    assert said == {"name": "fashion-mnist", "version": 1}
+
+
+@pytest.mark.parametrize(
+    ("labels", "why"),
+    [
+        (("t-shirt-top", "skirt"), "labels \\['skirt'\\], which are no categories"),
+        (("bag", "bag"), "2 labels, 1 of them different"),
+        (("bag", "tops"), "labels \\['tops'\\]"),
+        (("bag",), "1 labels"),
+    ],
+)
+def test_labels_outside_the_taxonomy_are_refused(
+    folder: Path, labels: tuple[str, ...], why: str
+) -> None:
+    change(folder, labels=labels)
+    with pytest.raises(BundleError, match=why):
+        load_bundle(folder)
+
+
+def test_a_taxonomy_that_must_not_serve_is_refused_with_a_reason(folder: Path) -> None:
+    with_taxonomy(folder, to_json(taxonomy("bag", "bad_image")))
+    with pytest.raises(BundleError, match="Expected another id than not_in_taxonomy and bad_image"):
+        load_bundle(folder)
+    with_taxonomy(folder, "[]")
+    with pytest.raises(BundleError, match="Expected a JSON object, found list"):
+        load_bundle(folder)
+
+
+def test_another_taxonomy_than_the_manifest_names_is_refused(folder: Path) -> None:
+    change(folder, taxonomy={"name": "fashion-mnist", "version": 2})
+    with pytest.raises(BundleError, match="holds fashion-mnist 1"):
+        load_bundle(folder)
+
+
+def test_a_bundle_of_before_there_were_taxonomies_gets_one_of_its_names(folder: Path) -> None:
+    (folder / TAXONOMY).unlink()
+    names = [FASHION_MNIST.name_of(each) for each in LABELS]
+    rule = {"confidence_min": dict.fromkeys(names, 0.9), "precision": 0.99, "guarantee_level": 0.95}
+    change(folder, labels=names, acceptance=rule, files=checksums(folder))
+    path = folder / MANIFEST
+    fields = json.loads(path.read_text())
+    del fields["taxonomy"]
+    path.write_text(json.dumps(fields))
+    manifest = load_bundle(folder).manifest
+    assert manifest.labels == LABELS
+    assert set(manifest.acceptance.confidence_min) == set(LABELS)
+    assert manifest.taxonomy.name_of("t-shirt-top") == "T-shirt/top"

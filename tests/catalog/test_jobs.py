@@ -10,7 +10,7 @@ GOOD = {"product_id": "p1", "image_uri": "https://shop.example/p1.jpg"}
 
 
 def test_payload_survives_the_wire() -> None:
-    job = Job(**GOOD, declared_label="Bag")
+    job = Job(**GOOD, declared_label="bag")
     assert parse_job(json.loads(json.dumps(job.payload()))) == job
 
 
@@ -31,7 +31,7 @@ def test_undeclared_label_is_not_sent() -> None:
         (GOOD | {"product_id": "a\0"}, "product_id"),
         (GOOD | {"product_id": "\ud800"}, "product_id"),
         (GOOD | {"image_uri": "x" * 3000}, "image_uri"),
-        (GOOD | {"declared_label": ["Bag"]}, "declared_label"),
+        (GOOD | {"declared_label": ["bag"]}, "declared_label"),
         (GOOD | {"colour": "red"}, "colour"),
         ("p1", "str 'p1'"),
         (None, "NoneType None"),

@@ -44,7 +44,7 @@ def joined(*parts: Photos) -> Photos:
 
 
 def judged(found: Photos, now_from: float = 0.995) -> float | None:
-    return verdict("Bag", found, now_from=now_from, precision=PRECISION, level=LEVEL).confidence_min
+    return verdict("bag", found, now_from=now_from, precision=PRECISION, level=LEVEL).confidence_min
 
 
 @pytest.mark.parametrize(("count", "earned"), [(98, None), (99, 0.9)])
@@ -100,7 +100,7 @@ def test_reviews_that_refute_the_rule_in_force_withdraw_it() -> None:
 
 
 def test_what_is_missing_is_the_number_of_right_reviews_that_would_do() -> None:
-    found = verdict("Bag", photos(40), now_from=0.995, precision=PRECISION, level=LEVEL)
+    found = verdict("bag", photos(40), now_from=0.995, precision=PRECISION, level=LEVEL)
     assert found.more_right == 59
-    nothing = verdict("Bag", photos(0), now_from=0.995, precision=PRECISION, level=LEVEL)
+    nothing = verdict("bag", photos(0), now_from=0.995, precision=PRECISION, level=LEVEL)
     assert nothing.more_right == 99

@@ -6,7 +6,7 @@ from sqlalchemy.orm import Session
 
 from db.base import Base
 from db.engine import make_engine
-from db.ledger.models import Product
+from db.ledger.models import Model, Product
 from db.migrate import SchemaError, current_revision, newest_revision, require_newest, upgrade
 
 OLDER_PRODUCT = """
@@ -19,6 +19,7 @@ VALUES ('p1', 'file:///p1.jpg', 'queued', 'm2', 'm1', 'ingest', 1, 2, 'fetch_tim
 
 def test_schema_of_the_migrations_is_the_schema_of_the_models(engine: Engine) -> None:
     found = inspect(engine)
+    assert Model.__table__ in Base.metadata.sorted_tables
     for table in Base.metadata.sorted_tables:
         columns = {column["name"]: column["nullable"] for column in found.get_columns(table.name)}
         assert columns == {column.name: column.nullable for column in table.columns}

@@ -24,8 +24,8 @@ def product(name: str, **fields: Any) -> dict[str, Any]:
 
 def tagging(name: str, reasons: list[str]) -> dict[str, Any]:
     return {
-        "product_id": name, "image_sha256": "0" * 64, "model_version": "m", "label": "Shirt",
-        "confidence": 0.75, "confidences": [0.75, 0.25], "runner_up": "Coat",
+        "product_id": name, "image_sha256": "0" * 64, "model_version": "m", "label": "shirt",
+        "confidence": 0.75, "confidences": [0.75, 0.25], "runner_up": "coat",
         "runner_up_confidence": 0.25, "out_of_taxonomy_score": -1.5, "flagged": bool(reasons),
         "reasons": reasons, "tagged_at": NOW,
     }  # fmt: skip
@@ -38,7 +38,7 @@ def add(session: Session, model: Any, rows: list[dict[str, Any]]) -> None:
 
 def test_every_type_of_column_comes_back_as_it_went_in(session: Session) -> None:
     add(session, Product, [product("a", declared_label='x"{},\\'), product("b")])
-    model = {"version": "m", "labels": ["Shirt"], "manifest": {}, "first_used_at": NOW}
+    model = {"version": "m", "labels": ["shirt"], "manifest": {}, "first_used_at": NOW}
     session.execute(insert(session, Model).values(model))
     add(session, Tagging, [tagging("a", []), tagging("b", ["low_confidence", "poor_image"])])
     ids = session.scalars(select(Tagging.id).order_by(Tagging.product_id)).all()

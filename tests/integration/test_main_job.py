@@ -221,6 +221,6 @@ def test_malformed_messages_become_failure_rows_and_the_worker_lives(
 def test_declared_label_that_disagrees_is_flagged(
     client: EnqueueClient, outcomes: Outcomes, pictures: list[SamplePicture]
 ) -> None:
-    picture = next(each for each in pictures if each.label == "Trouser")
-    client.enqueue(file_job(picture.path, "declared", declared_label="Bag"))
+    picture = next(each for each in pictures if each.label == "trouser")
+    client.enqueue(file_job(picture.path, "declared", declared_label="bag"))
     assert "declared_label_conflict" in outcomes(["declared"])["declared"].reasons

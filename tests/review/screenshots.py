@@ -18,7 +18,6 @@ from sqlalchemy.orm import Session
 from catalog.fetching.files import FileSource
 from catalog.images.decode import DecodeLimits
 from catalog.sample import write_pictures
-from catalog.taxonomy import LABELS
 from db import migrate
 from db.engine import make_engine, sessions
 from db.ledger.models import Product
@@ -33,6 +32,7 @@ from review.desk import Desk
 from review.photos import Photos
 from tests.review.chromium import launch
 from tests.review.server import serving
+from tests.taxonomies import LABELS
 
 DESKTOP, PHONE = (1280, 800), (390, 844)
 

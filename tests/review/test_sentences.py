@@ -22,7 +22,7 @@ from tests.desk import NOON, flag, item
             "The model is 90 % sure that this is an Ankle boot, and takes more to accept one; "
             "Shirt follows with 10 %.",
         ),
-        (FlagReason.OUT_OF_TAXONOMY, 0.9, "It looks unlike anything in the ten classes."),
+        (FlagReason.OUT_OF_TAXONOMY, 0.9, "It looks unlike anything in the taxonomy."),
         (
             FlagReason.DECLARED_LABEL_CONFLICT,
             0.9,
@@ -45,7 +45,7 @@ from tests.desk import NOON, flag, item
 def test_every_flag_reason_has_its_sentence(
     session: Session, reason: FlagReason, confidence: float, said: str
 ) -> None:
-    tagging_id = flag(session, "p1", confidence, label="Ankle boot", reasons=(reason,))
+    tagging_id = flag(session, "p1", confidence, label="ankle-boot", reasons=(reason,))
     session.get_one(Product, "p1").declared_label = "Skirt"
     item(session, "p1").declared_label = "Skirt"
     session.flush()
@@ -59,4 +59,4 @@ def test_nearly_certain_is_not_called_certain() -> None:
 
 def test_labels_of_people_are_readable() -> None:
     assert readable("not_in_taxonomy") == "not in the taxonomy"
-    assert readable("Coat") == "Coat"
+    assert readable("coat") == "coat"

@@ -12,10 +12,11 @@ from PIL import Image
 
 from catalog.bundle import load_bundle
 from catalog.cli import main
-from catalog.taxonomy import LABELS, NOT_IN_TAXONOMY
+from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from trainer import adapt_commands
 from trainer.adapt import AdaptConfig, Adapted, adapt, learn, open_base, parts
 from trainer.cross_fitting import OutOfFold, choose, folds_of
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.dataset import Split
 from trainer.fine_tuning import Base, FineTuningConfig, accuracy, fit_network, make_base
 from trainer.photo_rule import PhotoRuleConfig, fit_photo_rule
@@ -218,7 +219,7 @@ def test_the_command_reads_corrections_skips_what_is_unreadable_and_writes_the_b
 ) -> None:
     monkeypatch.setattr("trainer.adapt.AdaptConfig", lambda **fields: SMALL)
     photos = shop(garments, 0, 200, strangers=20)
-    lines = [json.dumps({"image_uri": str(tmp_path / "none.png"), "label": "Bag"}), "{"]
+    lines = [json.dumps({"image_uri": str(tmp_path / "none.png"), "label": "bag"}), "{"]
     for number, (image, label) in enumerate(zip(photos.images, photos.labels, strict=True)):
         path = tmp_path / f"{number}.png"
         Image.fromarray(255 - image[..., 0]).save(path)

@@ -31,9 +31,9 @@ def test_plain_lines_of_uri_and_label_are_enough(tmp_path: Path) -> None:
 
 
 def test_a_later_line_of_the_same_picture_replaces_an_earlier_one(tmp_path: Path) -> None:
-    moved = line(2, "Shirt") | {"image_uri": "file:///moved.jpg"}
-    found = read_corrections(write(tmp_path / "c.jsonl", line(1, "Coat"), moved))
-    assert [each.label for each in found.standing] == ["Shirt"]
+    moved = line(2, "shirt") | {"image_uri": "file:///moved.jpg"}
+    found = read_corrections(write(tmp_path / "c.jsonl", line(1, "coat"), moved))
+    assert [each.label for each in found.standing] == ["shirt"]
     assert found.replaced == 1
 
 
@@ -41,9 +41,9 @@ def test_a_retraction_takes_back_its_line_and_leaves_the_one_before_in_force(
     tmp_path: Path,
 ) -> None:
     retraction = line(9, "x") | {"kind": "retraction", "retracts": 2, "label": None}
-    lines = (line(1, "Coat"), line(2, "Shirt"), line(3, "Bag", "b"), retraction)
+    lines = (line(1, "coat"), line(2, "shirt"), line(3, "bag", "b"), retraction)
     found = read_corrections(write(tmp_path / "c.jsonl", *lines))
-    assert [each.label for each in found.standing] == ["Coat", "Bag"]
+    assert [each.label for each in found.standing] == ["coat", "bag"]
     assert found.retracted == 1
 
 
@@ -51,19 +51,19 @@ def test_what_cannot_be_understood_is_named_and_the_rest_counts(tmp_path: Path) 
     bad = (
         "{",
         "[1]",
-        {"label": "Bag"},
+        {"label": "bag"},
         {"image_uri": "/a", "label": "Hat"},
         {"kind": "retraction"},
     )
-    found = read_corrections(write(tmp_path / "c.jsonl", *bad, line(1, "Bag")))
+    found = read_corrections(write(tmp_path / "c.jsonl", *bad, line(1, "bag")))
     assert len(found.standing) == 1
     assert [text.split(":")[0] for text in found.refused] == [f"line {n}" for n in range(1, 6)]
     assert "'Hat'" in found.refused[3]
 
 
 def test_bad_images_teach_nothing(tmp_path: Path) -> None:
-    found = read_corrections(write(tmp_path / "c.jsonl", line(1, "bad_image"), line(2, "Bag")))
-    assert [each.label for each in found.standing] == ["Bag"]
+    found = read_corrections(write(tmp_path / "c.jsonl", line(1, "bad_image"), line(2, "bag")))
+    assert [each.label for each in found.standing] == ["bag"]
 
 
 @pytest.mark.parametrize("content", [b"", b"\xff\xfe", b'{"image_uri": "/a", "label": "Hat"}'])

@@ -7,9 +7,10 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from catalog.taxonomy import LABELS, NOT_IN_TAXONOMY
+from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from lab.learning_curve import learning_curve
 from trainer.adapt import AdaptConfig
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.dataset import DatasetError
 from trainer.fine_tuning import FineTuningConfig
 from trainer.photo_evaluation import Photo, rightly_named
@@ -70,8 +71,8 @@ def test_a_set_without_photos_is_refused(
 
 
 def test_shoes_that_their_source_does_not_tell_apart_are_right_as_any_footwear() -> None:
-    photo = Photo(path=Path("a"), set="s", label="Sneaker", exact=False, any_footwear=True)
-    strict = Photo(path=Path("a"), set="s", label="Sneaker", exact=True)
-    places = np.array([LABELS.index(name) for name in ("Sandal", "Ankle boot", "Bag")])
+    photo = Photo(path=Path("a"), set="s", label="sneaker", exact=False, any_footwear=True)
+    strict = Photo(path=Path("a"), set="s", label="sneaker", exact=True)
+    places = np.array([LABELS.index(name) for name in ("sandal", "ankle-boot", "bag")])
     assert rightly_named([photo] * 3, places).tolist() == [True, True, False]
     assert rightly_named([strict] * 3, places).tolist() == [False, False, False]

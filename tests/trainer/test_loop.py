@@ -20,7 +20,6 @@ from catalog.cli import main
 from catalog.jobs import Job, file_job
 from catalog.settings import SHIPPED_BUNDLE, Settings, read_settings, settings
 from catalog.status import ProductStatus
-from catalog.taxonomy import LABELS
 from db.engine import make_engine, reading, sessions
 from db.ledger.models import Product, Tagging
 from db.ledger.results import unfinished
@@ -29,6 +28,7 @@ from db.review.models import Action, ReviewItem, WaitsFor
 from tests.desk import decision, person
 from trainer.adapt import AdaptConfig, adapt
 from trainer.corrections import read_corrections
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fine_tuning import FineTuningConfig
 from trainer.shop_photos import read_photos
 from worker.client import EnqueueClient
@@ -40,7 +40,7 @@ Garments = tuple[NDArray[np.uint8], NDArray[np.uint8]]
 Truth = Mapping[str, str]
 SIZE_PX = 112  # larger than a model input: a photo
 SEEN = np.s_[:18, 5:23]
-SOLD = ("T-shirt/top", "Trouser", "Sandal", "Bag", "Ankle boot")
+SOLD = ("t-shirt-top", "trouser", "sandal", "bag", "ankle-boot")
 TAUGHT, SHADOWED = 200, 40
 TIMEOUT_S = 120.0
 QUICK = AdaptConfig(

@@ -7,7 +7,7 @@ import pytest
 from catalog.bundle import load_bundle
 from catalog.sample import SamplePicture, write_pictures
 from catalog.settings import SHIPPED_BUNDLE
-from catalog.taxonomy import NOT_IN_TAXONOMY
+from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from trainer.fashion_mnist.dataset import DatasetError
 from trainer.photo_evaluation import load_input, photo_table, read_photos
 from trainer.serving_model import ServingModel
@@ -31,7 +31,7 @@ def test_photos_are_measured_by_set_through_the_shipped_model(
     rows: list[tuple[object, ...]] = [(each.path, "shop", each.label, "exact") for each in pictures]
     (tmp_path / "text.jpg").write_text("no picture")
     rows += [
-        ("text.jpg", "shop", "Bag", "exact"),
+        ("text.jpg", "shop", "bag", "exact"),
         (pictures[0].path, "odd", NOT_IN_TAXONOMY, "approximate"),
         (pictures[1].path, "odd", pictures[1].label, "approximate"),
     ]
@@ -56,6 +56,6 @@ def test_a_photo_of_the_models_own_size_is_not_resampled(pictures: list[SamplePi
 
 def test_a_manifest_without_a_column_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "photos.csv"
-    path.write_text("path,label\na.jpg,Bag\n")
+    path.write_text("path,label\na.jpg,bag\n")
     with pytest.raises(DatasetError, match="missing: set, mapping"):
         read_photos(path)

@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 
 from catalog.bundle import CHECK, BundleError, load_bundle, write_manifest
 from catalog.check_predictions import read_check, require_reproduced
-from catalog.taxonomy import LABELS
 from trainer import publish as publishing
 from trainer.check_predictions import add_check_predictions
 from trainer.evaluate import Measured, evaluate
 from trainer.faithfulness import grad_cam, gradient_grad_cam
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.network import predict
 from trainer.fashion_mnist.train import Run
 from trainer.publish import PHOTO_RULE, add_report, publish

@@ -25,10 +25,10 @@ def test_pictures_are_read_by_path_and_by_uri_and_what_is_unreadable_is_named(
 ) -> None:
     (tmp_path / "text.jpg").write_text("no picture")
     corrections = [
-        Correction(image_uri=picture.as_uri(), label="Bag"),
-        Correction(image_uri=str(tmp_path / "none.jpg"), label="Bag"),
-        Correction(image_uri=str(tmp_path / "text.jpg"), label="Bag"),
-        Correction(image_uri=str(tmp_path), label="Bag"),
+        Correction(image_uri=picture.as_uri(), label="bag"),
+        Correction(image_uri=str(tmp_path / "none.jpg"), label="bag"),
+        Correction(image_uri=str(tmp_path / "text.jpg"), label="bag"),
+        Correction(image_uri=str(tmp_path), label="bag"),
     ]
     photos = read_photos(corrections, Settings())
     assert (photos.images.shape, photos.images.dtype) == ((1, 28, 28, 1), np.uint8)
@@ -41,8 +41,8 @@ def test_pictures_are_read_by_path_and_by_uri_and_what_is_unreadable_is_named(
 
 def test_a_picture_that_changed_since_it_was_labelled_is_left_out(picture: Path) -> None:
     digest = hashlib.sha256(picture.read_bytes()).hexdigest()
-    same = Correction(image_uri=str(picture), label="Bag", image_sha256=digest)
-    other = Correction(image_uri=str(picture), label="Coat", image_sha256="0" * 64)
+    same = Correction(image_uri=str(picture), label="bag", image_sha256=digest)
+    other = Correction(image_uri=str(picture), label="coat", image_sha256="0" * 64)
     photos = read_photos([same, other], Settings())
     assert len(photos) == 1
     assert "another picture" in photos.unread[0]
@@ -55,7 +55,7 @@ def test_other_hosts_are_asked_through_the_fetchers_guards() -> None:
 
 
 def test_corrections_without_a_readable_picture_are_refused(tmp_path: Path) -> None:
-    gone = [Correction(image_uri=str(tmp_path / f"{n}.jpg"), label="Bag") for n in range(3)]
+    gone = [Correction(image_uri=str(tmp_path / f"{n}.jpg"), label="bag") for n in range(3)]
     with pytest.raises(CorrectionsError, match="found none among 3"):
         read_photos(gone, Settings())
 
@@ -68,6 +68,6 @@ def test_a_larger_file_than_allowed_is_not_read(picture: Path) -> None:
 
 def test_equal_pictures_count_once_and_not_at_all_where_people_disagree() -> None:
     a, b, c = (np.full((28, 28, 1), tone, np.uint8) for tone in (1, 2, 3))
-    photos = shop_photos([a, a, b, b, c], ["Bag", "Bag", "Bag", "Coat", "not_in_taxonomy"])
+    photos = shop_photos([a, a, b, b, c], ["bag", "bag", "bag", "coat", "not_in_taxonomy"])
     assert photos.labels.tolist() == [8, STRANGER]
     assert photos.known.tolist() == [True, False]

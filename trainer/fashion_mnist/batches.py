@@ -6,8 +6,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.taxonomy import LABELS
 from trainer.fashion_mnist.augmentation import augment
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.config import TrainConfig
 from trainer.fashion_mnist.dataset import Split
 from trainer.fashion_mnist.easy_images import EasyImages, none_easy

@@ -9,8 +9,8 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from catalog.bundle import load_bundle
-from catalog.taxonomy import LABELS
 from trainer.fashion_mnist.augmentation import augment
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.config import AugmentationConfig
 from trainer.fashion_mnist.dataset import Split
 from trainer.fashion_mnist.label_errors import (

@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.errors import OperatorError
-from catalog.taxonomy import LABELS
+from trainer.fashion_mnist.classes import LABELS
 
 DEBIAN_FOLDER = Path("/usr/share/datasets/fashion-mnist")
 # sha256 of what is inside each file as published since 31 August 2017: Debian compresses anew, so

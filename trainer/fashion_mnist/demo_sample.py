@@ -10,7 +10,7 @@ import click
 import numpy as np
 
 from catalog.sample import SAMPLE
-from catalog.taxonomy import LABELS
+from trainer.fashion_mnist.classes import LABELS
 
 PER_CLASS = 60
 

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 from keras import layers
 
-from catalog.taxonomy import LABELS
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.config import ConfigError
 from trainer.fashion_mnist.network import INPUT_SHAPE, difference_from_background
 from trainer.fashion_mnist.train import Run, accuracy, load_run

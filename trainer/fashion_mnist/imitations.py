@@ -8,7 +8,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from catalog.taxonomy import LABELS
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.config import PhotoLookConfig
 from trainer.fashion_mnist.dataset import Split
 from trainer.fashion_mnist.photo_look import photo_look

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.out_of_taxonomy import unit
-from catalog.taxonomy import LABELS
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.dataset import Split
 
 NEIGHBOURS = 20

@@ -8,8 +8,8 @@ import numpy as np
 from keras import layers
 from numpy.typing import NDArray
 
-from catalog.taxonomy import LABELS
 from trainer.fashion_mnist.batch_norm import BatchNormalization
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.config import TrainConfig
 from trainer.serving_model import Outputs, joined
 

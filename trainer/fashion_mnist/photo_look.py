@@ -13,7 +13,7 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from catalog.taxonomy import LABELS
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.config import PhotoLookConfig
 from trainer.fashion_mnist.dataset import Split
 
@@ -21,8 +21,8 @@ Image = NDArray[np.float32]
 SIZE_PX = 28
 # What the model input keeps between a dark garment and the black around it.
 GARMENT_FLOOR = 40
-TOPS = frozenset(LABELS.index(name) for name in ("T-shirt/top", "Pullover", "Coat", "Shirt"))
-TROUSER, DRESS = LABELS.index("Trouser"), LABELS.index("Dress")
+TOPS = frozenset(LABELS.index(name) for name in ("t-shirt-top", "pullover", "coat", "shirt"))
+TROUSER, DRESS = LABELS.index("trouser"), LABELS.index("dress")
 
 
 def photo_look(

@@ -44,7 +44,7 @@ def retag() -> None:
 @click.option("--label", "labels", multiple=True, help="What the machine gave this label.")
 @click.option("--failed-transient", is_flag=True, help="What failed for a reason that may pass.")
 @click.option("--all", "everything", is_flag=True, help="Everything.")
-@click.option("--selection", metavar="TEXT", help="The same as one text: older-model,label=Bag.")
+@click.option("--selection", metavar="TEXT", help="The same as one text: older-model,label=bag.")
 @click.option("--background", is_flag=True, help="Leave the publishing to the upkeep process.")
 @click.option("--dry-run", is_flag=True, help="Count what would be selected; start nothing.")
 @click.option("--json", "as_json", is_flag=True, help="Print the run at the end as JSON.")

@@ -10,7 +10,6 @@ from sqlalchemy import Engine
 from tqdm import tqdm
 
 from catalog.jobs import Job
-from catalog.taxonomy import LABELS
 from db.engine import reading
 from db.ledger.results import ProductResult, overlays, results, unfinished
 from worker.client import EnqueueClient
@@ -87,7 +86,7 @@ def run_demo(
 def write_contact_sheet(engine: Engine, report: DemoReport, path: Path) -> None:
     """Draw stored thumbnails, a row for each label, the least confident first."""
     chosen: list[ProductResult] = []
-    for label in LABELS:
+    for label in sorted(report.by_label):
         of_label = [result for result in report.results if result.label == label]
         of_label.sort(key=lambda result: result.confidence or 0)
         chosen += of_label[:: max(1, len(of_label) // THUMBNAILS_PER_LABEL)][:THUMBNAILS_PER_LABEL]

@@ -6,9 +6,9 @@ from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
 from catalog.settings import Settings
-from catalog.taxonomy import LABELS
 from db.engine import reading, sessions
 from db.ledger.models import Model
+from db.ledger.taxonomies import taxonomy_in_force
 from db.retag import runs as retag_runs
 from db.retag.models import RetagRun, RunState
 from db.retag.progress import Progress, progress
@@ -78,7 +78,7 @@ def progress_of_newest(engine: Engine, limit: int) -> list[Progress]:
 def _require_labels(session: Session, selection: Selection) -> None:
     """A mistyped label would make a run over nothing, and take a walk over the ledger to say so."""
     known = {
-        *LABELS,
+        *taxonomy_in_force(session).ids,
         *(label for labels in session.scalars(select(Model.labels)) for label in labels),
     }
     if unknown := sorted(set(selection.labels) - known):

@@ -208,11 +208,11 @@ def test_of_two_models_the_newer_one_is_current_in_either_order(
 ) -> None:
     one = begun(session, [delivered()], owner="w:1")
     two = begun(session, [delivered()], owner="w:2", alone=True)
-    said = [(tagged("p1"), one), (tagged("p1", model_version="newer", label="Coat"), two)]
+    said = [(tagged("p1"), one), (tagged("p1", model_version="newer", label="coat"), two)]
     for outcome, attempt in reversed(said) if newer_first else said:
         settle(session, outcome, attempt)
     current = session.get_one(Tagging, product(session).current_tagging_id)
-    assert (current.model_version, current.label) == ("newer", "Coat")
+    assert (current.model_version, current.label) == ("newer", "coat")
 
 
 @pytest.mark.parametrize("failure_first", [True, False])
@@ -253,7 +253,7 @@ def test_reviewed_product_keeps_its_status_through_an_attempt(session: Session) 
     accept(session, [job("p1")], NOW, message_id="accepted-1")
     attempt = begun(session, [delivered(message_id="accepted-1")])
     assert product(session).status == ProductStatus.REVIEWED
-    settle(session, tagged("p1", model_version="newer", label="Coat"), attempt)
+    settle(session, tagged("p1", model_version="newer", label="coat"), attempt)
     row = product(session)
     assert (row.status, row.attempt_by, row.published_at) == (ProductStatus.REVIEWED, None, None)
-    assert session.get_one(Tagging, row.current_tagging_id).label == "Bag"
+    assert session.get_one(Tagging, row.current_tagging_id).label == "bag"

@@ -40,13 +40,13 @@ def review(session: Session, product_id: str) -> None:
     session.add(
         Review(
             request_key="k", product_id=product_id, tagging_id=tagging.id, reviewer_id=person.id,
-            action=Action.CORRECT, label="Coat", machine_label=tagging.label,
+            action=Action.CORRECT, label="coat", machine_label=tagging.label,
             machine_confidence=tagging.confidence, model_version=tagging.model_version,
             image_sha256=tagging.image_sha256, round=1, channel=Channel.API, step="k",
             seconds=None, decided_at=OLD, undoes_id=None,
         )
     )  # fmt: skip
-    product.status, product.reviewed_label = ProductStatus.REVIEWED, "Coat"
+    product.status, product.reviewed_label = ProductStatus.REVIEWED, "coat"
     session.flush()
 
 

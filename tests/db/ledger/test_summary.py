@@ -20,7 +20,7 @@ def test_summary_counts_products_by_what_became_of_them(session: Session) -> Non
     record(session, [failed("d")], NOW)
     summary = summarise(session)
     assert summary.by_status == {"needs_review": 2, "tagged": 1, "failed": 1, "queued": 1}
-    assert summary.by_label == {"Bag": 3}
+    assert summary.by_label == {"bag": 3}
     assert summary.flagged_by_reason == {"low_confidence": 2, "out_of_taxonomy": 1}
     assert summary.failed_by_reason == {"not_found": 1}
     assert summary.by_model == {"test-1": 3}
@@ -40,6 +40,6 @@ def test_products_without_a_row_count_as_unfinished(session: Session) -> None:
     accept(session, [job("c")], NOW)
     assert unfinished(session, ["a", "b", "c", "never seen"]) == 2
     assert {each.product_id: each.label for each in results(session, ["a", "b"])} == {
-        "a": "Bag",
+        "a": "bag",
         "b": None,
     }

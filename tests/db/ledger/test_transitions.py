@@ -61,7 +61,7 @@ def outcome(**fields: object) -> list[dict[str, object]]:
 
 
 def settling(session: Session, status: ProductStatus) -> None:
-    tagging = session.query(Tagging).filter_by(label="Coat").one()
+    tagging = session.query(Tagging).filter_by(label="coat").one()
     said = {
         "status": status,
         "current_tagging_id": tagging.id,
@@ -124,7 +124,7 @@ CALLS: dict[str, list[Callable[[Session], object]]] = {
         lambda session: transitions.plan_retry(session, outcome(**DUE), NOW),
     ],
     "review": [
-        lambda session: judged(session, "Coat"),
+        lambda session: judged(session, "coat"),
         lambda session: judged(session, None),
     ],
 }
@@ -149,7 +149,7 @@ def stage(session: Session) -> Session:
     record_model(session, manifest(), NOW)
     record_model(session, manifest(model_version="test-2"), NOW)
     record(session, [flagged("p1")], NOW)
-    record(session, [tagged("p1", label="Coat", model_version="test-2")], NOW)
+    record(session, [tagged("p1", label="coat", model_version="test-2")], NOW)
     return session
 
 
@@ -160,7 +160,7 @@ def put(session: Session, state: str, *, was_flagged: bool) -> None:
             session.execute(delete(table))
         return
     product = session.get_one(Product, "p1", populate_existing=True)
-    label = "Bag" if was_flagged else "Coat"
+    label = "bag" if was_flagged else "coat"
     product.current_tagging_id = session.query(Tagging).filter_by(label=label).one().id
     at_work = state in ("processing", "reviewed")
     has_outcome = state in ("tagged", "needs_review", "failed")
@@ -168,7 +168,7 @@ def put(session: Session, state: str, *, was_flagged: bool) -> None:
     product.message_id, product.settled_message_id = "m1", "m1" if has_outcome else None
     product.attempt_by = "w:1" if at_work else None
     product.attempt_started_at = NOW - timedelta(hours=1) if at_work else None
-    product.reviewed_label = "Shirt" if state == "reviewed" else None
+    product.reviewed_label = "shirt" if state == "reviewed" else None
     session.flush()
 
 

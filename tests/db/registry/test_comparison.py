@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy.orm import Session
 
 from catalog.outcomes import FlagReason, ShadowOpinion
-from catalog.taxonomy import NOT_IN_TAXONOMY
+from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from db.ledger.recording import record_model
 from db.registry import shadows as shadow_taggings
 from db.registry.comparison import compare
@@ -70,28 +70,28 @@ def judge(session: Session, who: Reviewer, product_id: str, label: str) -> None:
 def test_agreement_and_flag_rates_are_those_of_the_pictures_both_have_seen(
     session: Session, ada: Reviewer
 ) -> None:
-    see(session, "p1", "Coat", "Coat")
-    see(session, "p2", "Coat", "Shirt", reasons=UNSURE, their_reasons=UNSURE)
-    see(session, "p3", "Coat", "Shirt", their_reasons=UNSURE)
-    see(session, "p4", "Bag", "Dress", reasons=AUDIT)
-    see(session, "p5", "Bag", None, reasons=UNSURE)
+    see(session, "p1", "coat", "coat")
+    see(session, "p2", "coat", "shirt", reasons=UNSURE, their_reasons=UNSURE)
+    see(session, "p3", "coat", "shirt", their_reasons=UNSURE)
+    see(session, "p4", "bag", "dress", reasons=AUDIT)
+    see(session, "p5", "bag", None, reasons=UNSURE)
     figures = compare(session, "a", "b").figures()
     assert (figures["items"], figures["agreement"]) == (4, 0.25)
     # An audit is drawn by lot: it says nothing of a model.
     assert figures["flag_rate"] == [0.25, 0.5]
     assert figures["changes"] == [
-        {"from": "Coat", "to": "Shirt", "items": 2},
-        {"from": "Bag", "to": "Dress", "items": 1},
+        {"from": "coat", "to": "shirt", "items": 2},
+        {"from": "bag", "to": "dress", "items": 1},
     ]
     assert figures["audited"]["verdict"] == "no evidence"
 
 
 def test_a_model_that_loses_what_was_audited_is_worse(session: Session, ada: Reviewer) -> None:
     for number in range(10):
-        see(session, f"p{number}", "Coat", "Shirt" if number < 6 else "Coat", reasons=AUDIT)
-        judge(session, ada, f"p{number}", "Coat")
-    see(session, "other", "Shirt", "Coat", reasons=UNSURE)
-    judge(session, ada, "other", "Coat")
+        see(session, f"p{number}", "coat", "shirt" if number < 6 else "coat", reasons=AUDIT)
+        judge(session, ada, f"p{number}", "coat")
+    see(session, "other", "shirt", "coat", reasons=UNSURE)
+    judge(session, ada, "other", "coat")
     found = compare(session, "a", "b")
     audited = found.audited
     assert (audited.items, audited.first_right, audited.second_right) == (10, 10, 4)
@@ -106,8 +106,8 @@ def test_a_model_that_loses_what_was_audited_is_worse(session: Session, ada: Rev
 def test_calibration_is_confidence_held_against_what_people_said(
     session: Session, ada: Reviewer
 ) -> None:
-    for number, truth in enumerate(["Coat", "Coat", "Coat", "Shirt"]):
-        see(session, f"p{number}", "Coat", "Shirt", reasons=UNSURE, sure=0.75)
+    for number, truth in enumerate(["coat", "coat", "coat", "shirt"]):
+        see(session, f"p{number}", "coat", "shirt", reasons=UNSURE, sure=0.75)
         judge(session, ada, f"p{number}", truth)
     found = compare(session, "a", "b")
     assert found.first_ece == pytest.approx(0.0)
@@ -115,16 +115,16 @@ def test_calibration_is_confidence_held_against_what_people_said(
 
 
 def test_what_belongs_to_no_class_proves_nothing(session: Session, ada: Reviewer) -> None:
-    see(session, "p1", "Coat", "Shirt", reasons=UNSURE)
+    see(session, "p1", "coat", "shirt", reasons=UNSURE)
     judge(session, ada, "p1", NOT_IN_TAXONOMY)
     assert compare(session, "a", "b").reviewed.items == 0
 
 
 def test_a_disputed_item_counts_as_its_lead_settled_it(session: Session, ada: Reviewer) -> None:
-    see(session, "p1", "Coat", "Shirt", reasons=UNSURE)
-    judge(session, ada, "p1", "Coat")
+    see(session, "p1", "coat", "shirt", reasons=UNSURE)
+    judge(session, ada, "p1", "coat")
     lead = person(session, "Lea", Role.LEAD)
-    made = decision(session, item(session, "p1").tagging_id, Action.CORRECT, label="Shirt")
+    made = decision(session, item(session, "p1").tagging_id, Action.CORRECT, label="shirt")
     decide(session, lead, made, LATER)
     found = compare(session, "a", "b").reviewed
     assert (found.only_first, found.only_second) == (0, 1)

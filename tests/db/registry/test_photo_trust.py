@@ -9,14 +9,15 @@ from catalog.acceptance import NEVER
 from catalog.outcomes import FlagReason, Outcome
 from catalog.photo_trust import Evidence, Verdict
 from catalog.status import ProductStatus
-from catalog.taxonomy import BAD_IMAGE, LABELS, NOT_IN_TAXONOMY
+from catalog.taxonomy.reserved import BAD_IMAGE, NOT_IN_TAXONOMY
 from db.ledger.models import Product
 from db.ledger.recording import record_model
 from db.registry.photo_trust import earned, put_in_force, stream
 from tests.factories import manifest, record, tagged
+from tests.taxonomies import LABELS
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-BAG = LABELS.index("Bag")
+BAG = LABELS.index("bag")
 
 
 def photo(
@@ -62,11 +63,11 @@ def test_photos_are_told_apart_by_how_they_came_before_a_person(session: Session
         NOW,
     )
     for name, label in (
-        ("flagged", "Bag"),
+        ("flagged", "bag"),
         ("audited", NOT_IN_TAXONOMY),
-        ("strange", "Coat"),
+        ("strange", "coat"),
         ("spoiled", BAD_IMAGE),
-        ("reduced", "Bag"),
+        ("reduced", "bag"),
     ):
         review(session, name, label)
     found = stream(session, "test-1", LABELS, 1.0)
@@ -95,19 +96,19 @@ def verdict(label: str, confidence_min: float | None) -> Verdict:
 
 
 def test_what_is_put_in_force_replaces_what_was(session: Session) -> None:
-    first = [verdict("Bag", 0.9), verdict("Coat", NEVER), verdict("Shirt", None)]
+    first = [verdict("bag", 0.9), verdict("coat", NEVER), verdict("shirt", None)]
     put_in_force(session, "test-1", first, temperature=1.5, level=0.95, now=NOW)
     found = earned(session)["test-1"]
     assert found.temperature == 1.5
-    assert found.confidence_min == {"Bag": 0.9, "Coat": NEVER}
-    assert found.trusted == {"Bag"}
-    later = [verdict("Bag", None), verdict("Shirt", 0.8)]
+    assert found.confidence_min == {"bag": 0.9, "coat": NEVER}
+    assert found.trusted == {"bag"}
+    later = [verdict("bag", None), verdict("shirt", 0.8)]
     put_in_force(session, "test-1", later, temperature=1.6, level=0.95, now=NOW)
     found = earned(session)["test-1"]
-    assert found.confidence_min == {"Shirt": 0.8}
+    assert found.confidence_min == {"shirt": 0.8}
 
 
 def test_other_models_have_earned_nothing(session: Session) -> None:
-    put_in_force(session, "test-1", [verdict("Bag", 0.9)], temperature=1, level=0.95, now=NOW)
+    put_in_force(session, "test-1", [verdict("bag", 0.9)], temperature=1, level=0.95, now=NOW)
     assert set(earned(session)) == {"test-1"}
     assert len(stream(session, "test-2", LABELS, 1.0)) == 0

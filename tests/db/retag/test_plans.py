@@ -39,7 +39,7 @@ def big(engine: Engine) -> Engine:
     with sessions(engine).begin() as session:
         runs = [_over(session) for _ in range(20)]
         counts = dict.fromkeys(("size", "kept", "changed", "skipped", "failed"), 1)
-        labels = {"from_label": "Bag", "to_label": "Coat", "flagged": False}
+        labels = {"from_label": "bag", "to_label": "coat", "flagged": False}
         chunks = [{"message_id": f"c{n}", "run_id": runs[n % 20], **counts} for n in range(HISTORY)]
         session.execute(insert(RetagChunk), chunks)
         changes = [
@@ -52,7 +52,7 @@ def big(engine: Engine) -> Engine:
 
 
 def _over(session: Session) -> int:
-    run = retag_runs.plan(session, Selection(labels=("Bag",)), NOW, model_version="m", who="ann")
+    run = retag_runs.plan(session, Selection(labels=("bag",)), NOW, model_version="m", who="ann")
     run.state = RunState.FINISHED
     session.flush()
     return run.id
@@ -120,7 +120,7 @@ def publish(engine: Engine, run_id: int) -> retag_pages.Taken:
         return retag_pages.take(session, run_id, "me", run.cursor, page, wanted, NOW)
 
 
-SELECTIONS = ("older-model", "older-than=10d", "label=Coat,older-model", "label=Hat",
+SELECTIONS = ("older-model", "older-than=10d", "label=coat,older-model", "label=Hat",
               "failed-transient", "all")  # fmt: skip
 
 

@@ -35,7 +35,7 @@ def ledger(session: Session) -> Session:
     """Four tagged products, of which b is flagged, and one that failed for good."""
     record_model(session, manifest(), NOW)
     record_model(session, manifest(model_version="test-2", created_at="2026-02-01"), NOW)
-    outcomes = [tagged("a"), flagged("b", label="Coat"), tagged("c"), tagged("d", label="Coat")]
+    outcomes = [tagged("a"), flagged("b", label="coat"), tagged("c"), tagged("d", label="coat")]
     record(session, [*outcomes, failed("e")], NOW)
     return session
 
@@ -76,8 +76,8 @@ def new(product_id: str, **fields: object) -> Outcome:
         ("older-model", "abcd"),
         ("older-than=30d", ""),
         ("older-than=0.5h", "abcd"),
-        ("label=Coat", "bd"),
-        ("label=Coat,label=Bag,older-model", "abcd"),
+        ("label=coat", "bd"),
+        ("label=coat,label=bag,older-model", "abcd"),
         ("failed-transient", ""),
         ("all", "abcde"),
     ],
@@ -105,10 +105,10 @@ def test_selection_of_nothing_or_of_contradictions_is_refused(text: str) -> None
 
 
 def test_selection_reads_what_it_writes() -> None:
-    chosen = Selection(older_model=True, older_than_days=2.5, labels=("Coat", "Bag"))
+    chosen = Selection(older_model=True, older_than_days=2.5, labels=("coat", "bag"))
     assert parse_selection(chosen.text) == Selection.of_json(chosen.as_json())
     assert (
-        parse_selection("label=Bag,label=Coat").key == parse_selection("label=Coat,label=Bag").key
+        parse_selection("label=bag,label=coat").key == parse_selection("label=coat,label=bag").key
     )
 
 
@@ -127,11 +127,11 @@ def test_pages_follow_one_another_without_gap_or_overlap(
     ledger: Session, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(retag_pages, "PAGE_SIZE", 3)
-    run = plan(ledger, Selection(labels=("Coat",)))
+    run = plan(ledger, Selection(labels=("coat",)))
     pages = [ids(publish(ledger, run, limit=1)) for _ in range(4)]
     assert pages == [["b"], ["d"], [], []]
     assert (run.cursor, run.looked, run.published) == ("e", 5, 2)
-    assert run.labels_before == {"Coat": 2}
+    assert run.labels_before == {"coat": 2}
 
 
 def test_product_accepted_since_the_page_was_read_is_left_to_its_acceptance(
@@ -169,14 +169,14 @@ def test_paused_run_is_published_by_nobody(ledger: Session) -> None:
 def test_outcomes_are_counted_once_however_often_they_come(ledger: Session) -> None:
     run = plan(ledger)
     taken = publish(ledger, run)
-    outcomes = [new("a"), new("b", label="Shirt"), new("c"), new("d", label="Coat"), failed("e")]
+    outcomes = [new("a"), new("b", label="shirt"), new("c"), new("d", label="coat"), failed("e")]
     for _ in range(3):
         work(ledger, taken, outcomes)
     found = retag_runs.counts(ledger, run.id)
     assert (found.kept, found.changed, found.failed, found.done) == (3, 1, 1, run.published)
     assert ledger.scalars(retag_runs.owed(run.id)).all() == []
     changes = {each.product_id: each for each in ledger.scalars(select(RetagChange))}
-    assert (changes["b"].from_label, changes["b"].to_label) == ("Coat", "Shirt")
+    assert (changes["b"].from_label, changes["b"].to_label) == ("coat", "shirt")
     assert changes["e"].reason_code == "not_found"
     assert len(changes) == 2
 
@@ -194,31 +194,31 @@ def test_changed_label_is_flagged_where_the_old_one_was_sure(
     ledger: Session, threshold: float, asked: bool
 ) -> None:
     run = plan(ledger)
-    audited = new("a", label="Shirt", reasons=(FlagReason.AUDIT_SAMPLE,))
+    audited = new("a", label="shirt", reasons=(FlagReason.AUDIT_SAMPLE,))
     work(ledger, publish(ledger, run, limit=1), [audited], flag_changes_from=threshold)
     product = ledger.get_one(Product, "a")
     tagging = ledger.get_one(Tagging, product.current_tagging_id)
     expected = ["label_changed_on_retag"] if asked else ["audit_sample"]
-    assert (tagging.label, tagging.reasons) == ("Shirt", expected)
+    assert (tagging.label, tagging.reasons) == ("shirt", expected)
     assert product.status == ProductStatus.NEEDS_REVIEW
 
 
 def test_reviewed_label_stays_and_the_new_opinion_stands_beside_it(ledger: Session) -> None:
     product = ledger.get_one(Product, "a")
-    product.status, product.reviewed_label = ProductStatus.REVIEWED, "Dress"
+    product.status, product.reviewed_label = ProductStatus.REVIEWED, "dress"
     before = product.current_tagging_id
     ledger.flush()
     run = plan(ledger)
     taken = publish(ledger, run, limit=1)
-    work(ledger, taken, [new("a", label="Shirt")], flag_changes_from=0.0)
+    work(ledger, taken, [new("a", label="shirt")], flag_changes_from=0.0)
     ledger.expire_all()
-    assert (product.status, product.reviewed_label) == ("reviewed", "Dress")
+    assert (product.status, product.reviewed_label) == ("reviewed", "dress")
     assert product.current_tagging_id == before
     assert product.last_model_version == "test-2"
     opinions = ledger.scalars(select(Tagging.label).where(Tagging.product_id == "a"))
-    assert set(opinions) == {"Bag", "Shirt"}
+    assert set(opinions) == {"bag", "shirt"}
     change = ledger.scalars(select(RetagChange)).one()
-    assert (change.person_label, change.to_label, change.flagged) == ("Dress", "Shirt", False)
+    assert (change.person_label, change.to_label, change.flagged) == ("dress", "shirt", False)
     retag_runs.move(ledger, run.id, RunState.CANCELLED, allowed=(RunState.RUNNING,))
     again = plan(ledger, OLDER_MODEL)
     assert "a" not in ids(publish(ledger, again)), "the new model has looked at it"
@@ -239,7 +239,7 @@ def test_unchanged_picture_is_settled_with_the_tagging_it_has(ledger: Session) -
     taken = publish(ledger, first)
     outcomes = [
         replace(new("a"), image_validator="v1"),
-        replace(new("b", label="Coat", reasons=(FlagReason.LOW_CONFIDENCE,)), image_validator="v2"),
+        replace(new("b", label="coat", reasons=(FlagReason.LOW_CONFIDENCE,)), image_validator="v2"),
     ]
     work(ledger, taken, outcomes)
     retag_runs.move(ledger, first.id, RunState.CANCELLED, allowed=(RunState.RUNNING,))
@@ -277,5 +277,5 @@ def test_class_that_a_new_taxonomy_gained_is_a_label_like_the_others(ledger: Ses
     hat = tagged("a", model_version="test-3", label="Hat", confidences=(0.0,) * 10 + (1.0,))
     work(ledger, publish(ledger, run, limit=1), [hat])
     change = ledger.scalars(select(RetagChange)).one()
-    assert (change.from_label, change.to_label) == ("Bag", "Hat")
+    assert (change.from_label, change.to_label) == ("bag", "Hat")
     assert ids(publish(ledger, plan(ledger, Selection(labels=("Hat",)), "test-4"))) == ["a"]

@@ -28,7 +28,7 @@ LATER = NOON + timedelta(minutes=5)
 def test_flagged_product_enters_the_queue_with_its_batch(session: Session) -> None:
     flag(session, "p1", 0.4, reasons=(FlagReason.LOW_CONFIDENCE, FlagReason.POOR_IMAGE))
     row = item(session, "p1")
-    assert (row.label, row.confidence, row.waits_for, row.round) == ("Coat", 0.4, "reviewer", 1)
+    assert (row.label, row.confidence, row.waits_for, row.round) == ("coat", 0.4, "reviewer", 1)
     assert row.reasons == " low_confidence poor_image "
 
 
@@ -42,10 +42,10 @@ def test_newer_tagging_starts_the_item_again_and_ends_its_lease(session: Session
     first = flag(session, "p1")
     claim(session, person(session), NOON)
     record_model(session, manifest(model_version="test-2"), NOON)
-    second = flag(session, "p1", 0.6, model_version="test-2", label="Dress")
+    second = flag(session, "p1", 0.6, model_version="test-2", label="dress")
     row = item(session, "p1")
     assert first != second
-    assert (row.tagging_id, row.label, row.leased_by) == (second, "Dress", None)
+    assert (row.tagging_id, row.label, row.leased_by) == (second, "dress", None)
     assert row.version == 3
 
 
@@ -95,7 +95,7 @@ def test_look_alikes_are_worth_less_than_the_first_of_their_kind(session: Sessio
     ("wanted", "expected"),
     [
         (QueueFilter(reason=FlagReason.POOR_IMAGE), {"dark"}),
-        (QueueFilter(label="Dress"), {"dress"}),
+        (QueueFilter(label="dress"), {"dress"}),
         (QueueFilter(confidence_min=0.5, confidence_max=0.7), {"dark"}),
         (QueueFilter(model_version="test-2"), {"new"}),
         (QueueFilter(model_version="nothing' OR 1=1 --"), set()),
@@ -108,7 +108,7 @@ def test_look_alikes_are_worth_less_than_the_first_of_their_kind(session: Sessio
 def test_filters(session: Session, wanted: QueueFilter, expected: set[str]) -> None:
     accept(session, [job("dress", declared_label="Skirt")], NOON)
     record_model(session, manifest(model_version="test-2"), NOON)
-    flag(session, "dress", 0.3, label="Dress")
+    flag(session, "dress", 0.3, label="dress")
     session.get_one(Product, "dress").declared_label = "Skirt"
     item(session, "dress").declared_label = "Skirt"
     session.flush()
@@ -190,9 +190,9 @@ def test_another_filter_gives_back_what_does_not_fit(session: Session) -> None:
     flag_many(session, 20)
     ada = person(session)
     claim(session, ada, NOON)
-    held = claim(session, ada, NOON, wanted=QueueFilter(label="Bag"))
+    held = claim(session, ada, NOON, wanted=QueueFilter(label="bag"))
     rows = session.scalars(select(ReviewItem).where(ReviewItem.leased_by == ada.id)).all()
-    assert {row.label for row in rows} == {"Bag"}
+    assert {row.label for row in rows} == {"bag"}
     assert len(held) == len(rows) == 2
 
 
@@ -220,7 +220,7 @@ def test_dispute_is_handed_to_leads_only(session: Session) -> None:
     decide(session, ada, decision(session, tagging_id), NOON, second_share=1)
     assert claim(session, ada, NOON) == []
     assert claim(session, ben, NOON) == [tagging_id]
-    correct = decision(session, tagging_id, Action.CORRECT, label="Dress")
+    correct = decision(session, tagging_id, Action.CORRECT, label="dress")
     decide(session, ben, correct, NOON, second_share=1)
     assert claim(session, person(session, "Cem"), NOON) == []
     assert claim(session, person(session, "Lea", Role.LEAD), NOON) == [tagging_id]
@@ -231,7 +231,7 @@ def test_grid_takes_the_look_alikes_of_the_next_item(session: Session) -> None:
     for index in range(12):
         shape = ramp if index % 2 == 0 else back
         flag(session, f"p{index:02d}", 0.3 + index / 100, embedding=shape.astype("f2").tobytes())
-    flag(session, "other", 0.35, label="Bag", embedding=ramp.astype("f2").tobytes())
+    flag(session, "other", 0.35, label="bag", embedding=ramp.astype("f2").tobytes())
     found = claim_alike(session, person(session), NOON, limit=6)
     names = session.scalars(select(ReviewItem.product_id).where(ReviewItem.tagging_id.in_(found)))
     assert set(names) == {"p00", "p02", "p04", "p06", "p08", "p10"}

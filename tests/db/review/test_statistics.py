@@ -15,22 +15,22 @@ LATER = NOON + timedelta(minutes=30)
 
 def test_precision_of_what_was_accepted_counts_audit_samples_only(session: Session) -> None:
     ada = person(session)
-    audit = {"reasons": (FlagReason.AUDIT_SAMPLE,), "label": "Coat"}
-    said = ["Coat", "Coat", "Dress", "not_in_taxonomy", "bad_image"]
+    audit = {"reasons": (FlagReason.AUDIT_SAMPLE,), "label": "coat"}
+    said = ["coat", "coat", "dress", "not_in_taxonomy", "bad_image"]
     for number, label in enumerate(said):
         tagging_id = flag(session, f"p{number}", 0.99, **audit)
         action = {"not_in_taxonomy": Action.NOT_IN_TAXONOMY, "bad_image": Action.BAD_IMAGE}
         choice = decision(session, tagging_id, action.get(label, Action.CORRECT), label=label)
         decide(session, ada, choice, NOON)
     hard = flag(session, "hard", 0.3)
-    decide(session, ada, decision(session, hard, Action.CORRECT, label="Dress"), NOON)
+    decide(session, ada, decision(session, hard, Action.CORRECT, label="dress"), NOON)
     found = statistics(session, LATER)
-    assert (found.audit["Coat"].right, found.audit["Coat"].whole) == (2, 4)
+    assert (found.audit["coat"].right, found.audit["coat"].whole) == (2, 4)
     assert (found.audit["all"].right, found.audit["all"].whole) == (2, 4)
-    assert found.audit["Bag"].share is None
+    assert found.audit["bag"].share is None
     assert found.confusion == {
-        ("Coat", "Coat"): 2, ("Coat", "Dress"): 2, ("Coat", "not_in_taxonomy"): 1,
-        ("Coat", "bad_image"): 1,
+        ("coat", "coat"): 2, ("coat", "dress"): 2, ("coat", "not_in_taxonomy"): 1,
+        ("coat", "bad_image"): 1,
     }  # fmt: skip
     [model] = found.models
     assert (model.tagged, model.flagged, model.agreed.right, model.agreed.whole) == (6, 6, 2, 5)
@@ -89,9 +89,9 @@ def test_reasons_are_counted_by_day_and_may_overlap(session: Session) -> None:
 
 def test_agreement_counts_blind_second_opinions(session: Session) -> None:
     ada, ben = person(session), person(session, "Ben")
-    for number, second in enumerate(["Coat", "Coat", "Dress", "Coat"]):
+    for number, second in enumerate(["coat", "coat", "dress", "coat"]):
         tagging_id = flag(session, f"p{number}")
-        first = "Dress" if number == 3 else "Coat"
+        first = "dress" if number == 3 else "coat"
         for reviewer, label in ((ada, first), (ben, second)):
             choice = decision(session, tagging_id, Action.CORRECT, label=label)
             decide(session, reviewer, choice, NOON, second_share=1)

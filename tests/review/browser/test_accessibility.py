@@ -53,7 +53,7 @@ def test_next_item_is_announced_to_screen_readers(open_page: Callable[..., Page]
     page = open_page()
     shows(page, "p000")
     page.keyboard.press("a")
-    expect(page.locator("#announce")).to_contain_text("p001: Trouser, 22 %. The model is only")
+    expect(page.locator("#announce")).to_contain_text("p001: trouser, 22 %. The model is only")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -53,7 +53,7 @@ def test_decisions_wait_for_a_database_that_takes_no_changes(
     expect(page.locator("#banner")).to_contain_text("takes no changes at the moment")
     assert said(desk, 0) == []
     state["setting"] = "OFF"
-    assert said(desk, 1) == [("p000", "accept", "T-shirt/top")]
+    assert said(desk, 1) == [("p000", "accept", "t-shirt-top")]
     expect(page.locator("#banner")).to_be_hidden()
 
 
@@ -65,7 +65,7 @@ def test_decisions_survive_a_reload(desk: Desk, open_page: Callable[..., Page]) 
     shows(page, "p001")
     page.unroute(DECISION)
     page.reload()
-    assert said(desk, 1) == [("p000", "accept", "T-shirt/top")]
+    assert said(desk, 1) == [("p000", "accept", "t-shirt-top")]
     shows(page, "p001")
 
 
@@ -92,12 +92,12 @@ def test_two_tabs_lose_no_decision(desk: Desk, open_page: Callable[..., Page], u
     for path in (DECISION, "**/bulk"):
         context.unroute(path)
     rows = said(desk, 6)
-    assert [row for row in rows if row[2] != "Bag"] == [
-        ("p000", "accept", "T-shirt/top"),
-        ("p001", "correct", "Dress"),
+    assert [row for row in rows if row[2] != "bag"] == [
+        ("p000", "accept", "t-shirt-top"),
+        ("p001", "correct", "dress"),
         ("p002", "not_in_taxonomy", "not_in_taxonomy"),
     ]
-    assert [row[1] for row in rows if row[2] == "Bag"] == ["accept"] * 3
+    assert [row[1] for row in rows if row[2] == "bag"] == ["accept"] * 3
     expect(second.locator("#banner")).to_be_hidden()
     assert second.evaluate(kept) == []
 
@@ -114,7 +114,7 @@ def test_decision_after_the_session_ended_is_sent_after_signing_in(
     page.get_by_role("link", name="Sign in").click()
     expect(page.get_by_role("alert")).to_contain_text("Nothing is lost")
     sign_in(page, f"{url}/welcome/{link(desk, 'Ada')}")
-    assert said(desk, 1) == [("p000", "accept", "T-shirt/top")]
+    assert said(desk, 1) == [("p000", "accept", "t-shirt-top")]
 
 
 def test_stale_decision_is_explained(desk: Desk, open_page: Callable[..., Page]) -> None:

@@ -59,13 +59,13 @@ def test_few_files_go_one_by_one_and_folders_keep_their_places(
 @pytest.mark.parametrize(
     "text",
     [
-        "product_id,image_uri,declared_label\np1,photos/1.jpg,Bag\np2,https://shop.example/2.jpg,\n",
-        "declared_label,product_id,image_uri,price\nBag,p1,photos/1.jpg,9\n"
+        "product_id,image_uri,declared_label\np1,photos/1.jpg,bag\np2,https://shop.example/2.jpg,\n",
+        "declared_label,product_id,image_uri,price\nbag,p1,photos/1.jpg,9\n"
         ",p2,https://shop.example/2.jpg,8\n",
-        "p1,photos/1.jpg,Bag\np2,https://shop.example/2.jpg\n",
-        "\ufeffproduct_id,image_uri,declared_label\r\np1,photos/1.jpg,Bag\r\n"
+        "p1,photos/1.jpg,bag\np2,https://shop.example/2.jpg\n",
+        "\ufeffproduct_id,image_uri,declared_label\r\np1,photos/1.jpg,bag\r\n"
         "p2,https://shop.example/2.jpg,\r\n",
-        '{"product_id": "p1", "image_uri": "photos/1.jpg", "declared_label": "Bag"}\n\n'
+        '{"product_id": "p1", "image_uri": "photos/1.jpg", "declared_label": "bag"}\n\n'
         '{"product_id": "p2", "image_uri": "https://shop.example/2.jpg"}\n',
     ],
 )
@@ -75,7 +75,7 @@ def test_lists_are_read_as_people_write_them(tagger: Invoke, tmp_path: Path, tex
     result = tagger("enqueue", "lists/list.csv")
     assert (result.exit_code, result.output) == (0, "2 accepted, 0 malformed\n")
     assert products() == {
-        "p1": ((tmp_path / "lists/photos/1.jpg").as_uri(), "Bag"),
+        "p1": ((tmp_path / "lists/photos/1.jpg").as_uri(), "bag"),
         "p2": ("https://shop.example/2.jpg", None),
     }
 

@@ -62,7 +62,7 @@ def judge(engine: Engine, *, right: str, wrong: str, count: int) -> None:
         for version in (right, wrong):
             record_model(session, manifest(model_version=version), NOW)
         for number in range(count):
-            for version, label in ((wrong, "Shirt"), (right, "Coat")):
+            for version, label in ((wrong, "shirt"), (right, "coat")):
                 outcome = tagged(
                     f"p{number}",
                     label=label,
@@ -71,7 +71,7 @@ def judge(engine: Engine, *, right: str, wrong: str, count: int) -> None:
                 )
                 record(session, [outcome], NOW)
             tagging_id = item(session, f"p{number}").tagging_id
-            decide(session, ada, decision(session, tagging_id, Action.CORRECT, label="Coat"), NOW)
+            decide(session, ada, decision(session, tagging_id, Action.CORRECT, label="coat"), NOW)
 
 
 def test_promote_and_rollback_are_one_command_each(tagger: Tagger, registered: Path) -> None:

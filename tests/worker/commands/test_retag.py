@@ -65,9 +65,9 @@ def test_run_that_is_over_cannot_be_paused_resumed_or_cancelled(
 
 
 def test_paused_run_says_why_and_is_listed(engine: Engine, tagger: Tagger) -> None:
-    run_id = planned(engine, "label=Bag", state=RunState.PAUSED, last_error="Too many changes.")
+    run_id = planned(engine, "label=bag", state=RunState.PAUSED, last_error="Too many changes.")
     assert "Too many changes." in tagger("show", run_id).stdout
-    assert "label=Bag" in tagger("list").stdout
+    assert "label=bag" in tagger("list").stdout
     assert json.loads(tagger("list", "--json").stdout)[0]["last_error"] == "Too many changes."
     assert "cancelled" in tagger("cancel", run_id).stdout
 

@@ -19,18 +19,18 @@ from catalog.outcomes import FlagReason
 from catalog.sample import SAMPLE
 from catalog.settings import SHIPPED_BUNDLE, read_settings, settings
 from catalog.status import ProductStatus
-from catalog.taxonomy import LABELS
 from db.engine import reading, sessions
 from db.ledger.models import Product, Tagging
 from db.ledger.recording import record_model
 from db.registry.photo_trust_models import EarnedTrust
 from tests.databases import migrated_sqlite
 from tests.factories import record, tagged
+from tests.taxonomies import LABELS
 from worker.tagging.process import make_batch_runner
 
 MANIFEST = read_manifest(SHIPPED_BUNDLE)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
-BAG = LABELS.index("Bag")
+BAG = LABELS.index("bag")
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def reviewed_bags(engine: Engine, *, right: int, wrong: int = 0, confidence: flo
         photos = [
             tagged(
                 f"p{number}",
-                label="Bag",
+                label="bag",
                 confidence=confidence,
                 confidences=confidences,
                 reasons=(FlagReason.LOW_CONFIDENCE,),
@@ -61,9 +61,9 @@ def reviewed_bags(engine: Engine, *, right: int, wrong: int = 0, confidence: flo
         ]
         record(session, photos, NOW)
         wrong_ones = [f"p{number}" for number in range(wrong)]
-        session.execute(update(Product).values(status=ProductStatus.REVIEWED, reviewed_label="Bag"))
+        session.execute(update(Product).values(status=ProductStatus.REVIEWED, reviewed_label="bag"))
         session.execute(
-            update(Product).where(Product.id.in_(wrong_ones)).values(reviewed_label="Coat")
+            update(Product).where(Product.id.in_(wrong_ones)).values(reviewed_label="coat")
         )
 
 
@@ -78,7 +78,7 @@ def test_with_too_few_reviews_the_cautious_rule_stays_and_what_is_missing_is_sai
     engine: Engine,
 ) -> None:
     reviewed_bags(engine, right=39)
-    bag = tagger("recalibrate")["classes"]["Bag"]
+    bag = tagger("recalibrate")["classes"]["bag"]
     assert bag["state"] == "cautious"
     assert bag["more_right_reviews_needed"] == 60
     text = CliRunner().invoke(main, ["trust"]).output
@@ -89,21 +89,21 @@ def test_with_too_few_reviews_the_cautious_rule_stays_and_what_is_missing_is_sai
 def test_reviews_that_prove_it_are_put_in_force_for_their_class_alone(engine: Engine) -> None:
     reviewed_bags(engine, right=120)
     before = tagger("trust")
-    assert before["classes"]["Bag"]["state"] == "cautious"
+    assert before["classes"]["bag"]["state"] == "cautious"
     assert "would accept" in CliRunner().invoke(main, ["trust"]).output
-    assert tagger("recalibrate", "--dry-run")["classes"]["Bag"]["state"] == "cautious"
+    assert tagger("recalibrate", "--dry-run")["classes"]["bag"]["state"] == "cautious"
     found = tagger("recalibrate")["classes"]
-    assert found["Bag"]["state"] == "trusted"
-    assert found["Bag"]["accepted_from"] <= 0.9
-    assert (found["Bag"]["reviewed"], found["Bag"]["right"]) == (120, 120)
-    assert found["Bag"]["errors_at_most"] <= 0.03
-    assert {found[label]["state"] for label in LABELS if label != "Bag"} == {"cautious"}
+    assert found["bag"]["state"] == "trusted"
+    assert found["bag"]["accepted_from"] <= 0.9
+    assert (found["bag"]["reviewed"], found["bag"]["right"]) == (120, 120)
+    assert found["bag"]["errors_at_most"] <= 0.03
+    assert {found[label]["state"] for label in LABELS if label != "bag"} == {"cautious"}
 
 
 def test_errors_soften_the_confidences_and_no_class_is_trusted_for_them(engine: Engine) -> None:
     reviewed_bags(engine, right=60, wrong=60)
     found = tagger("recalibrate")
-    assert found["classes"]["Bag"]["state"] == "cautious"
+    assert found["classes"]["bag"]["state"] == "cautious"
     assert found["temperature"] == pytest.approx(found["fitted_temperature"], rel=0.01)
     assert found["temperature"] > MANIFEST.photo_rule.temperature
 

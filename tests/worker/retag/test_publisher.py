@@ -138,7 +138,7 @@ def test_run_over_nothing_ends_at_once_and_says_so(
 def test_dry_run_counts_and_starts_nothing(engine: Engine, chosen: Settings) -> None:
     fill(engine, 12)
     assert count_selected(engine, chosen, Selection(older_model=True)) == 12
-    assert count_selected(engine, chosen, Selection(labels=("Coat",))) == 0
+    assert count_selected(engine, chosen, Selection(labels=("coat",))) == 0
     with reading(engine)() as session:
         assert retag_runs.newest_runs(session, 5) == []
 

@@ -13,13 +13,13 @@ from catalog.bundle import read_manifest
 from catalog.bundle_store import BundleStore
 from catalog.sample import SamplePicture, write_pictures
 from catalog.settings import SHIPPED_BUNDLE, Settings, read_settings
-from catalog.taxonomy import LABELS
 from db.engine import reading, sessions
 from db.ledger.models import Product, Tagging
 from db.registry import bundles as registry
 from db.registry.models import Role, ShadowTagging
 from db.review.models import ReviewItem
 from tests.bundles import OTHER_LABELS, promote, register, variant
+from tests.taxonomies import LABELS
 from worker.tagging import model_keeper
 from worker.tagging.batch_runner import BatchRunner
 from worker.tagging.process import make_batch_runner

@@ -21,8 +21,8 @@ from catalog.outcomes import Failure, FlagReason, Outcome, Tagging
 from catalog.sample import SAMPLE
 from catalog.settings import SHIPPED_BUNDLE
 from catalog.statistics import softmax
-from catalog.taxonomy import LABELS
 from tests.catalog.images.pictures import encode, jpeg
+from tests.taxonomies import LABELS
 from worker.tagging.classifier import Classifier
 from worker.tagging.fetch_ahead import FetchAhead
 from worker.tagging.lineup import Lineup
