@@ -90,9 +90,8 @@ def read_taxonomy(path: Path) -> Taxonomy:
 
 def to_yaml(taxonomy: Taxonomy) -> str:
     """A taxonomy's file, as `read_taxonomy` reads it."""
-    return yaml.safe_dump(
-        to_fields(taxonomy), sort_keys=False, allow_unicode=True, default_flow_style=False
-    )
+    fields = to_fields(taxonomy)
+    return str(yaml.safe_dump(fields, sort_keys=False, allow_unicode=True))
 
 
 def _text(path: Path) -> str:

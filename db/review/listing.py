@@ -181,17 +181,11 @@ def _entries_of(session: Session, rows: Sequence[Any]) -> list[Entry]:
     """Entries of rows; each taxonomy is read once."""
     versions = {row[1].model_version for row in rows}
     taxonomies = {version: taxonomy_of(session, version) for version in versions}
-    return [_entry(*row, taxonomies[row[1].model_version]) for row in rows]
+    return [_entry(row, taxonomies[row[1].model_version]) for row in rows]
 
 
-def _entry(
-    item: ReviewItem,
-    tagging: Tagging,
-    product: Product,
-    labels: list[str],
-    holder: str | None,
-    taxonomy: Taxonomy,
-) -> Entry:
+def _entry(row: Any, taxonomy: Taxonomy) -> Entry:
+    item, tagging, product, labels, holder = row
     pairs = zip(labels, tagging.confidences, strict=True)
     return Entry(
         item=item,

@@ -173,12 +173,12 @@ class _audit_open:  # noqa: N801 - a context manager that reads as a function
         for name, _ in self._triggers:
             op.execute(f"DROP TRIGGER {name}")
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, *raised: object) -> None:
         if op.get_bind().dialect.name == "postgresql":
             op.execute("ALTER TABLE reviews ENABLE TRIGGER reviews_append_only")
             return
-        for _, statement in self._triggers:
-            op.execute(statement)
+        for _, trigger in self._triggers:
+            op.execute(trigger)
 
 
 def _triggers() -> Iterator[tuple[str, str]]:
