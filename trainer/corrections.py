@@ -6,11 +6,13 @@ from pathlib import Path
 from typing import Any
 
 from catalog.errors import OperatorError
+from catalog.taxonomy.files import shipped
 from catalog.taxonomy.reserved import BAD_IMAGE, NOT_IN_TAXONOMY
 from trainer.fashion_mnist.classes import LABELS
 
 RETRACTION = "retraction"
 NAMES = (*LABELS, NOT_IN_TAXONOMY)
+TAXONOMY = "fashion-mnist"
 
 
 class CorrectionsError(OperatorError):
@@ -96,8 +98,12 @@ def _correction(fields: dict[str, Any]) -> Correction:
     uri, label, sha256 = (fields.get(name) for name in ("image_uri", "label", "image_sha256"))
     if not isinstance(uri, str) or not uri:
         raise ValueError(f"expected an image_uri, found {uri!r}")
+    if isinstance(label, str) and label not in NAMES:
+        label = shipped(TAXONOMY).find(label)
     if label not in NAMES:
-        raise ValueError(f"expected one of {', '.join(NAMES)} as label, found {label!r}")
+        raise ValueError(
+            f"expected one of {', '.join(NAMES)} as label, found {fields.get('label')!r}"
+        )
     return Correction(
         image_uri=uri, label=label, image_sha256=sha256 if isinstance(sha256, str) else None
     )

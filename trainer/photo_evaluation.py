@@ -17,6 +17,7 @@ from catalog.images.model_input import ModelInput, model_input
 from catalog.images.preprocessing import DECODE_PX
 from catalog.out_of_taxonomy import SCORES, stored_parameters
 from catalog.statistics import Proportion, softmax
+from catalog.taxonomy.files import shipped
 from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.dataset import DatasetError
@@ -51,6 +52,7 @@ def read_photos(manifest: Path) -> list[Photo]:
     """
     with manifest.open(newline="", encoding="utf-8") as stream:
         rows = csv.DictReader(stream)
+        taxonomy = shipped("fashion-mnist")
         missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
         if missing:
             raise DatasetError(
@@ -61,7 +63,7 @@ def read_photos(manifest: Path) -> list[Photo]:
             Photo(
                 path=manifest.parent / row["path"],
                 set=row["set"],
-                label=row["label"],
+                label=taxonomy.find(row["label"]) or row["label"],
                 exact=row["mapping"] == "exact",
                 any_footwear=(row.get("source_label") or "").strip().lower() in SHOES,
             )

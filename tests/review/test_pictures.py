@@ -139,7 +139,7 @@ def test_photo_that_is_not_the_one_that_was_tagged_is_shown_only_when_asked_for(
     item = show((tmp_path / "photo.png").as_uri())
     write_photo(tmp_path / "photo.png", 150, 100)
     ada = browser(desk)
-    for path in ("photo", "heat/4"):
+    for path in ("photo", "heat/coat"):
         answer = ada.get(f"/pictures/{item}/{path}")
         assert answer.status_code == 409
         assert "has changed since it was tagged" in answer.json()["detail"]
