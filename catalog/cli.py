@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from catalog.errors import OperatorError
+from catalog.redaction import without_secrets
 
 # name: (module, function, what it does)
 COMMANDS: dict[str, tuple[str, str, str]] = {
@@ -105,7 +106,7 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except OperatorError as error:
-            raise click.ClickException(str(error)) from error
+            raise click.ClickException(without_secrets(str(error))) from error
 
 
 @click.group(cls=LazyGroup)

@@ -6,6 +6,8 @@ The codes are stored in the failures table and shown to people; renaming one nee
 from enum import StrEnum
 from typing import Final, Self
 
+from catalog.redaction import without_secrets
+
 TRANSIENT: Final = True
 PERMANENT: Final = False
 
@@ -104,6 +106,7 @@ class ImageFailure(Exception):  # noqa: N818 - a failure is an outcome here, not
     """
 
     def __init__(self, code: FailureCode, detail: str, retry_after_s: float | None = None) -> None:
+        detail = without_secrets(detail)
         # Names of files may hold bytes that are no text, and PostgreSQL stores no NUL.
         detail = detail.encode("utf-8", "backslashreplace").decode().replace("\0", "\\0")
         # All arguments go to Exception, so that a failure survives the way between processes.

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from catalog.failures import FailureCode
 from catalog.jobs import Job
+from catalog.redaction import without_secrets
 
 
 class FlagReason(StrEnum):
@@ -57,6 +58,10 @@ class Failure:
     detail: str
     retry_after_s: float | None = None
 
+    def __post_init__(self) -> None:
+        # It is stored, logged and shown; an address in it may carry a password or a signature.
+        object.__setattr__(self, "detail", without_secrets(self.detail))
+
 
 @dataclass(frozen=True, kw_only=True)
 class ShadowOpinion:
@@ -85,3 +90,7 @@ class Outcome:
     payload: str | None = None
     shadow: ShadowOpinion | None = None
     image_validator: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.payload is not None:
+            object.__setattr__(self, "payload", without_secrets(self.payload))

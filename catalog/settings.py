@@ -10,9 +10,12 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from catalog.errors import OperatorError
+from catalog.service_urls import check_broker_url, check_database_url
 
 # Neither a scheme nor a port, and no `*`, which would let every name in.
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
+# Their addresses may hold a password: shown nowhere.
+SECRETS = ("redis_url", "database_url")
 SHIPPED_BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "fashion-mnist"
 
 
@@ -40,11 +43,13 @@ class Settings(BaseSettings):
         None,
         validation_alias=AliasChoices("REDIS_URL", "redis_url"),
         description="broker; unset: the embedded one of `tagger up`",
+        repr=False,
     )
     database_url: str | None = Field(
         None,
         validation_alias=AliasChoices("DATABASE_URL", "database_url"),
         description="SQL database; unset: SQLite in the home folder",
+        repr=False,
     )
     bundle: Path = Field(
         SHIPPED_BUNDLE,
@@ -151,6 +156,16 @@ class Settings(BaseSettings):
         "separated by `,`",
     )
 
+    @field_validator("redis_url")
+    @classmethod
+    def _check_broker(cls, value: str | None) -> str | None:
+        return value if value is None else check_broker_url(value)
+
+    @field_validator("database_url")
+    @classmethod
+    def _check_database(cls, value: str | None) -> str | None:
+        return value if value is None else check_database_url(value)
+
     @field_validator("allowed_roots", mode="before")
     @classmethod
     def _split_roots(cls, value: Any) -> Any:
@@ -247,7 +262,7 @@ def settings() -> Settings:
 
 def variable(field: str) -> str:
     """The environment variable of a field of Settings."""
-    return field.upper() if field in ("redis_url", "database_url") else f"TAGGER_{field.upper()}"
+    return field.upper() if field in SECRETS else f"TAGGER_{field.upper()}"
 
 
 def _as_text(value: object) -> str:
@@ -260,4 +275,6 @@ def _as_text(value: object) -> str:
 def _complaint(problem: Any) -> str:
     place = str(problem["loc"][0]) if problem["loc"] else "?"
     name = place if place.isupper() else variable(place)
+    if name.lower() in SECRETS:
+        return f"{name}: {problem['msg'].removeprefix('Value error, ')}. Correct or unset it."
     return f"{name}={problem['input']!r}: {problem['msg'].lower()}. Correct or unset it."

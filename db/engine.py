@@ -9,6 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.orm import Session, sessionmaker
 
+from catalog.private import private_file, private_folder
+
 # How long a statement waits for a lock, and for a server that has gone silent.
 PATIENCE_S = 30.0
 # How often a writer looks whether SQLite's lock is free.
@@ -27,13 +29,19 @@ def make_engine(url: str, *, patience_s: float = PATIENCE_S) -> Engine:
     """
     if make_url(url).get_backend_name() != "sqlite":
         # The broker may idle for hours between jobs; a dead connection is replaced, not used.
-        engine = create_engine(url, pool_pre_ping=True, connect_args=_for_postgresql(patience_s))
+        engine = create_engine(
+            url,
+            pool_pre_ping=True,
+            hide_parameters=True,
+            connect_args=_for_postgresql(patience_s),
+        )
         event.listen(engine, "connect", partial(_prepare_postgresql, patience_s=patience_s))
         return engine
     database = make_url(url).database
-    if database and database != ":memory:":
-        Path(database).parent.mkdir(parents=True, exist_ok=True)
-    engine = create_engine(url, connect_args={"timeout": patience_s})
+    if database and database != ":memory:" and not Path(database).parent.exists():
+        private_folder(Path(database).parent)
+    engine = create_engine(url, hide_parameters=True, connect_args={"timeout": patience_s})
+    event.listen(engine, "do_connect", _make_private)
     event.listen(engine, "connect", _prepare_sqlite)
     event.listen(engine, "begin", partial(_begin_sqlite, patience_s=patience_s))
     return engine
@@ -63,6 +71,14 @@ def _prepare_postgresql(connection: Any, record: object, *, patience_s: float) -
     with connection.cursor() as cursor:
         cursor.execute(f"SET lock_timeout = '{round(1000 * patience_s)}ms'")
     connection.commit()
+
+
+def _make_private(
+    dialect: object, record: object, arguments: list[Any], options: dict[str, Any]
+) -> None:
+    """Let only its owner read a database, from the moment in which the file appears."""
+    if arguments and arguments[0] != ":memory:" and not options.get("uri"):
+        private_file(Path(arguments[0]))
 
 
 def _prepare_sqlite(connection: Any, record: object) -> None:

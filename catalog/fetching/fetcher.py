@@ -11,6 +11,7 @@ from catalog.fetching.files import FileSource
 from catalog.fetching.limits import FetchLimits
 from catalog.fetching.slots import ConnectionSlots, Slot
 from catalog.fetching.validators import Fetched
+from catalog.redaction import shown_uri
 
 __all__ = ["FetchLimits", "Fetcher"]
 
@@ -80,7 +81,8 @@ class Fetcher:
         if not separator or "/" in scheme:
             raise FetchFailure(
                 FailureCode.INVALID_URI,
-                f"Expected a URI or an absolute path, found {image_uri[:200]!r}. Correct the URI.",
+                "Expected a URI or an absolute path, found "
+                f"{shown_uri(image_uri)[:200]!r}. Correct the URI.",
             )
         raise FetchFailure(
             FailureCode.UNKNOWN_SCHEME,

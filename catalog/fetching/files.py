@@ -12,6 +12,7 @@ from catalog.failures import FailureCode, FetchFailure
 from catalog.fetching import validators
 from catalog.fetching.validators import Fetched
 from catalog.opening import open_below
+from catalog.redaction import shown_uri
 
 _READ_SIZE = 1 << 20
 
@@ -180,6 +181,6 @@ def _forbidden(path: Path, found: str, advice: str) -> FetchFailure:
 def _invalid(uri: str) -> FetchFailure:
     return FetchFailure(
         FailureCode.INVALID_URI,
-        f"Expected file:///folder/picture.jpg or an absolute path, found {uri[:200]!r}. "
+        f"Expected file:///folder/picture.jpg or an absolute path, found {shown_uri(uri)[:200]!r}. "
         "Correct the URI.",
     )

@@ -21,6 +21,7 @@ from catalog.fetching.limits import FetchLimits
 from catalog.fetching.responses import REDIRECTS, Body, failure_of
 from catalog.fetching.slots import ConnectionSlots, Slot
 from catalog.fetching.validators import Fetched, of_response
+from catalog.redaction import shown_uri
 
 KEEPALIVE_EXPIRY_S = 30.0
 SCHEMES = ("http", "https")
@@ -68,8 +69,8 @@ class HttpSource:
                 url = answer
         raise FetchFailure(
             FailureCode.TOO_MANY_REDIRECTS,
-            f"Expected the image after at most {self._limits.redirects_max} redirects from {uri}, "
-            "found one more. Give the URI that the redirects end at.",
+            f"Expected the image after at most {self._limits.redirects_max} redirects from "
+            f"{shown_uri(uri)}, found one more. Give the URI that the redirects end at.",
         )
 
     def validator(self, uri: str) -> str | None:
@@ -176,7 +177,7 @@ def parse_url(uri: str) -> httpx.URL:
     try:
         url = httpx.URL(uri)
     except (httpx.InvalidURL, ValueError) as error:
-        raise _invalid(uri, str(error)) from error
+        raise _invalid(uri, _kind(error)) from None
     if url.scheme not in SCHEMES:
         raise FetchFailure(
             FailureCode.UNKNOWN_SCHEME,
@@ -186,8 +187,7 @@ def parse_url(uri: str) -> httpx.URL:
     if not url.host:
         raise _invalid(uri, "no host")
     if url.userinfo:
-        # Not the URI: it would carry the password into logs and tables.
-        raise _invalid(f"{url.scheme}://…@{url.host}", "a user name or password")
+        raise _invalid(uri, "a user name or password")
     if url.port is not None and not 1 <= url.port <= 65535:
         raise _invalid(uri, f"port {url.port}")
     return url
@@ -197,7 +197,7 @@ def _join(url: httpx.URL, location: str) -> str:
     try:
         return str(url.join(location))
     except (httpx.InvalidURL, ValueError) as error:
-        raise _invalid(location, f"{error}, in a redirect from {url.host}") from error
+        raise _invalid(location, f"{_kind(error)}, in a redirect from {url.host}") from None
 
 
 def _drop_if_more_came(response: httpcore.Response, body_bytes: int) -> None:
@@ -231,9 +231,14 @@ def _head_bytes(response: httpcore.Response) -> int:
 def _invalid(uri: str, found: str) -> FetchFailure:
     return FetchFailure(
         FailureCode.INVALID_URI,
-        f"Expected a URL such as https://host/picture.jpg, found {uri[:200]!r} ({found}). "
-        "Correct the URI.",
+        "Expected a URL such as https://host/picture.jpg, found "
+        f"{shown_uri(uri)[:200]!r} ({found}). Correct the URI.",
     )
+
+
+def _kind(error: Exception) -> str:
+    """What httpx complains of; the rest may be a piece of a password that it took for a port."""
+    return str(error).partition(":")[0]
 
 
 def _broken_off(url: httpx.URL, error: Exception, began: bool) -> Exception:

@@ -7,6 +7,7 @@ from typing import Any
 from catalog.failures import FailureCode, FetchFailure
 from catalog.fetching.deadline import Deadline, call_within
 from catalog.fetching.limits import FetchLimits
+from catalog.redaction import shown_uri
 
 # URI scheme → the package that teaches it to fsspec.
 PACKAGES = {"s3": "s3fs", "gs": "gcsfs", "az": "adlfs"}
@@ -56,7 +57,7 @@ class ObjectSource:
         if not inside or ".." in uri.split("/"):
             raise FetchFailure(
                 FailureCode.FORBIDDEN_PATH,
-                f"Expected an object under {', '.join(mine)}, found {uri[:200]!r}; "
+                f"Expected an object under {', '.join(mine)}, found {shown_uri(uri)[:200]!r}; "
                 "add its prefix to TAGGER_OBJECT_STORES.",
             )
 
@@ -69,18 +70,19 @@ class ObjectSource:
             raise _unknown_scheme(scheme, "") from error
         except FileNotFoundError as error:
             raise FetchFailure(
-                FailureCode.NOT_FOUND, f"Expected an object at {uri}, found none. Correct the URI."
+                FailureCode.NOT_FOUND,
+                f"Expected an object at {shown_uri(uri)}, found none. Correct the URI.",
             ) from error
         except PermissionError as error:
             raise FetchFailure(
                 FailureCode.FORBIDDEN_PATH,
-                f"Expected to be allowed to read {uri}, found: {error}. "
+                f"Expected to be allowed to read {shown_uri(uri)}, found: {error}. "
                 "Give the worker's credentials access to it.",
             ) from error
         except Exception as error:
             raise FetchFailure(
                 FailureCode.CONNECTION_FAILED,
-                f"Expected to read {uri}, found {type(error).__name__}: {error}. "
+                f"Expected to read {shown_uri(uri)}, found {type(error).__name__}: {error}. "
                 "It is tried again; look at the object store if this stays.",
             ) from error
         if len(data) > self._limits.bytes_max:

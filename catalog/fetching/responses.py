@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from catalog.failures import FailureCode, FetchFailure
+from catalog.redaction import shown_uri
 
 REDIRECTS = {301, 302, 303, 307, 308}
 RETRY_AFTER_MAX_S = 86_400.0
@@ -17,7 +18,7 @@ def failure_of(status: int, retry_after: str | None, uri: str) -> FetchFailure |
     code, advice = _meaning(status)
     return FetchFailure(
         code,
-        f"Expected status 200 from {uri}, found {status}. {advice}",
+        f"Expected status 200 from {shown_uri(uri)}, found {status}. {advice}",
         parse_retry_after(retry_after) if code.transient else None,
     )
 

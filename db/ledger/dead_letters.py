@@ -10,6 +10,7 @@ from sqlalchemy.orm import Session
 
 from catalog.failures import FailureCode
 from catalog.jobs import Job
+from catalog.redaction import shown_uri
 from db.ledger.models import FailureRow, Product
 
 QUARANTINED = (FailureCode.PROCESSING_CRASHED.value, FailureCode.PROCESSING_TIMED_OUT.value)
@@ -52,7 +53,7 @@ def letters(
         yield DeadLetter(
             subject=row.subject,
             product_id=row.product_id,
-            image_uri=image_uri,
+            image_uri=image_uri and shown_uri(image_uri),
             reason_code=row.reason_code,
             detail=row.detail,
             payload=row.payload,

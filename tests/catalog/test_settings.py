@@ -1,4 +1,5 @@
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -44,6 +45,61 @@ def test_unusable_value_is_refused_by_name(
     with pytest.raises(SettingsError, match=name) as error:
         settings()
     assert repr(value) in str(error.value)
+
+
+PASSWORDS = ("S3CRET#S3CRET", "S3CRET/S3CRET", "S3CRET@S3CRET", "S3CRET?S3CRET", "S3:CR@ET",
+             "12#S3CRET", "12/S3CRET", "12?S3CRET")  # fmt: skip
+
+
+@pytest.mark.parametrize("password", PASSWORDS)
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("REDIS_URL", "redis://:{}@broker:6379/0"),
+        ("REDIS_URL", "rediss://me:{}@broker:6379/0"),
+        ("DATABASE_URL", "postgresql://me:{}@db:5432/catalog"),
+        ("DATABASE_URL", "postgresql+psycopg://me:{}@db/catalog?sslmode=require"),
+    ],
+)
+def test_a_password_that_is_not_encoded_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, name: str, url: str, password: str
+) -> None:
+    monkeypatch.setenv(name, url.format(password))
+    with pytest.raises(SettingsError, match=rf"^{name}: expected an address .*%23") as error:
+        settings()
+    assert not any(piece in str(error.value) for piece in ("S3", "CR", "12", "ET@"))
+    monkeypatch.setenv(name, url.format(quote(password, safe="")))
+    settings.cache_clear()
+    assert "S3" not in repr(settings())
+
+
+@pytest.mark.parametrize(
+    ("name", "url"),
+    [
+        ("REDIS_URL", "redis://broker"),
+        ("REDIS_URL", "rediss://me:pa%23ss@[2001:db8::1]:6380/2?ssl_cert_reqs=required"),
+        ("REDIS_URL", "unix:///srv/queue/socket?db=1"),
+        ("DATABASE_URL", "sqlite:////srv/who@work/a#b.db"),
+        ("DATABASE_URL", "postgresql://me@/catalog?host=/run/postgresql"),
+        ("DATABASE_URL", "postgresql:///catalog?host=/run/postgresql&user=me@cloud"),
+    ],
+)
+def test_honest_addresses_are_taken_as_they_are(
+    monkeypatch: pytest.MonkeyPatch, name: str, url: str
+) -> None:
+    monkeypatch.setenv(name, url)
+    assert getattr(settings(), name.lower()) == url
+
+
+@pytest.mark.parametrize("url", ["broker:6379", "amqp://me:S3CRET@broker", "S3CRET", "redis:/S3"])
+def test_what_is_no_broker_is_refused_and_not_shown(
+    monkeypatch: pytest.MonkeyPatch, url: str
+) -> None:
+    monkeypatch.setenv("REDIS_URL", url)
+    with pytest.raises(SettingsError, match=r"^REDIS_URL: expected an address") as error:
+        settings()
+    assert "S3" not in str(error.value)
+    assert "broker:" not in str(error.value)
 
 
 def test_another_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """Waiting for SQLite's one writer."""
 
+import os
 import sqlite3
 import threading
 import time
@@ -21,6 +22,29 @@ def engine(tmp_path: Path) -> Iterator[Engine]:
         session.execute(text("CREATE TABLE numbers (n INTEGER)"))
     yield engine
     engine.dispose()
+
+
+def test_a_database_is_its_owners_alone_with_all_that_sqlite_keeps_beside_it(
+    tmp_path: Path,
+) -> None:
+    before = os.umask(0)
+    engine = make_engine(f"sqlite:///{tmp_path / 'new' / 'a.db'}")
+    try:
+        with sessions(engine).begin() as session:
+            session.execute(text("CREATE TABLE numbers (n INTEGER)"))
+            found = {each.name: each.stat().st_mode & 0o777 for each in tmp_path.glob("new/*")}
+    finally:
+        os.umask(before)
+        engine.dispose()
+    assert set(found) == {"a.db", "a.db-wal", "a.db-shm"}
+    assert set(found.values()) == {0o600}
+    assert (tmp_path / "new").stat().st_mode & 0o777 == 0o700
+
+
+def test_an_error_of_a_statement_does_not_show_what_it_was_given(engine: Engine) -> None:
+    with pytest.raises(OperationalError) as error, sessions(engine).begin() as session:
+        session.execute(text("INSERT INTO nowhere VALUES (:uri)"), {"uri": "S3CRET"})
+    assert "S3CRET" not in str(error.value)
 
 
 def test_writer_looks_again_and_again_and_so_gets_into_short_gaps(engine: Engine) -> None:

@@ -9,6 +9,7 @@ import click
 
 from catalog.errors import OperatorError
 from catalog.jobs import Job, file_job
+from catalog.redaction import shown_uri
 from catalog.sample import write_pictures
 from catalog.settings import Settings, settings
 from db.engine import make_engine
@@ -45,7 +46,7 @@ def demo(photos: Path | None, stay: bool) -> None:
         write_contact_sheet(engine, report, sheet)
         engine.dispose()
         _print(report)
-        click.echo(f"\nDatabase       {chosen.database}")
+        click.echo(f"\nDatabase       {shown_uri(chosen.database)}")
         click.echo(f"Contact sheet  {sheet}")
         if stay:
             _stay(system)

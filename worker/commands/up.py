@@ -5,6 +5,7 @@ import time
 
 import click
 
+from catalog.redaction import shown_uri
 from catalog.settings import settings
 from worker.local.review_desk import start_review_desk
 from worker.local.stack import running
@@ -25,8 +26,8 @@ def up() -> None:
     signal.signal(signal.SIGINT, signal.default_int_handler)
     with running(settings()) as system:
         chosen = system.settings
-        click.echo(f"Broker    {chosen.redis_url}")
-        click.echo(f"Database  {chosen.database}")
+        click.echo(f"Broker    {shown_uri(chosen.redis_url or '')}")
+        click.echo(f"Database  {shown_uri(chosen.database)}")
         click.echo(f"Bundle    {chosen.bundle}")
         click.echo(f"Logs      {system.logs}")
         click.echo(f"Review    {start_review_desk(system)}")

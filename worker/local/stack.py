@@ -11,6 +11,7 @@ from pathlib import Path
 
 from catalog.errors import OperatorError
 from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, UPKEEP_QUEUE
+from catalog.private import private_folder
 from catalog.settings import Settings, environment
 from db import migrate
 from db.engine import make_engine
@@ -164,7 +165,7 @@ def running(settings: Settings) -> Iterator[LocalStack]:
     """
     load_serving_bundle(settings.bundle)
     home = settings.home.absolute()
-    home.mkdir(parents=True, exist_ok=True)
+    private_folder(home)
     with ExitStack() as stack:
         stack.enter_context(_only_one(home))
         broker = None

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from catalog.outcomes import Failure, Outcome
+from catalog.redaction import without_secrets
 from db.ledger.attempts import Attempt
 
 # Only these of a record's attributes are fields of ours; everything else is logging's own.
@@ -26,7 +27,10 @@ items = logging.getLogger("tagger.items")
 
 
 class JsonFormatter(logging.Formatter):
-    """time, level, logger, message, process and the fields of FIELDS that a record has."""
+    """time, level, logger, message, process and the fields of FIELDS that a record has.
+
+    Whoever logs what, a library too: addresses lose their passwords and query strings.
+    """
 
     def format(self, record: logging.LogRecord) -> str:
         entry: dict[str, Any] = {
@@ -34,7 +38,7 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname,
             "logger": record.name,
             "process": record.process,
-            "message": record.getMessage(),
+            "message": without_secrets(record.getMessage()),
         }
         entry |= {
             name: getattr(record, name)
@@ -42,7 +46,7 @@ class JsonFormatter(logging.Formatter):
             if getattr(record, name, None) is not None
         }
         if record.exc_info:
-            entry["exception"] = self.formatException(record.exc_info)
+            entry["exception"] = without_secrets(self.formatException(record.exc_info))
         return json.dumps(entry, default=str)
 
 

@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from catalog.outcomes import Failure, Outcome
+from catalog.private import private_folder
 from catalog.settings import Settings
 
 DIRECTORY_VARIABLE = "PROMETHEUS_MULTIPROC_DIR"
@@ -45,7 +46,7 @@ class WorkerMetrics:
 
     def __init__(self, chosen: Settings, queue: str) -> None:
         folder = directory(chosen)
-        folder.mkdir(parents=True, exist_ok=True)
+        private_folder(folder)
         os.environ[DIRECTORY_VARIABLE] = str(folder)
         import prometheus_client as prometheus  # see the module's docstring
         from prometheus_client import values
