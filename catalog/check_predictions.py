@@ -16,7 +16,7 @@ from catalog.bundle import CHECK, Bundle, BundleError
 
 # int8 kernels round differently from one CPU to the next. On the 600 sample images the shipped
 # model's logits moved by at most 2.1 % of the largest one between XNNPACK and the reference
-# kernels of LiteRT (tests/worker/tagging/test_serving.py holds this).
+# kernels of LiteRT (tests/worker/test_serving.py holds this).
 TOLERANCE = 0.07
 
 
