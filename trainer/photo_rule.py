@@ -1,6 +1,6 @@
 """The rule for photos, fitted on corrections that the network was not shown."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,7 +25,7 @@ GARMENTS = 2_000
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoRuleConfig:
-    """What is promised of accepted photos, and how many known ones may be called strange.
+    """What is promised of accepted photos, and which shares of known ones may be called strange.
 
     A few hundred corrections cannot prove much of a single class: `class_precision` keeps a class
     out that has shown hardly anything. More is earned from the shop's reviews (`tagger trust`).
@@ -34,7 +34,7 @@ class PhotoRuleConfig:
     precision: float = 0.97
     class_precision: float = 0.8
     guarantee_level: float = 0.95
-    false_alarms: float = 0.05
+    false_alarms: tuple[float, ...] = (0.05,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,55 +58,64 @@ def banks(embed: Embed, photos: ShopPhotos, garments: Split) -> dict[str, NDArra
 
 def fit_photo_rule(
     logits: NDArray[np.float32],
-    labels: NDArray[np.int64],
+    truth: NDArray[np.int64],
     strangeness: NDArray[np.float32],
     config: PhotoRuleConfig,
+    labels: Sequence[str] = LABELS,
 ) -> FittedRule:
     """Temperature, strangeness threshold and acceptance from photos held out of the training.
 
-    logits float32 (N, 10); labels int64 (N,), -1 for strangers, which are wrong when accepted;
-    strangeness float32 (N,), higher is stranger. Flagged strangers count as not accepted.
+    logits float32 (N, classes) in the order of `labels`; truth int64 (N,), -1 for strangers, which
+    are wrong when accepted; strangeness float32 (N,), higher is stranger. Flagged strangers count
+    as not accepted. Of several shares of false alarms that one is taken whose rule accepts most;
+    the doubt is shared between them (Bonferroni).
     """
-    known = labels >= 0
-    temperature = fit_temperature(logits[known], labels[known])
-    threshold = float(np.quantile(strangeness[known], 1 - config.false_alarms))
+    known = truth >= 0
+    temperature = fit_temperature(logits[known], truth[known])
     confidences = softmax(logits, temperature)
-    familiar = strangeness <= threshold
-    least = fit_acceptance(
-        confidences[familiar],
-        labels[familiar],
-        precision=config.precision,
-        class_precision=config.class_precision,
-        level=config.guarantee_level,
-    )
-    rule = PhotoRule(
-        temperature=temperature,
-        acceptance=Acceptance(
-            confidence_min=dict(zip(LABELS, map(float, least), strict=True)),
+    level = 1 - (1 - config.guarantee_level) / len(config.false_alarms)
+    fitted = []
+    for share in config.false_alarms:
+        threshold = float(np.quantile(strangeness[known], 1 - share))
+        familiar = strangeness <= threshold
+        least = fit_acceptance(
+            confidences[familiar],
+            truth[familiar],
             precision=config.precision,
             class_precision=config.class_precision,
-            guarantee_level=config.guarantee_level,
-        ),
-        out_of_taxonomy_threshold=threshold,
-    )
-    return FittedRule(rule=rule, figures=rule_figures(rule, confidences, labels, strangeness))
+            level=level,
+        )
+        rule = PhotoRule(
+            temperature=temperature,
+            acceptance=Acceptance(
+                confidence_min=dict(zip(labels, map(float, least), strict=True)),
+                precision=config.precision,
+                class_precision=config.class_precision,
+                guarantee_level=config.guarantee_level,
+            ),
+            out_of_taxonomy_threshold=threshold,
+        )
+        figures = rule_figures(rule, labels, confidences, truth, strangeness)
+        fitted.append(FittedRule(rule=rule, figures=figures))
+    return max(fitted, key=lambda each: float(each.figures["accepted_coverage"]))
 
 
 def rule_figures(
     rule: PhotoRule,
+    labels: Sequence[str],
     confidences: NDArray[np.float64],
-    labels: NDArray[np.int64],
+    truth: NDArray[np.int64],
     strangeness: NDArray[np.float32],
 ) -> dict[str, Any]:
     """How many photos a rule accepts, and how many of these are right."""
-    predicted, known = confidences.argmax(axis=1), labels >= 0
-    accepted = flags(rule, LABELS, confidences, strangeness=strangeness).accepted
-    least = least_confidences(rule.acceptance, LABELS)
-    wrong = int((accepted & (predicted != labels)).sum())
+    predicted, known = confidences.argmax(axis=1), truth >= 0
+    accepted = flags(rule, labels, confidences, strangeness=strangeness).accepted
+    least = least_confidences(rule.acceptance, labels)
+    wrong = int((accepted & (predicted != truth)).sum())
     count = int(accepted.sum())
     both = known.any() and (~known).any()
     return {
-        "accepted_coverage": float(accepted[known].mean()) if known.any() else None,
+        "accepted_coverage": float(accepted[known].mean()),
         "accepted": count,
         "accepted_wrong": wrong,
         "accepted_precision_at_least": 1
@@ -114,6 +123,6 @@ def rule_figures(
         "strangers_flagged": float((~accepted[~known]).mean()) if (~known).any() else None,
         "strangers_auroc": separation(strangeness[known], strangeness[~known]) if both else None,
         "classes_accepted": [
-            label for label, value in zip(LABELS, least, strict=True) if value <= 1
+            label for label, value in zip(labels, least, strict=True) if value <= 1
         ],
     }

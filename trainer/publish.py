@@ -63,7 +63,7 @@ CHANCE_MAX = 0.05
 CHECKED_IMAGES = 512
 # Real photos are harder than the imitations, whose like the network was trained on: a promise of
 # 99.5 % here is 96 to 99 % there, and the stranger part of the known is better left to people too.
-PHOTO_RULE = PhotoRuleConfig(precision=0.995, class_precision=0.96, false_alarms=0.3)
+PHOTO_RULE = PhotoRuleConfig(precision=0.995, class_precision=0.96, false_alarms=(0.3,))
 LIBRARIES = ("keras", "tensorflow", "ai-edge-litert", "numpy", "scipy", "opencv-python-headless")
 
 

@@ -19,7 +19,6 @@ from trainer.cross_fitting import OutOfFold, choose, folds_of
 from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.dataset import Split
 from trainer.fine_tuning import Base, FineTuningConfig, accuracy, fit_network, make_base
-from trainer.photo_rule import PhotoRuleConfig, fit_photo_rule
 from trainer.serving_model import ServingModel
 from trainer.shop_photos import STRANGER, ShopPhotos
 from trainer.strangeness import draw_shapes
@@ -174,34 +173,6 @@ def test_folds_spread_every_label() -> None:
     fold = folds_of(labels, 3, seed=0)
     for label in range(10):
         assert np.bincount(fold[labels == label], minlength=3).min() >= 2
-
-
-def rule_photos(wrong: int, strangers: int) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """300 sure photos of class 0, of which some are wrong, and sure strangers."""
-    logits = np.zeros((300 + strangers, 10), np.float32)
-    logits[:, 0] = 8 + np.linspace(0, 1, len(logits), dtype=np.float32)
-    labels = np.zeros(len(logits), np.int64)
-    labels[:wrong] = 1
-    labels[300:] = STRANGER
-    return logits, labels
-
-
-def test_a_rule_for_photos_accepts_what_is_proved_on_held_out_photos() -> None:
-    logits, labels = rule_photos(wrong=1, strangers=0)
-    fitted = fit_photo_rule(logits, labels, np.zeros(300, np.float32), PhotoRuleConfig())
-    assert fitted.figures["accepted_coverage"] > 0.9
-    assert fitted.figures["accepted_precision_at_least"] >= 0.97
-    assert fitted.figures["classes_accepted"] == [LABELS[0]]
-
-
-def test_strangers_that_would_be_accepted_count_as_wrong() -> None:
-    logits, labels = rule_photos(wrong=0, strangers=60)
-    flat = np.zeros(len(labels), np.float32)
-    fitted = fit_photo_rule(logits, labels, flat, PhotoRuleConfig())
-    assert fitted.figures["classes_accepted"] == []
-    told_apart = fit_photo_rule(logits, labels, (labels < 0).astype(np.float32), PhotoRuleConfig())
-    assert told_apart.figures["classes_accepted"] == [LABELS[0]]
-    assert told_apart.figures["strangers_flagged"] == 1.0
 
 
 def test_the_base_draws_its_replay_from_the_training_part_alone(base: Base) -> None:
