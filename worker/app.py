@@ -15,12 +15,25 @@ from catalog.jobs import (
 )
 from catalog.settings import settings
 from worker.broker import celery_url, redis_url
+from worker.reserved import record_keys
+from worker.tagging.identity import WORKER
 from worker.watch.logs import log_as_json
 
 app = Celery("worker", include=["worker.tasks"])
 
 
+def _configuration() -> dict[str, Any]:
+    chosen = settings()
+    return configuration() | {
+        "broker_transport_options": {
+            "visibility_timeout": chosen.visibility_timeout_s,
+            **record_keys(WORKER),
+        },
+    }
+
+
 def configuration() -> dict[str, Any]:
+    """What all applications share."""
     chosen = settings()
     return {
         "broker_url": celery_url(redis_url(chosen)),
@@ -54,5 +67,5 @@ def configuration() -> dict[str, Any]:
 
 
 # Evaluated when the configuration is first needed: importing this module reads nothing.
-app.add_defaults(configuration)
+app.add_defaults(_configuration)
 signals.after_setup_logger.connect(log_as_json)

@@ -23,6 +23,7 @@ from db.ledger.heartbeats import RECONCILER, beat
 from db.ledger.reconciling import Claimed, claim_due, claim_lost, published_at
 from worker.broker import depths
 from worker.client import EnqueueClient
+from worker.dead_workers import DeadWorkers
 from worker.tagging.retries import RETRY_AFTER_S_MAX
 
 QUEUES = (INGEST_QUEUE, BULK_QUEUE)
@@ -36,8 +37,9 @@ OLDEST_READ = 64
 
 @dataclass(frozen=True, kw_only=True)
 class Pass:
-    """What one pass did; products."""
+    """What one pass did: messages that dead workers held, and products."""
 
+    returned: int = 0
     retried: int
     republished: int
 
@@ -56,6 +58,7 @@ class Reconciler:
         self._client = client
         self._broker = broker
         self._chosen = chosen
+        self._dead_workers = DeadWorkers(engine, broker, self._publish, product_ids)
 
     def run(self) -> Pass:
         """One pass over what is due and what is lost.
@@ -67,9 +70,10 @@ class Reconciler:
         """
         self._broker.ping()
         self._client.declare_queues()
+        returned = self._dead_workers.give_back()
         retried = self._retry_due()
         republished = sum(self._republish_lost(queue) for queue in QUEUES)
-        done = Pass(retried=retried, republished=republished)
+        done = Pass(returned=returned, retried=retried, republished=republished)
         with self._sessions.begin() as session:
             beat(session, RECONCILER, RECONCILER, datetime.now(UTC), done.detail())
         return done
@@ -151,7 +155,7 @@ def product_ids(message: bytes | str) -> list[str]:
         jobs = kwargs.get("jobs") or next(iter(args), None) or [kwargs]
         jobs = jobs if isinstance(jobs, list) else [{"product_id": jobs}]
         return [each["product_id"] for each in jobs if isinstance(each["product_id"], str)]
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error):
+    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error, RecursionError):
         return []
 
 

@@ -5,17 +5,23 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from celery import signals
 from celery_batches import SimpleRequest
 
 from catalog.jobs import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT
 from worker.app import app
 from worker.batches import Crash, SafeBatches, Suspects
+from worker.reserved import NameReservations
 from worker.startup import RefuseUnsafeSettings
 from worker.tagging.process import batch_runner
+from worker.tagging.sign_of_life import begin_to_beat, cease_to_beat
 from worker.tagging.store import StoreUnavailableError
 
 # Here, not in worker.app: only workers load this module, senders do not.
 app.steps["worker"].add(RefuseUnsafeSettings)
+app.steps["consumer"].add(NameReservations)
+signals.worker_process_init.connect(begin_to_beat)
+signals.worker_process_shutdown.connect(cease_to_beat)
 
 POSITIONS = ("product_id", "image_uri", "declared_label")
 # A database that is away must not be met with thousands of redeliveries a second.

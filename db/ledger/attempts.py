@@ -180,6 +180,24 @@ def _verdicts(
 def _judge(
     delivery: Delivery, standings: Mapping[str, _Standing], owner: str, now: datetime
 ) -> _Verdict:
+    """What is to be done with a delivery, by its product's row as it stands under our lock.
+
+    The same message may be in two hands (its visibility timeout ended, the reconciler published it
+    again, a child died and its message went back), and so may two messages of one product. Each
+    hand comes here first and holds the row until its verdict is committed: two that ask at once are
+    answered one after the other, and the second sees what the first was told.
+
+    - The first was told to tag and is at work: `attempt_by` is another's, so the second runs alone,
+      later. It takes the attempt over then; both outcomes may come, in any order, and
+      db/ledger/transitions.py takes the same one. If the picture kills its process, no mates die
+      with it.
+    - The first has stored its outcome: the message is settled, and the second is done. An outcome
+      that is stored between this verdict and the second's own is the case before.
+    - The row was not there: both insert it, the second's insert waits for the first one's commit
+      and becomes an update. Both tag: the first case without the second's being alone.
+    - A later acceptance came in between: the row names another message. Ours is superseded, and its
+      outcome, should it come from an earlier hand, is not taken.
+    """
     standing = standings.get(delivery.job.product_id)
     if standing is None:
         return _Verdict.TAG

@@ -127,11 +127,12 @@ class FailureRow(Base):
 
 
 class Heartbeat(Base):
-    """Signs of life that outlive their process: when each part last did its work."""
+    """Signs of life that outlive their process: of parts that did their work, and of children."""
 
     __tablename__ = "heartbeats"
 
-    name: Mapped[str] = mapped_column(String(128), primary_key=True)  # such as ingest@host
-    kind: Mapped[str] = mapped_column(String(16), index=True)  # ingest, bulk or reconciler
+    # Such as ingest@host, or a child's name.
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16), index=True)  # ingest, bulk, reconciler or child
     beat_at: Mapped[datetime]
     detail: Mapped[dict[str, Any]] = mapped_column(JSON)

@@ -6,7 +6,7 @@ every other's sight.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, select
@@ -18,6 +18,8 @@ from db.ledger.models import Product
 
 # A stamp further ahead than this was made by a clock that has been set back since.
 CLOCK_SLACK = timedelta(seconds=60)
+# SQLite searches an index for what is greater, not for what is not null.
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +61,17 @@ def claim_lost(
     overdue = or_(Product.published_at < published_before, Product.published_at > now + CLOCK_SLACK)
     mine = and_(Product.queue == queue, overdue, idle)
     return _claim(session, mine, Product.published_at, now, limit)
+
+
+def claim_abandoned(session: Session, now: datetime, worker: str, *, limit: int) -> list[Claimed]:
+    """Claim products that children of this worker were at when it died.
+
+    They are counted as ended with their process. What has a message on its way is looked at only,
+    which has an index.
+    """
+    its = Product.attempt_by.startswith(f"{worker}:", autoescape=True)
+    on_its_way = Product.published_at > EPOCH
+    return _claim(session, and_(on_its_way, its), Product.published_at, now, limit)
 
 
 def _claim(

@@ -66,7 +66,11 @@ def next_page(session: Session, cursor: str, wanted: ColumnElement[bool], *, lim
 def lease(session: Session, run_id: int, publisher: str, now: datetime) -> RetagRun | None:
     """Take or renew the right to publish a run; None where another publisher has it.
 
-    A planned run begins with this.
+    A planned run begins with this. The run's row is locked, so that of two publishers that see the
+    same lease end one gets the next and the other is told so. A publisher that was held up past its
+    lease (a long pause of its process) may go on believing in it for a moment: its next take() asks
+    here again, in the transaction that accepts the products, finds another's name or a moved
+    cursor, and publishes nothing.
     """
     run = retag_runs.find(session, run_id, lock=True)
     if run.state not in (RunState.PLANNED, RunState.RUNNING) or _taken(run, publisher, now):

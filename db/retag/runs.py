@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, Select, func, or_, select, text
 from sqlalchemy.exc import IntegrityError
@@ -10,13 +10,13 @@ from sqlalchemy.orm import Session
 
 from catalog.errors import OperatorError
 from db.ledger.models import Product
+from db.ledger.reconciling import EPOCH
 from db.retag.message_ids import prefix
 from db.retag.models import OPEN, RetagChunk, RetagRun, RunState
 from db.retag.selection import Selection
 
 # Below so many products counting is quicker than doubting the planner's estimate.
 ESTIMATE_MIN = 100_000
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 ESTIMATE_ON_POSTGRESQL = (
     "SELECT reltuples\\:\\:bigint FROM pg_class WHERE oid = 'products'\\:\\:regclass"
 )

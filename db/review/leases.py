@@ -177,7 +177,14 @@ def _free(
 def _take(
     session: Session, reviewer: Reviewer, free: Select[Any], now: datetime, limit: int
 ) -> list[int]:
-    """Lease the first rows of `free`, whose order is kept; a new version makes old pages stale."""
+    """Lease the first rows of `free`, whose order is kept; a new version makes old pages stale.
+
+    Two people who ask at once get different items: a row that another claim has locked is passed
+    over, and one that it has just let go, leased now, is judged by `free` once more as it is, and
+    is not free. The products are not locked: one that is queued anew meanwhile is still handed out,
+    and the decision on it is refused, as it is for a lease that has run out since
+    (db/review/decisions.py, under the product's lock).
+    """
     found = session.scalars(
         free.limit(limit).with_for_update(of=ReviewItem, skip_locked=True)
     ).all()

@@ -11,21 +11,22 @@ from typing import Any
 
 from catalog.images.decode import decode
 from worker.app import app as app
-from worker.tagging import tagger as tagging
+from worker.tagging import looking
 
 # Every picture takes a little longer than it would, so that faults strike in the middle.
 SLOWNESS_S = 0.03
-CRASH, HANG = b"tagger-fault:crash", b"tagger-fault:hang"
+CRASH, HANG, SLOW = b"tagger-fault:crash", b"tagger-fault:hang", b"tagger-fault:slow"
+SLOW_S = 45.0
 
 
 def treacherous_decode(data: bytes, **limits: Any) -> Any:
-    """decode(), but for files that end in one of the two marks."""
+    """decode(), but for files that end in one of the marks."""
     if data.endswith(CRASH):
         ctypes.string_at(0)  # a real segmentation fault, which no except clause sees
     if data.endswith(HANG):
         ctypes.PyDLL(None).sleep(3600)  # keeps the interpreter's lock: nothing in Python helps
-    time.sleep(SLOWNESS_S)
+    time.sleep(SLOW_S if data.endswith(SLOW) else SLOWNESS_S)
     return decode(data, **limits)
 
 
-tagging.decode = treacherous_decode  # type: ignore[attr-defined]
+looking.decode = treacherous_decode  # type: ignore[attr-defined]

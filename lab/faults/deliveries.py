@@ -17,6 +17,7 @@ from db.ledger.accepting import accept
 from db.ledger.models import FailureRow, Product, Tagging
 from lab.faults.cases import Case, FaultResult, Scale
 from lab.faults.test_rig import FaultError, TestRig, wait_until_ready
+from worker.reserved import record_keys, workers
 
 POISONS = 2
 VERSIONS = 50
@@ -117,9 +118,11 @@ def _move_stamps(scene: TestRig, by: timedelta) -> None:
             for row in rows
         ]
         session.execute(update(Product), moved)
-    taken: Any = scene.redis.zrange("unacked_index", 0, -1, withscores=True)
-    for tag, score in taken:
-        scene.redis.zadd("unacked_index", {tag: score + by.total_seconds()}, xx=True)
+    for worker in workers(scene.redis):
+        index = record_keys(worker)["unacked_index_key"]
+        taken: Any = scene.redis.zrange(index, 0, -1, withscores=True)
+        for tag, score in taken:
+            scene.redis.zadd(index, {tag: score + by.total_seconds()}, xx=True)
 
 
 def two_models(scene: TestRig, scale: Scale) -> FaultResult:

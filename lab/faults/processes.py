@@ -8,6 +8,7 @@ import time
 from catalog.jobs import INGEST_QUEUE
 from lab.faults.cases import Case, FaultResult, Scale
 from lab.faults.test_rig import FaultError, TestRig, wait_until_ready
+from worker.reserved import held
 
 # One fewer than the crashes that make a picture a quarantined one.
 CHILD_KILLS = 2
@@ -34,11 +35,13 @@ def kill_worker(scene: TestRig, scale: Scale) -> FaultResult:
     """kill -9 of the whole ingest worker while its buffer and its child are full."""
     ids = scene.enqueue(scene.jobs("worker", scale.items), singles=1.0)
     scene.wait_at_work()
-    held = scene.redis.hlen("unacked")
+    in_hands = held(scene.redis)
     worker = scene.system.workers[INGEST_QUEUE]
     worker.send_signal(signal.SIGKILL)
     worker.wait()
-    return FaultResult(ids=ids, healed_at=time.monotonic(), note=f"{held} messages in its hands")
+    return FaultResult(
+        ids=ids, healed_at=time.monotonic(), note=f"{in_hands} messages in its hands"
+    )
 
 
 def stop_worker(scene: TestRig, scale: Scale) -> FaultResult:
@@ -46,7 +49,7 @@ def stop_worker(scene: TestRig, scale: Scale) -> FaultResult:
     first = scene.system.workers[INGEST_QUEUE]
     half = scene.jobs("buffered", min(32, scale.items))
     ids = scene.enqueue(half, singles=1.0)
-    scene.wait_for(lambda: scene.redis.hlen("unacked") >= len(half), timeout_s=30)
+    scene.wait_for(lambda: held(scene.redis) >= len(half), timeout_s=30)
     prompt = {"TAGGER_FLUSH_INTERVAL_S": "0.25"}
     scene.system.start_worker(INGEST_QUEUE, 1, name="second", environment=prompt)
     wait_until_ready(scene.system, "second")

@@ -21,6 +21,7 @@ def test_what_time_may_heal_is_transient_and_what_it_cannot_heal_is_permanent() 
         FailureCode.FETCH_TIMEOUT,
         FailureCode.HTTP_SERVER_ERROR,
         FailureCode.RATE_LIMITED,
+        FailureCode.CONNECTION_FAILED,
     }
     assert not heals & {
         FailureCode.NOT_FOUND,

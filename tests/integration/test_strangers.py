@@ -9,6 +9,7 @@ from celery import Celery
 from lab.faults.databases import SqliteDatabase
 from lab.faults.test_rig import TestRig, staged
 from worker.broker import celery_url
+from worker.reserved import held
 
 pytestmark = pytest.mark.integration
 
@@ -38,4 +39,4 @@ def test_countdowns_expiries_and_long_ids_are_tagged_at_once(scene: TestRig) -> 
     tally = scene.tally(ids)
     assert (tally.tagged, tally.lost, tally.doubled) == (len(ids), 0, 0)
     # The outcome is committed first, the message acknowledged after it.
-    assert scene.wait_for(lambda: scene.redis.hlen("unacked") == 0, timeout_s=10)
+    assert scene.wait_for(lambda: held(scene.redis) == 0, timeout_s=10)

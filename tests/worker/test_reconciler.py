@@ -147,7 +147,7 @@ def test_each_pass_leaves_a_sign_of_life(reconciler: Reconciler, engine: Engine)
     with reading(engine)() as session:
         heartbeat = latest(session, RECONCILER)
     assert heartbeat is not None
-    assert heartbeat.detail == {"retried": 0, "republished": 0}
+    assert heartbeat.detail == {"returned": 0, "retried": 0, "republished": 0}
 
 
 @pytest.mark.parametrize("message", [b"", b"{}", b"[1]", b'{"body": "!"}', b'{"body": "W10="}'])
