@@ -17,9 +17,10 @@ from catalog.settings import settings
 from worker.broker import celery_url, redis_url
 from worker.reserved import record_keys
 from worker.tagging.identity import WORKER
+from worker.taking import TakingAMQP
 from worker.watch.logs import log_as_json
 
-app = Celery("worker", include=["worker.tasks"])
+app = Celery("worker", include=["worker.tasks"], amqp=TakingAMQP)
 
 
 def _configuration() -> dict[str, Any]:

@@ -17,6 +17,7 @@ from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
 from catalog.settings import settings
 from worker.broker import connect, redis_url
 from worker.tagging.identity import WORKER
+from worker.taking import taken_key
 
 QUEUES = (INGEST_QUEUE, BULK_QUEUE)
 WORKERS = "tagger.workers"  # a hash: the queue of each worker that may hold messages
@@ -51,29 +52,42 @@ def workers(client: redis.Redis) -> dict[str, str]:
 
 def held(client: redis.Redis) -> int:
     """How many messages all workers hold, unacknowledged."""
-    keys = [record_keys(worker)["unacked_key"] for worker in workers(client)]
-    counts: list[Any] = [client.hlen(key) for key in keys]
-    return sum(counts)
+    records = [record_keys(worker)["unacked_key"] for worker in workers(client)]
+    counts: list[Any] = [client.hlen(each) for each in records]
+    counts += [client.llen(taken_key(each)) for each in records]
+    return sum(map(int, counts))
 
 
 def put_back(client: redis.Redis, worker: str, queue: str) -> list[bytes]:
     """Put all that this worker holds back at the head of its queue; return the messages.
 
-    The broker's word that they were delivered before is written on them. Any number may do this
-    at once: each message moves in one transaction, and once.
+    That they were delivered before is written on them, as the broker does it. Any number may do
+    this at once: each message moves in one transaction, and once.
     """
-    keys = record_keys(worker)
+    keys: Any = record_keys(worker)
     index, record = keys["unacked_index_key"], keys["unacked_key"]
+    moved: list[bytes] = []
+    # Taken and not recorded, so never seen by anyone: as it was.
+    while (taken := _as_it_was(client, record, queue)) is not None:
+        moved.append(taken)
     # The head is where the next message is taken from: the last one that is put there comes first.
     tags: Any = client.zrange(index, 0, -1, desc=True)
     others: Any = client.hkeys(record)
-    moved = [_move(client, record, index, tag, queue) for tag in dict.fromkeys([*tags, *others])]
-    return [message for message in moved if message is not None]
+    for tag in dict.fromkeys([*tags, *others]):
+        message = _move(client, record, index, tag, queue)
+        if message is not None:
+            moved.append(message)
+    return moved
 
 
 def forget(client: redis.Redis, worker: str) -> None:
     """Take a worker that holds nothing off the list."""
     client.hdel(WORKERS, worker)
+
+
+def _as_it_was(client: redis.Redis, record: str, queue: str) -> bytes | None:
+    message: Any = client.lmove(taken_key(record), queue, "LEFT", "RIGHT")
+    return None if message is None else bytes(message)
 
 
 def _move(client: redis.Redis, record: str, index: str, tag: bytes, queue: str) -> bytes | None:

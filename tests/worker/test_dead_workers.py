@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 import redis
-from kombu import Connection, Queue
+from kombu import Queue
 from sqlalchemy import Engine, update
 
 from catalog.jobs import INGEST_QUEUE
@@ -23,6 +23,7 @@ from worker.client import EnqueueClient
 from worker.local.embedded import EmbeddedBroker
 from worker.reconciler import Reconciler
 from worker.tagging.sign_of_life import SignOfLife
+from worker.taking import TakingConnection
 
 HOUR = timedelta(hours=1)
 
@@ -48,7 +49,7 @@ class Consumer:
     """Takes messages and never acknowledges them, as a worker does until its batch is stored."""
 
     def __init__(self, broker: EmbeddedBroker, worker: str) -> None:
-        self.connection = Connection(
+        self.connection = TakingConnection(
             celery_url(broker.url), transport_options=reserved.record_keys(worker)
         )
         channel = self.connection.channel()
