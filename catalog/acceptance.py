@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from catalog.bundle import Acceptance, Manifest
 from catalog.outcomes import FlagReason
 from catalog.sampling import drawn
+from catalog.taxonomy.folding import fold
+from catalog.taxonomy.model import Taxonomy
 
 # Above every confidence: nothing is accepted.
 NEVER = 2.0
@@ -134,13 +136,14 @@ def flags(
     strangeness: NDArray[np.floating] | None = None,
     poor: NDArray[np.bool_] | None = None,
     declared: Sequence[str | None] | None = None,
+    taxonomy: Taxonomy | None = None,
 ) -> Flags:
     """What a rule says of N taggings; what is not given flags none.
 
     confidences (N, classes) in the order of `labels`, at the rule's temperature. strangeness (N,),
     higher is stranger. poor: bool (N,), a picture to which no network's word counts. declared: the
-    N labels that the senders gave, compared as text: one outside the taxonomy conflicts with
-    whatever the model says.
+    N labels that the senders gave, by id, name or alias of `taxonomy`. A parent agrees with what
+    is under it; a text outside the taxonomy conflicts with whatever the model says.
     """
     predicted = confidences.argmax(axis=1)
     least = least_confidences(rule.acceptance, labels)
@@ -157,7 +160,7 @@ def flags(
         if declared is None
         else np.array(
             [
-                each is not None and each.strip().casefold() != labels[place].casefold()
+                each is not None and not _agrees(each, labels[place], taxonomy)
                 for each, place in zip(declared, predicted, strict=True)
             ],
             bool,
@@ -165,6 +168,13 @@ def flags(
     )
     by_reason[FlagReason.POOR_IMAGE] = none if poor is None else poor
     return Flags(by_reason=by_reason)
+
+
+def _agrees(declared: str, label: str, taxonomy: Taxonomy | None) -> bool:
+    if taxonomy is None:
+        return fold(declared) == fold(label)
+    category = taxonomy.find(declared)
+    return category is not None and taxonomy.agrees(category, label)
 
 
 def flag_reasons(
@@ -176,6 +186,7 @@ def flag_reasons(
     poor: bool,
     declared: str | None,
     product_id: str,
+    taxonomy: Taxonomy | None = None,
 ) -> tuple[FlagReason, ...]:
     """The same for one tagging, confidences (classes,), and whether its product is audited."""
     found = flags(
@@ -185,6 +196,7 @@ def flag_reasons(
         strangeness=np.array([strangeness]),
         poor=np.array([poor]),
         declared=[declared],
+        taxonomy=taxonomy,
     ).of(0)
     share = rule.audit_share[labels[int(confidences.argmax())]]
     return found or ((FlagReason.AUDIT_SAMPLE,) if drawn(product_id, share) else ())

@@ -39,10 +39,12 @@ CAUTIOUS_CONFIDENCE = 0.995
 class Acceptance:
     """When a confidence is high enough to need no person.
 
-    `confidence_min` maps each label to the lowest accepted confidence, 0-1 (above 1: never
-    accepted). The thresholds were chosen on validation data so that accepted items are right
-    with probability `precision` or more, and those of each single label with `class_precision` or
-    more, by Clopper-Pearson bounds at `guarantee_level`.
+    `confidence_min` maps each label, and parents of labels, to the lowest accepted confidence, 0-1
+    (above 1: never accepted); a parent's confidence is the sum of its labels'. The thresholds were
+    chosen on validation data so that accepted items are right with probability `precision` or
+    more, and those of each single label with `class_precision` or more, by Clopper-Pearson bounds
+    at `guarantee_level`. `class_precision`, or 0.95 if that is more, holds for what is certain as
+    a parent only: see catalog/certainty.py.
     """
 
     confidence_min: Mapping[str, float]

@@ -12,7 +12,7 @@ class FlagReason(StrEnum):
     """Why a person should look at a tagging."""
 
     LOW_CONFIDENCE = "low_confidence"  # below the acceptance rule of its label
-    OUT_OF_TAXONOMY = "out_of_taxonomy"  # looks like none of the ten classes
+    OUT_OF_TAXONOMY = "out_of_taxonomy"  # looks like nothing in the taxonomy
     DECLARED_LABEL_CONFLICT = "declared_label_conflict"  # the shop declared something else
     LABEL_CHANGED_ON_RETAG = "label_changed_on_retag"  # a newer model sees something else
     POOR_IMAGE = "poor_image"  # nothing, or too little, to be seen on the picture
@@ -23,8 +23,8 @@ class FlagReason(StrEnum):
 class Tagging:
     """The model's word on one picture.
 
-    confidences: ten calibrated probabilities in the order of the model's labels, summing to 1.
-    class_map: float16 (height, width, 10) as bytes, row-major: the network's class maps.
+    confidences: calibrated probabilities in the order of the model's labels, summing to 1.
+    class_map: float16 (height, width, classes) as bytes, row-major: the network's class maps.
     embedding: float16 (d,) as bytes. overlay_jpeg: the Grad-CAM thumbnail of `label`.
     """
 
@@ -44,6 +44,8 @@ class Tagging:
     embedding: bytes
     # That the confidences were made at, where the picture is a photo; None: it came reduced.
     photo_temperature: float | None = None
+    # The label or the parent of it that is right with the promised precision; None: neither.
+    certain_at: str | None = None
 
     @property
     def flagged(self) -> bool:

@@ -68,6 +68,7 @@ def item_of(entry: Entry, reviews: Sequence[tuple[Review, str]] = ()) -> Item:
         out_of_taxonomy_score=tagging.out_of_taxonomy_score,
         model_version=tagging.model_version,
         declared_label=row.declared_label,
+        certain_at=tagging.certain_at,
         reasons=list(entry.reasons),
         why=f"{settle} {why(entry)}".strip(),
         # A second opinion is blind: nothing may tell what the first one was.

@@ -204,6 +204,9 @@ class Item(BaseModel):
     out_of_taxonomy_score: float
     model_version: str
     declared_label: str | None
+    certain_at: str | None = Field(
+        description="The label or a parent of it that is right with the promised precision."
+    )
     reasons: list[str]
     why: str
     reviewed_label: str | None

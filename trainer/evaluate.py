@@ -26,6 +26,7 @@ from trainer.fashion_mnist.corruptions import CORRUPTIONS, corrupt
 from trainer.fashion_mnist.dataset import Split, load_test
 from trainer.fashion_mnist.network import predict
 from trainer.fashion_mnist.strangers import strangers
+from trainer.level_acceptance import by_level
 from trainer.photo_evaluation import photo_table
 from trainer.risk_coverage import RiskCoverage, risk_coverage
 from trainer.serving_model import Outputs, ServingModel
@@ -184,6 +185,9 @@ def selection(
         "rule_coverage": count / len(labels),
         "rule_precision": 1 - wrong / count if count else None,
         "rule_precision_at_least": 1 - error_at_most(wrong, count, 0.95),
+        "by_level": by_level(
+            reduced, confidences, labels, bundle.manifest.labels, bundle.manifest.taxonomy
+        ),
         "rule_by_label": {
             label: accepted_share(predicted == index, accepted, right)
             for index, label in enumerate(bundle.manifest.labels)

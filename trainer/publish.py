@@ -35,6 +35,7 @@ from catalog.images.preprocessing import preprocessing_parameters
 from catalog.statistics import fit_temperature, softmax
 from catalog.taxonomy.document import to_json
 from catalog.taxonomy.files import shipped
+from catalog.taxonomy.model import Taxonomy
 from trainer.acceptance import fit_acceptance
 from trainer.check_predictions import write_check_predictions
 from trainer.evaluate import Measured
@@ -44,6 +45,7 @@ from trainer.fashion_mnist.dataset import CHECKSUMS
 from trainer.fashion_mnist.imitations import imitated_photos
 from trainer.fashion_mnist.network import INPUT_SHAPE, build_explainer, predict
 from trainer.fashion_mnist.train import LOG, Run
+from trainer.level_acceptance import fit_parents, with_parents
 from trainer.photo_rule import FittedRule, PhotoRuleConfig, fit_photo_rule
 from trainer.report import write_report
 from trainer.serving_model import ServingModel
@@ -142,10 +144,16 @@ def write_bundle(run: Run, folder: Path) -> Manifest:
         class_precision=CLASS_PRECISION,
         level=GUARANTEE_LEVEL,
     )
+    acceptance = Acceptance(
+        confidence_min=dict(zip(LABELS, map(float, thresholds), strict=True)),
+        precision=PRECISION,
+        class_precision=CLASS_PRECISION,
+        guarantee_level=GUARANTEE_LEVEL,
+    )
     choice = choose_score(serve, run.train, run.validation, seed=run.config.seed)
     if choice.parameters:
         np.savez(folder / PARAMETERS, allow_pickle=False, **choice.parameters)
-    photos = rule_for_photos(serve, choice, run)
+    photos = rule_for_photos(serve, choice, run, taxonomy)
     if (run.folder / LOG).is_file():
         (folder / REPORT).mkdir()
         shutil.copyfile(run.folder / LOG, folder / REPORT / LOG)
@@ -165,12 +173,7 @@ def write_bundle(run: Run, folder: Path) -> Manifest:
             "embedding": outputs.embedding.shape[1:],
         },
         temperature=temperature,
-        acceptance=Acceptance(
-            confidence_min=dict(zip(LABELS, map(float, thresholds), strict=True)),
-            precision=PRECISION,
-            class_precision=CLASS_PRECISION,
-            guarantee_level=GUARANTEE_LEVEL,
-        ),
+        acceptance=with_parent_levels(acceptance, confidences, run.validation.labels, taxonomy),
         out_of_taxonomy=OutOfTaxonomy(
             score=choice.score,
             threshold=choice.threshold,
@@ -190,14 +193,29 @@ def write_bundle(run: Run, folder: Path) -> Manifest:
     return manifest
 
 
-def rule_for_photos(serve: ServingModel, choice: Choice, run: Run) -> FittedRule:
+def with_parent_levels(
+    acceptance: Acceptance,
+    confidences: NDArray[np.float64],
+    labels: NDArray[np.int64],
+    taxonomy: Taxonomy,
+) -> Acceptance:
+    """The rule with thresholds for the parents of its labels."""
+    parents = fit_parents(confidences, labels, LABELS, taxonomy, acceptance)
+    return replace(acceptance, confidence_min={**acceptance.confidence_min, **parents})
+
+
+def rule_for_photos(
+    serve: ServingModel, choice: Choice, run: Run, taxonomy: Taxonomy
+) -> FittedRule:
     """The cautious rule: fitted on validation images that were made to look like photos."""
     photos = imitated_photos(
         run.validation, run.config.augmentation.photo_look, seed=run.config.seed
     )
     outputs = serve(photos.images)
     strangeness = score_of(choice.score, outputs, {choice.score: choice.parameters})
-    return fit_photo_rule(outputs.logits, photos.labels, strangeness, PHOTO_RULE)
+    found = outputs.logits, photos.labels, strangeness
+    fitted = fit_photo_rule(*found, PHOTO_RULE)
+    return replace(fitted, rule=with_parents(fitted.rule, *found, LABELS, taxonomy))
 
 
 def check_bundle(folder: Path, run: Run) -> None:

@@ -93,6 +93,9 @@ class Tagging(Base):
     out_of_taxonomy_score: Mapped[float]
     # That the confidences were made at, where the picture is a photo; none: it came reduced.
     photo_temperature: Mapped[float | None]
+    # The label or the parent of it that is right with the promised precision; none: neither, or
+    # tagged before parents could be.
+    certain_at: Mapped[str | None] = mapped_column(String(64))
     flagged: Mapped[bool]
     reasons: Mapped[list[str]] = mapped_column(JSON)
     tagged_at: Mapped[datetime]

@@ -210,6 +210,7 @@ def _tagging_row(key: Key, tagging: Tagging, now: datetime) -> dict[str, object]
         "runner_up_confidence": tagging.runner_up_confidence,
         "out_of_taxonomy_score": tagging.out_of_taxonomy_score,
         "photo_temperature": tagging.photo_temperature,
+        "certain_at": tagging.certain_at,
         "flagged": tagging.flagged,
         "reasons": [reason.value for reason in tagging.reasons],
         "tagged_at": now,

@@ -22,6 +22,7 @@ class ProductResult:
     tagging_id: int | None
     label: str | None
     confidence: float | None
+    certain_at: str | None  # the label or a parent of it, at the promised precision
     reasons: tuple[str, ...]
     failure_code: str | None
     failure_detail: str | None
@@ -44,6 +45,7 @@ def results(session: Session, product_ids: Sequence[str]) -> Iterator[ProductRes
                 tagging_id=product.current_tagging_id,
                 label=tagging.label if tagging else None,
                 confidence=tagging.confidence if tagging else None,
+                certain_at=tagging.certain_at if tagging else None,
                 reasons=tuple(tagging.reasons) if tagging else (),
                 failure_code=failure.reason_code if failure else None,
                 failure_detail=failure.detail if failure else None,

@@ -8,6 +8,7 @@ from db.base import Base
 from db.engine import make_engine
 from db.ledger.models import Model, Product
 from db.migrate import SchemaError, current_revision, newest_revision, require_newest, upgrade
+from tests.databases import PostgresServer
 
 OLDER_PRODUCT = """
 INSERT INTO products (id, image_uri, status, publication, settled_publication, queue, attempts,
@@ -39,15 +40,26 @@ def test_upgrading_twice_changes_nothing(engine: Engine) -> None:
     assert current_revision(engine) == newest_revision()
 
 
-def test_rows_of_an_older_version_keep_what_they_say(tmp_path: Path, postgres_url: str) -> None:
-    for url in (f"sqlite:///{tmp_path / 'older.db'}", postgres_url):
-        engine = make_engine(url)
-        upgrade(engine, to="0006")
-        with engine.begin() as connection:
-            connection.execute(text(OLDER_PRODUCT))
-        upgrade(engine)
-        with Session(engine) as session:
-            row = session.get_one(Product, "p1")
-            found = (row.message_id, row.settled_message_id, row.crashes, row.last_reason_code)
-            assert found == ("m2", "m1", 2, "fetch_timeout")
-        engine.dispose()
+@pytest.mark.parametrize("kind", ["sqlite", "postgresql"])
+def test_rows_of_an_older_version_keep_what_they_say(
+    kind: str, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    if kind == "sqlite":
+        rows_are_kept(f"sqlite:///{tmp_path / 'older.db'}")
+        return
+    server: PostgresServer = request.getfixturevalue("postgres")
+    with server.database(template=None) as url:
+        rows_are_kept(url)
+
+
+def rows_are_kept(url: str) -> None:
+    engine = make_engine(url)
+    upgrade(engine, to="0006")
+    with engine.begin() as connection:
+        connection.execute(text(OLDER_PRODUCT))
+    upgrade(engine)
+    with Session(engine) as session:
+        row = session.get_one(Product, "p1")
+        found = (row.message_id, row.settled_message_id, row.crashes, row.last_reason_code)
+        assert found == ("m2", "m1", 2, "fetch_timeout")
+    engine.dispose()

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from catalog.bundle import CHECK, BundleError, load_bundle, write_manifest
 from catalog.check_predictions import read_check, require_reproduced
+from tests.taxonomies import FASHION_MNIST
 from trainer import publish as publishing
 from trainer.check_predictions import add_check_predictions
 from trainer.evaluate import Measured, evaluate
@@ -56,7 +57,7 @@ def test_the_manifest_says_what_the_serving_model_gives(
         found = getattr(outputs, name)
         assert found.shape == (100, *shape)
         assert found.dtype == np.float32
-    assert set(manifest.acceptance.confidence_min) == set(LABELS)
+    assert set(manifest.acceptance.confidence_min) == {*LABELS, *FASHION_MNIST.parents}
     assert manifest.temperature > 0
 
 
@@ -92,7 +93,7 @@ def test_a_bundle_has_a_rule_of_its_own_for_photos(bundle_folder: Path) -> None:
     manifest = load_bundle(bundle_folder).manifest
     assert manifest.photos is not None
     assert manifest.photos.acceptance.precision == PHOTO_RULE.precision
-    assert set(manifest.photos.acceptance.confidence_min) == set(LABELS)
+    assert set(manifest.photos.acceptance.confidence_min) == {*LABELS, *FASHION_MNIST.parents}
     assert manifest.metrics["imitated_photos"]["strangers_flagged"] >= 0
 
 

@@ -69,6 +69,7 @@ def _as_json(path: Path, outcome: Outcome, labels: Sequence[str]) -> dict[str, A
     return {
         "path": str(path),
         "label": result.label,
+        "certain_at": result.certain_at,
         "confidence": round(result.confidence, 6),
         "confidences": dict(zip(labels, result.confidences, strict=True)),
         "flagged": result.flagged,
@@ -79,6 +80,8 @@ def _as_json(path: Path, outcome: Outcome, labels: Sequence[str]) -> dict[str, A
 def _row(path: Path, outcome: Outcome) -> tuple[str, str, str, str]:
     result = outcome.result
     if isinstance(result, Tagging):
-        reasons = ", ".join(result.reasons)
+        coarse = result.certain_at not in (None, result.label)
+        certain = [f"certainly {result.certain_at}"] if coarse else []
+        reasons = ", ".join([*result.reasons, *certain])
         return str(path), result.label, f"{100 * result.confidence:.1f} %", reasons
     return str(path), "-", "-", f"{result.code}: {result.detail}"

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.acceptance import NO_AUDIT, AuditShares, Rule, flag_reasons, rule_for
+from catalog.certainty import certain_at
 from catalog.images.overlay import encode_jpeg, grad_cam, overlay
 from catalog.jobs import Job
 from catalog.outcomes import Failure, FlagReason, Outcome, ShadowOpinion, Tagging
@@ -84,6 +85,7 @@ class _Judging:
         rule = self._rule(seen, prediction, self.audit)
         confidences = prediction.under(rule)
         best, second = (int(index) for index in np.argsort(-confidences, kind="stable")[:2])
+        reasons = _reasons(job, seen, prediction, rule, confidences)
         class_map = prediction.class_map
         with self.clock.time("overlay"):
             jpeg = encode_jpeg(overlay(seen.view, grad_cam(class_map[:, :, best])))
@@ -97,7 +99,15 @@ class _Judging:
             model_version=manifest.model_version,
             image_sha256=seen.image_sha256,
             photo_temperature=rule.photo_temperature,
-            reasons=_reasons(job, seen, prediction, rule, confidences),
+            reasons=reasons,
+            certain_at=certain_at(
+                rule,
+                manifest.labels,
+                manifest.taxonomy,
+                confidences,
+                reasons=reasons,
+                declared=job.declared_label,
+            ),
             overlay_jpeg=jpeg,
             class_map=class_map.astype(np.float16).tobytes(),
             class_map_height=class_map.shape[0],
@@ -140,4 +150,5 @@ def _reasons(
         poor=seen.reduced.poor is not None,
         declared=job.declared_label,
         product_id=job.product_id,
+        taxonomy=prediction.manifest.taxonomy,
     )
