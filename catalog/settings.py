@@ -66,6 +66,12 @@ class Settings(BaseSettings):
     allowed_networks: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="private networks that images may be fetched from, separated by `,`"
     )
+    allowed_ports: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("80", "443"), description="ports of image hosts, or ranges of them, separated by `,`"
+    )
+    redirects_to_http: bool = Field(
+        False, description="follow redirects of image hosts from https to http"
+    )
     object_stores: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="such as s3://bucket/folder/: what may be read there, separated by `,`"
     )
@@ -172,7 +178,12 @@ class Settings(BaseSettings):
         return tuple(filter(None, value.split(":"))) if isinstance(value, str) else value
 
     @field_validator(
-        "allowed_networks", "object_stores", "review_names", "review_proxies", mode="before"
+        "allowed_networks",
+        "allowed_ports",
+        "object_stores",
+        "review_names",
+        "review_proxies",
+        mode="before",
     )
     @classmethod
     def _split_list(cls, value: Any) -> Any:
@@ -194,6 +205,16 @@ class Settings(BaseSettings):
             if not HOST_NAME.fullmatch(name):
                 raise ValueError(f"expected names such as review.example.com, found {name!r}")
         return tuple(name.lower() for name in value)
+
+    @field_validator("allowed_ports")
+    @classmethod
+    def _check_ports(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for each in value:
+            ends = each.split("-")
+            ports = [int(end) for end in ends if end.isascii() and end.isdigit()]
+            if not 1 <= len(ports) == len(ends) <= 2 or not 1 <= ports[0] <= ports[-1] <= 65535:
+                raise ValueError(f"expected ports such as 443 or 8000-8100, found {each!r}")
+        return value
 
     @field_validator("object_stores")
     @classmethod

@@ -34,6 +34,8 @@ def _own_settings(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[N
     for name in ("REDIS_URL", "DATABASE_URL"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("TAGGER_HOME", str(tmp_path / "home"))
+    # Image hosts of tests listen where there is room.
+    monkeypatch.setenv("TAGGER_ALLOWED_PORTS", "1-65535")
     monkeypatch.chdir(tmp_path)
     settings.cache_clear()
     yield

@@ -32,8 +32,6 @@ _FORBIDDEN = (
     ("::ffff:0:0/96", "IPv4 in disguise (mapped)"),
     ("::ffff:0:0:0/96", "IPv4 in disguise (translated)"),
     ("::/96", "IPv4 in disguise (compatible)"),
-    ("64:ff9b::/96", "IPv4 in disguise (NAT64)"),
-    ("64:ff9b:1::/48", "IPv4 in disguise (local NAT64)"),
     ("2001::/32", "IPv4 in disguise (Teredo)"),
     ("2001::/23", "set aside for protocols"),
     ("2001:db8::/32", "for documentation"),
@@ -47,6 +45,9 @@ _FORBIDDEN = (
 _TABLE: tuple[tuple[Network, str], ...] = tuple(
     (ip_network(network), reason) for network, reason in _FORBIDDEN
 )
+# Networks of their own reach all of IPv4 through these, and have no other way to it.
+_NAT64 = IPv6Network("64:ff9b::/96")
+_NAT64_LOCAL = IPv6Network("64:ff9b:1::/48")
 _GLOBAL_UNICAST = IPv6Network("2000::/3")
 # The interface identifiers of ISATAP (RFC 5214, section 6.1), before the IPv4 address.
 _ISATAP = {0x0000_5EFE, 0x0200_5EFE}
@@ -69,12 +70,33 @@ class AddressRules:
         parsed = ip_address(address.partition("%")[0])
         if any(parsed in network for network in self._allowed):
             return None
+        if isinstance(parsed, IPv6Address) and (embedded := _behind_nat64(parsed)):
+            reasons = [why for each in embedded if (why := self.why_forbidden(str(each)))]
+            return f"{reasons[0]}, behind NAT64" if reasons else None
         for network, reason in _TABLE:
             if parsed in network:
                 return reason
         if isinstance(parsed, IPv6Address):
             return _why_unusual(parsed)
         return None
+
+
+def _behind_nat64(address: IPv6Address) -> list[IPv4Address]:
+    """The IPv4 addresses that an IPv6 address may stand for (RFC 6052, section 2.2).
+
+    What a local prefix is like (RFC 8215), only its own network knows: all places where the
+    address may stand are looked at. An empty one, 0.0.0.0/8, does not count beside another.
+    """
+    bits = int(address)
+    last = IPv4Address(bits & 0xFFFF_FFFF)
+    if address in _NAT64:
+        return [last]
+    if address not in _NAT64_LOCAL:
+        return []
+    # Bits 64 to 71 are skipped; the prefix ends at bit 48, 56, 64 or 96.
+    joined = bits >> 64 << 56 | bits & (1 << 56) - 1
+    places = [IPv4Address(joined >> shift & 0xFFFF_FFFF) for shift in (40, 32, 24)] + [last]
+    return [each for each in places if int(each) >> 24] or [last]
 
 
 def _why_unusual(address: IPv6Address) -> str | None:

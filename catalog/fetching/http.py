@@ -17,6 +17,7 @@ from catalog.failures import FailureCode, FetchFailure
 from catalog.fetching.addresses import AddressRules
 from catalog.fetching.connecting import BoundedStream, CheckedBackend, Resolve, resolve_with_system
 from catalog.fetching.deadline import Deadline, current_deadline, fetching_until
+from catalog.fetching.host_names import host_of, with_ascii_host
 from catalog.fetching.limits import FetchLimits
 from catalog.fetching.responses import REDIRECTS, Body, failure_of
 from catalog.fetching.slots import ConnectionSlots, Slot
@@ -62,10 +63,12 @@ class HttpSource:
         url = parse_url(uri)
         with fetching_until(deadline):
             for hop in range(self._limits.redirects_max + 1):
-                with self._slots.hold(url.host, deadline, slot):
+                with self._slots.hold(host_of(url), deadline, slot):
                     answer = self._get(url)
                 if isinstance(answer, Fetched):
                     return answer if hop == 0 else Fetched(data=answer.data)
+                if (url.scheme, answer.scheme) == ("https", "http"):
+                    self._check_downgrade(url, answer)
                 url = answer
         raise FetchFailure(
             FailureCode.TOO_MANY_REDIRECTS,
@@ -87,7 +90,7 @@ class HttpSource:
         with fetching_until(deadline):
             try:
                 with (
-                    self._slots.hold(url.host, deadline),
+                    self._slots.hold(host_of(url), deadline),
                     self._response(url, "HEAD") as response,
                 ):
                     _drop_if_more_came(response, 0)
@@ -112,6 +115,26 @@ class HttpSource:
             keepalive_expiry=KEEPALIVE_EXPIRY_S,
             network_backend=self._backend,
         )
+
+    def _check_downgrade(self, url: httpx.URL, target: httpx.URL) -> None:
+        """What https protected, signatures in the URL too, would go on in the open."""
+        if not self._limits.redirects_to_http:
+            raise FetchFailure(
+                FailureCode.FORBIDDEN_ADDRESS,
+                f"Expected {host_of(url)} to redirect to https, found a redirect to http on "
+                f"{host_of(target)}. Give the URI that it ends at, or set "
+                "TAGGER_REDIRECTS_TO_HTTP.",
+            )
+
+    def _check_port(self, url: httpx.URL) -> None:
+        """Other services than image hosts listen elsewhere, and some of them obey a GET."""
+        port = url.port or (443 if url.scheme == "https" else 80)
+        if not self._limits.allows_port(port):
+            raise FetchFailure(
+                FailureCode.FORBIDDEN_ADDRESS,
+                f"Expected {host_of(url)} on port {', '.join(self._limits.allowed_ports)}, found "
+                f"port {port}. If images may come from there, add it to TAGGER_ALLOWED_PORTS.",
+            )
 
     def _get(self, url: httpx.URL) -> Fetched | httpx.URL:
         """The image, or where to look next."""
@@ -142,6 +165,7 @@ class HttpSource:
     @contextmanager
     def _response(self, url: httpx.URL, method: str = "GET") -> Iterator[httpcore.Response]:
         """Send the request; what goes wrong until the block ends becomes a FetchFailure."""
+        self._check_port(url)
         target = httpcore.URL(
             scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
         )
@@ -175,7 +199,7 @@ def parse_url(uri: str) -> httpx.URL:
         FetchFailure: invalid_uri, or unknown_scheme after a redirect.
     """
     try:
-        url = httpx.URL(uri)
+        url = httpx.URL(with_ascii_host(uri))
     except (httpx.InvalidURL, ValueError) as error:
         raise _invalid(uri, _kind(error)) from None
     if url.scheme not in SCHEMES:
@@ -184,7 +208,7 @@ def parse_url(uri: str) -> httpx.URL:
             f"Expected a redirect to http or https, found one to {url.scheme[:20]!r}. "
             "Check the URI in a browser.",
         )
-    if not url.host:
+    if not url.raw_host:
         raise _invalid(uri, "no host")
     if url.userinfo:
         raise _invalid(uri, "a user name or password")
@@ -195,9 +219,9 @@ def parse_url(uri: str) -> httpx.URL:
 
 def _join(url: httpx.URL, location: str) -> str:
     try:
-        return str(url.join(location))
+        return str(url.join(with_ascii_host(location)))
     except (httpx.InvalidURL, ValueError) as error:
-        raise _invalid(location, f"{_kind(error)}, in a redirect from {url.host}") from None
+        raise _invalid(location, f"{_kind(error)}, in a redirect from {host_of(url)}") from None
 
 
 def _drop_if_more_came(response: httpcore.Response, body_bytes: int) -> None:
@@ -247,12 +271,12 @@ def _broken_off(url: httpx.URL, error: Exception, began: bool) -> Exception:
     if began:
         return FetchFailure(
             FailureCode.INCOMPLETE_DOWNLOAD,
-            f"Expected the whole image from {url.host}, found that it broke off: {found}. "
+            f"Expected the whole image from {host_of(url)}, found that it broke off: {found}. "
             "It is tried again; look at the image host if this stays.",
         )
     failed = FetchFailure(
         FailureCode.CONNECTION_FAILED,
-        f"Expected an answer from {url.host}, found: {found}. "
+        f"Expected an answer from {host_of(url)}, found: {found}. "
         "It is tried again; look at the image host if this stays.",
     )
     if isinstance(error, httpcore.ConnectError):
@@ -262,7 +286,7 @@ def _broken_off(url: httpx.URL, error: Exception, began: bool) -> Exception:
     return _NoResponseError(
         FetchFailure(
             FailureCode.UNEXPECTED_RESPONSE,
-            f"Expected an HTTP response from {url.host}, found: {found}. "
+            f"Expected an HTTP response from {host_of(url)}, found: {found}. "
             "Check the URI in a browser.",
         )
     )

@@ -13,6 +13,8 @@ class FetchLimits:
     from the name look-up to the last byte, over all redirects. allowed_networks are networks such
     as 10.1.0.0/16 whose addresses may be connected to although they are private; object_stores
     are URI prefixes such as s3://shop-photos/ that may be read with the worker's own credentials.
+    allowed_ports are single ones and ranges such as 8000-8100. redirects_to_http: whether an https
+    URL may redirect to an http one.
     """
 
     bytes_max: int = 25_000_000
@@ -23,6 +25,13 @@ class FetchLimits:
     connections_max: int = 32
     allowed_networks: tuple[str, ...] = ()
     object_stores: tuple[str, ...] = ()
+    allowed_ports: tuple[str, ...] = ("80", "443")
+    redirects_to_http: bool = False
+
+    def allows_port(self, port: int) -> bool:
+        """Whether images may come from this port."""
+        ranges = (each.partition("-") for each in self.allowed_ports)
+        return any(int(first) <= port <= int(last or first) for first, _, last in ranges)
 
     @classmethod
     def of(cls, chosen: Settings) -> "FetchLimits":
@@ -36,4 +45,6 @@ class FetchLimits:
             connections_max=chosen.connections_max,
             allowed_networks=chosen.allowed_networks,
             object_stores=chosen.object_stores,
+            allowed_ports=chosen.allowed_ports,
+            redirects_to_http=chosen.redirects_to_http,
         )

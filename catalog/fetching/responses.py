@@ -48,11 +48,12 @@ def parse_retry_after(value: str | None, now: datetime | None = None) -> float |
         return min(float(text[:12]), RETRY_AFTER_MAX_S)
     try:
         date = parsedate_to_datetime(text)
-    except ValueError:
+        if date.tzinfo is None:
+            date = date.replace(tzinfo=UTC)
+        wait_s = (date - (now or datetime.now(UTC))).total_seconds()
+    # A year of many digits, or the last day of the last year in a zone where that is over.
+    except (ValueError, OverflowError, TypeError):
         return None
-    if date.tzinfo is None:
-        date = date.replace(tzinfo=UTC)
-    wait_s = (date - (now or datetime.now(UTC))).total_seconds()
     return min(max(wait_s, 0.0), RETRY_AFTER_MAX_S)
 
 
@@ -81,8 +82,10 @@ class Body:
 
     def announce(self, content_length: str | None) -> None:
         """Refuse by its Content-Length what need not be downloaded to be refused."""
-        if content_length and content_length.isdigit() and int(content_length) > self._bytes_max:
-            raise self._too_many(f"{int(content_length):,}")
+        # Cut, as a number of a million digits is a header, too.
+        text = (content_length or "").strip()[:24]
+        if text.isascii() and text.isdigit() and int(text) > self._bytes_max:
+            raise self._too_many(f"{int(text):,}")
 
     def add(self, chunk: bytes) -> None:
         """Take the next bytes off the wire.

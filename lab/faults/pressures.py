@@ -25,7 +25,7 @@ STORM_OUTAGES = 3
 WAVES = 10
 # Bulk jobs for each single one: hours of work beside minutes of it, in small.
 BULK_FOR_ONE = 4
-FAST_HOSTS = {"allowed_networks": ("127.0.0.0/8",)}
+FAST_HOSTS = {"allowed_networks": ("127.0.0.0/8",), "allowed_ports": ("1-65535",)}
 
 
 def exhaust_connections(scene: TestRig, scale: Scale) -> FaultResult:

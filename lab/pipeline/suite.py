@@ -115,7 +115,9 @@ class _Suite:
     def remote(self) -> None:
         """Photos over HTTP from a host that takes its time, beside the same from files."""
         networks = ("127.0.0.0/8",)
-        chosen = self.settings("remote", "postgresql", allowed_networks=networks)
+        chosen = self.settings(
+            "remote", "postgresql", allowed_networks=networks, allowed_ports=("1-65535",)
+        )
         with (
             image_host(self.files[0].parent, REMOTE_DELAY_S) as (url, _),
             self.bench(chosen, "postgresql") as bench,

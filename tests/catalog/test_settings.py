@@ -36,6 +36,12 @@ def test_every_spelling_of_a_postgresql_url_gets_the_installed_driver(prefix: st
         ("TAGGER_FLUSH_INTERVAL_S", "-1"),
         ("TAGGER_ALLOWED_NETWORKS", "10.0.0.0/8, 10.1.2.3/16"),
         ("TAGGER_OBJECT_STORES", "https://bucket.test/"),
+        ("TAGGER_ALLOWED_PORTS", "http"),
+        ("TAGGER_ALLOWED_PORTS", "80,0"),
+        ("TAGGER_ALLOWED_PORTS", "65536"),
+        ("TAGGER_ALLOWED_PORTS", "90-80"),
+        ("TAGGER_ALLOWED_PORTS", "1-2-3"),
+        ("TAGGER_ALLOWED_PORTS", "80-"),
     ],
 )
 def test_unusable_value_is_refused_by_name(
@@ -110,6 +116,8 @@ def test_another_process_reads_the_same_settings(monkeypatch: pytest.MonkeyPatch
         allowed_roots=(Path("/photos"), Path("/more photos")),
         allowed_networks=("10.0.0.0/8", "fd00::/8"),
         object_stores=("s3://shop/photos/", "gs://shop/"),
+        allowed_ports=("443", "8000-8100"),
+        redirects_to_http=True,
         batch_size=7,
     )
     for name, value in environment(chosen).items():

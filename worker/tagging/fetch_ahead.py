@@ -14,6 +14,7 @@ from queue import Empty, SimpleQueue
 from urllib.parse import urlsplit
 
 from catalog.failures import FailureCode, FetchFailure
+from catalog.fetching.host_names import with_ascii_host
 from catalog.fetching.slots import ConnectionSlots, Slot
 from catalog.fetching.validators import Fetched
 
@@ -159,6 +160,6 @@ class _Wanted:
 
 def _host(uri: str) -> str:
     try:
-        return urlsplit(uri).hostname or ""
+        return urlsplit(with_ascii_host(uri)).hostname or ""
     except ValueError:
         return ""  # the fetcher says what is wrong with it

@@ -29,6 +29,8 @@ class Fetchers:
         redirects_max: int = 3,
         connections_per_host_max: int = 4,
         connections_max: int = 8,
+        allowed_ports: tuple[str, ...] = ("1-65535",),
+        redirects_to_http: bool = False,
     ) -> Fetcher:
         limits = FetchLimits(
             bytes_max=bytes_max,
@@ -38,6 +40,8 @@ class Fetchers:
             connections_per_host_max=connections_per_host_max,
             connections_max=connections_max,
             allowed_networks=allowed_networks,
+            allowed_ports=allowed_ports,
+            redirects_to_http=redirects_to_http,
         )
         fetcher = Fetcher(limits, [], resolve=resolve, ssl_context=ssl_context)
         self._made.append(fetcher)

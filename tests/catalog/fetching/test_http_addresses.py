@@ -161,3 +161,37 @@ def test_a_name_that_does_not_exist_is_permanent_and_a_silent_name_server_is_not
     assert refused(make(resolve=silent), url).code is FailureCode.CONNECTION_FAILED
     too_long = f"http://{'a' * 70}.test/"
     assert refused(make(), too_long).code is FailureCode.UNKNOWN_HOST
+
+
+def test_only_allowed_ports_are_connected_to_also_after_a_redirect(make: Fetchers) -> None:
+    with host(saying(ok(PHOTO))) as images:
+        for ports in (("80", "443"), (), (str(images.port + 1),), (f"1-{images.port - 1}",)):
+            fetcher = make(allowed_ports=ports)
+            failure = refused(fetcher, images.url())
+            assert failure.code is FailureCode.FORBIDDEN_ADDRESS
+            assert "TAGGER_ALLOWED_PORTS" in failure.detail
+            assert fetcher.validator(images.url()) is None
+        bounce = response("302 Found", b"", f"Location: {images.url()}")
+        with host(saying(bounce)) as other:
+            failure = refused(make(allowed_ports=(str(other.port),)), other.url())
+        assert failure.code is FailureCode.FORBIDDEN_ADDRESS
+        assert images.connections == 0
+        for ports in ((str(images.port),), ("1-2", f"{images.port}-{images.port}")):
+            assert make(allowed_ports=ports).fetch(images.url()) == PHOTO
+
+
+def test_a_host_with_an_emoji_in_its_name_works(make: Fetchers) -> None:
+    asked: list[str] = []
+
+    def resolve(name: str, port: int) -> list[str]:
+        asked.append(name)
+        return ["127.0.0.1"]
+
+    with host(saying(ok(PHOTO))) as images:
+        assert make(resolve=resolve).fetch(images.url(name="👗.Shop.test")) == PHOTO
+        assert f"Host: xn--8p8h.shop.test:{images.port}".encode() in images.requests[0]
+        there = images.url(name="☃.test").encode()
+        bounce = b"HTTP/1.1 302 Found\r\nContent-Length: 0\r\nLocation: " + there + b"\r\n\r\n"
+        with host(saying(bounce)) as other:
+            assert make(resolve=resolve).fetch(other.url(name="bücher.test")) == PHOTO
+    assert asked == ["xn--8p8h.shop.test", "xn--bcher-kva.test", "xn--n3h.test"]

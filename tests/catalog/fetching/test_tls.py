@@ -6,8 +6,9 @@ import pytest
 import trustme
 
 from catalog.failures import FailureCode
+from catalog.fetching.fetcher import Fetcher
 from tests.catalog.fetching.fetchers import PHOTO, Fetchers, refused
-from tests.catalog.fetching.hosts import host, ok, saying
+from tests.catalog.fetching.hosts import host, ok, response, saying
 
 
 @pytest.fixture(scope="module")
@@ -62,3 +63,28 @@ def test_a_host_that_speaks_no_tls_is_a_failed_connection(make: Fetchers) -> Non
     with host(saying(ok(PHOTO))) as images:
         failure = refused(make(total_timeout_s=0.5), images.url(scheme="https"))
     assert failure.code in (FailureCode.CONNECTION_FAILED, FailureCode.FETCH_TIMEOUT)
+
+
+def test_a_redirect_from_https_to_http_is_followed_only_where_it_is_allowed(
+    make: Fetchers, authority: trustme.CA
+) -> None:
+    context = _server_context(authority, "images.test")
+
+    def fetcher(allowed: bool) -> Fetcher:
+        return make(
+            resolve=lambda name, port: ["127.0.0.1"],
+            ssl_context=_trusting(authority),
+            redirects_to_http=allowed,
+        )
+
+    with host(saying(ok(PHOTO))) as plain:
+        bounce = saying(response("302 Found", b"", f"Location: {plain.url(name='plain.test')}"))
+        with host(bounce, context=context) as images:
+            start = images.url(name="images.test", scheme="https")
+            failure = refused(fetcher(False), start)
+            assert failure.code is FailureCode.FORBIDDEN_ADDRESS
+            assert "TAGGER_REDIRECTS_TO_HTTP" in failure.detail
+            assert plain.connections == 0
+            assert fetcher(True).fetch(start) == PHOTO
+        with host(bounce) as images:
+            assert fetcher(False).fetch(images.url()) == PHOTO
