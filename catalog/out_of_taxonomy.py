@@ -109,7 +109,22 @@ def unit(embedding: NDArray[np.float32]) -> NDArray[np.float32]:
     return np.asarray(embedding / np.maximum(length, 1e-12), np.float32)
 
 
+def learned_stranger(
+    logits: NDArray[np.float32],
+    embedding: NDArray[np.float32],
+    parameters: Mapping[str, NDArray[np.float32]],
+) -> NDArray[np.float32]:
+    """The strangers' own logit less the log-sum-exp of the categories', float32 (N,), in nats.
+
+    For a network that learned strangers as a class of their own and says it with the last value of
+    the embedding. Parameters: scale, what that value is to be multiplied with.
+    """
+    stranger = embedding[:, -1] * float(parameters["scale"])
+    return np.asarray(stranger + energy(logits, embedding, {}), np.float32)
+
+
 SCORES: Mapping[str, Score] = {
+    "learned_stranger": learned_stranger,
     "energy": energy,
     "class_gaussian": class_gaussian,
     "relative_gaussian": relative_gaussian,

@@ -9,6 +9,7 @@ import click
 from catalog.settings import settings
 from trainer.fashion_mnist.config import PRESETS, preset, with_setting
 from trainer.fashion_mnist.download import find_dataset
+from trainer.photos.commands import photos
 
 # TensorFlow greets with lines about CPU instructions; an error would still be shown.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -25,7 +26,7 @@ unverified_option = click.option(
 )
 
 
-@click.command()
+@click.group(invoke_without_command=True)
 @click.option("--preset", "preset_name", type=click.Choice(sorted(PRESETS)), default="quick")
 @click.option("--epochs", type=click.IntRange(min=1), help="Instead of the preset's.")
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="The peak.")
@@ -48,7 +49,9 @@ unverified_option = click.option(
 @click.option("--no-bundle", is_flag=True, help="Train only; a teacher needs no bundle.")
 @data_dir_option
 @unverified_option
+@click.pass_context
 def train(
+    context: click.Context,
     preset_name: str,
     epochs: int | None,
     learning_rate: float | None,
@@ -62,11 +65,13 @@ def train(
     data_dir: Path | None,
     unverified_data: bool,
 ) -> None:
-    """Train a network and write its bundle.
+    """Train a network and write its bundle: the 28×28 one, or `photos`.
 
     The same --run goes on where a killed run stood, to the same result. KERAS_BACKEND chooses
     tensorflow, jax or torch; writing the bundle needs TensorFlow.
     """
+    if context.invoked_subcommand is not None:
+        return
     import keras
 
     from trainer.fashion_mnist.train import train as train_network
@@ -101,6 +106,9 @@ def train(
 
     published = publish(run, bundle_folder or run_folder / "bundle")
     click.echo(f"Wrote {published.manifest.model_version} to {published.folder}")
+
+
+train.add_command(photos)
 
 
 @click.command()

@@ -2,7 +2,7 @@
 
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from trainer.fashion_mnist.augmentation import augment
 from trainer.fashion_mnist.config import AugmentationConfig
 from trainer.fashion_mnist.dataset import Split
-from trainer.fashion_mnist.network import INPUT_SHAPE
 
 SIGNATURE = "serve"
 CALIBRATION_IMAGES = 256
@@ -25,23 +24,41 @@ def export_serving_model(explainer: keras.Model, data: Split) -> bytes:
     `explainer` gives logits, class_maps and embedding; `data` are training images, which show
     the range of every activation.
     """
+    # Averages stay in float: int8 logits would come in steps of 0.1 and would not equal the mean of
+    # the class maps.
+    return quantized(explainer, calibration_images(data), float_operations=("MEAN",))
+
+
+def quantized(
+    explainer: keras.Model,
+    images: NDArray[np.uint8],
+    *,
+    kind: str = "int8",
+    float_operations: Sequence[str] = (),
+) -> bytes:
+    """A LiteRT flatbuffer of weights and activations in int8, or of weights in float16.
+
+    images: uint8 (N, height, width, channels), which show the range of every activation.
+    """
     import tensorflow as tf
 
     with tempfile.TemporaryDirectory() as folder:
         save_signature(explainer, Path(folder))
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-        converter.representative_dataset = lambda: representative_batches(data)
-        # Averages stay in float: int8 logits would come in steps of 0.1 and would not equal the
-        # mean of the class maps. Only this tool of the converter can leave an operation out.
+        if kind == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+            return bytes(converter.convert())
+        converter.representative_dataset = lambda: representative_batches(images)
         with warnings.catch_warnings():
             # TensorFlow's converter calibrates with the interpreter that it has deprecated.
             warnings.filterwarnings("ignore", message=r"(?s).*tf\.lite\.Interpreter is deprecated")
+            # Only this tool of the converter can leave an operation in float.
             quantizer = tf.lite.experimental.QuantizationDebugger(
                 converter=converter,
-                debug_dataset=lambda: representative_batches(data),
+                debug_dataset=lambda: representative_batches(images),
                 debug_options=tf.lite.experimental.QuantizationDebugOptions(
-                    denylisted_ops=["MEAN"]
+                    denylisted_ops=list(float_operations)
                 ),
             )
             return bytes(quantizer.get_nondebug_quantized_model())
@@ -59,14 +76,16 @@ def save_signature(explainer: keras.Model, folder: Path) -> None:
     archive.add_endpoint(
         name=SIGNATURE,
         fn=serve,
-        input_signature=[tf.TensorSpec((None, *INPUT_SHAPE), tf.uint8, name="images")],
+        input_signature=[tf.TensorSpec(explainer.input.shape, tf.uint8, name="images")],
     )
     archive.write_out(folder, verbose=False)
 
 
-def representative_batches(data: Split) -> Iterator[tuple[str, dict[str, NDArray[np.uint8]]]]:
+def representative_batches(
+    images: NDArray[np.uint8],
+) -> Iterator[tuple[str, dict[str, NDArray[np.uint8]]]]:
     """Single images under the signature's name, as the converter wants them."""
-    for image in calibration_images(data):
+    for image in images:
         yield SIGNATURE, {"images": image[None]}
 
 

@@ -39,18 +39,25 @@ def photo_input(photo: NDArray[np.uint8], side_px: int) -> PhotoInput:
     """Fit a decoded photo, uint8 (H, W, 3) RGB, into a square of `side_px` pixels."""
     height, width = photo.shape[:2]
     longest = max(height, width)
-    size = tuple(max(1, round(edge * side_px / longest)) for edge in (width, height))
-    # Averages over areas do not alias; they cannot enlarge.
-    method = cv2.INTER_AREA if longest > side_px else cv2.INTER_LINEAR
-    small = np.asarray(cv2.resize(photo, size, interpolation=method), np.uint8)
+    small = fitted(photo, side_px)
     canvas = np.empty((side_px, side_px, 3), np.uint8)
     canvas[:] = border_colour(small)
-    top, left = (side_px - size[1]) // 2, (side_px - size[0]) // 2
-    canvas[top : top + size[1], left : left + size[0]] = small
+    top, left = ((side_px - edge) // 2 for edge in small.shape[:2])
+    canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
     return PhotoInput(
         pixels=canvas,
         square=Square(left=(width - longest) / 2, top=(height - longest) / 2, side=float(longest)),
     )
+
+
+def fitted(picture: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
+    """A picture, uint8 (H, W) or (H, W, 3), whose longest edge has `side_px` pixels."""
+    height, width = picture.shape[:2]
+    longest = max(height, width)
+    size = (max(1, round(width * side_px / longest)), max(1, round(height * side_px / longest)))
+    # Averages over areas do not alias; they cannot enlarge.
+    method = cv2.INTER_AREA if longest > side_px else cv2.INTER_LINEAR
+    return np.asarray(cv2.resize(picture, size, interpolation=method), np.uint8)
 
 
 def border_colour(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:

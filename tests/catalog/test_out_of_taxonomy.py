@@ -77,6 +77,7 @@ def test_every_score_gives_one_float32_an_image_whatever_its_batch() -> None:
         "bank": rng.normal(size=(20, 4)).astype(np.float16),
         "strange_bank": rng.normal(size=(9, 4)).astype(np.float16),
         "neighbours": np.array(3),
+        "scale": np.array(10.0),
     }
     for score in SCORES.values():
         together = score(logits, embedding, parameters)
@@ -98,3 +99,10 @@ def test_what_is_like_known_strangers_is_stranger_and_what_is_like_garments_is_n
     assert (garment, neither, stranger) == (-1.0, 0.0, 0.5)
     without = parameters | {"strange_bank": np.empty((0, 3), np.float16)}
     assert two_banks(np.zeros((1, 10), np.float32), np.ones((1, 3)), without)[0] < 0
+
+
+def test_learned_stranger_is_the_strangers_logit_against_all_categories_together() -> None:
+    logits = np.log(np.array([[0.5, 0.25], [0.1, 0.1]], np.float32))
+    embedding = np.array([[9.0, -0.2], [9.0, 0.3]], np.float32)
+    found = SCORES["learned_stranger"](logits, embedding, {"scale": np.array(10.0, np.float32)})
+    np.testing.assert_allclose(found, [-2 - np.log(0.75), 3 - np.log(0.2)], rtol=1e-5)

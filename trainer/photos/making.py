@@ -1,0 +1,82 @@
+"""From lists of photos to a network's files: read, complain, cross-fit, decide, learn, export."""
+
+import json
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from trainer.fashion_mnist.dataset import load_train
+from trainer.fashion_mnist.download import find_dataset
+from trainer.photos.backbone import find_backbone
+from trainer.photos.cross_fitting import between, choose_share, cross_fit, fitted_network
+from trainer.photos.data import PhotoSet, drafted_labels, load_photos, read_photos
+from trainer.photos.garments import FASHION_MNIST, Garments, find_garments
+from trainer.photos.publishing import WrittenPart, write_part
+from trainer.photos.recipe import PhotoRecipe
+from trainer.photos.rule import PhotoNetworkRule, Promise, fit_rule, strangeness_of
+
+MANIFEST_PART = "network.json"
+
+
+@dataclass(frozen=True, kw_only=True)
+class MadeNetwork:
+    """Where its files are; `share`: how far from the first weights it went, 0-1."""
+
+    folder: Path
+    part: WrittenPart
+    rule: PhotoNetworkRule
+    share: float
+
+
+def make_photo_network(
+    sources: Sequence[Path],
+    *,
+    group_column: str | None,
+    backbone_name: str,
+    recipe: PhotoRecipe,
+    data_dir: Path | None,
+    run_folder: Path,
+    part_folder: Path,
+    say: Callable[[str], object],
+) -> MadeNetwork:
+    """Train on the photos, decide out of fold, and write the network's files and network.json.
+
+    Raises:
+        PhotosError, BackboneError, DatasetError: what is missing, and what to do.
+    """
+    backbone = find_backbone(backbone_name)
+    listed = read_photos(sources, group_column)
+    labels = labels_of(listed_labels=drafted_labels(listed), garments=recipe.garments > 0)
+    photos, problems = load_photos(listed, labels, recipe.side_px)
+    for line in problems.lines():
+        say(line)
+    garments = _garments(photos, recipe, data_dir)
+    found = cross_fit(photos, garments, backbone, recipe, run_folder)
+    share = choose_share(found, photos)
+    scores = found.scores[found.shares.index(share)]
+    promise = Promise()
+    rule = fit_rule(scores[:, :-1], strangeness_of(scores), photos.targets, promise)
+    network, first = fitted_network(photos, garments, backbone, recipe, run_folder / "all")
+    network.set_weights(between(first, network.get_weights(), share))
+    part = write_part(part_folder, network, photos, rule, promise, recipe, backbone)
+    description = {
+        **part.fields,
+        "labels": list(labels),
+        "training": {"recipe": recipe.to_dict(), "share": share, "photos": len(photos)},
+        "metrics": {"out_of_fold": dict(rule.figures), "agreement": part.exported.agreement},
+    }
+    (part_folder / MANIFEST_PART).write_text(json.dumps(description, indent=2) + "\n", "utf-8")
+    return MadeNetwork(folder=part_folder, part=part, rule=rule, share=share)
+
+
+def labels_of(listed_labels: Sequence[str], *, garments: bool) -> tuple[str, ...]:
+    """The network's categories: those of the photos, or Fashion-MNIST's where all are of them."""
+    if garments and set(listed_labels) <= set(FASHION_MNIST):
+        return FASHION_MNIST
+    return tuple(listed_labels)
+
+
+def _garments(photos: PhotoSet, recipe: PhotoRecipe, data_dir: Path | None) -> Garments | None:
+    if not recipe.garments:
+        return None
+    return find_garments(load_train(find_dataset(data_dir)), FASHION_MNIST, photos)

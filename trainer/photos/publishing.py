@@ -1,0 +1,113 @@
+"""The photo network's part of a bundle: its files, and what the manifest says of it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+from catalog.check_predictions import clear_cases
+from catalog.images.photo_input import (
+    DECODE_PX,
+    PHOTO_PREPROCESSING,
+    photo_preprocessing_parameters,
+)
+from trainer.photos.backbone import Backbone
+from trainer.photos.data import PhotoSet
+from trainer.photos.export import Exported, export_photo_network, save_halved
+from trainer.photos.network import (
+    STRANGER_SCALE,
+    build_explainer,
+    fit_projection,
+    pooled_features,
+)
+from trainer.photos.recipe import PhotoRecipe
+from trainer.photos.rule import PhotoNetworkRule, Promise
+from trainer.photos.training import batches, inputs
+from trainer.serving_model import ServingModel
+
+SCORE = "learned_stranger"
+KERAS_MODEL, SERVING_MODEL = "model.keras", "model.tflite"
+CHECK, PARAMETERS = "check.npz", "out_of_taxonomy.npz"
+CHECKED_PHOTOS = 512
+CHECK_COUNT = 32
+
+
+@dataclass(frozen=True, kw_only=True)
+class WrittenPart:
+    """fields: the network's part of the manifest, as JSON; exported: how the model serves."""
+
+    fields: Mapping[str, Any]
+    exported: Exported
+
+
+def write_part(
+    folder: Path,
+    network: keras.Model,
+    photos: PhotoSet,
+    rule: PhotoNetworkRule,
+    promise: Promise,
+    recipe: PhotoRecipe,
+    backbone: Backbone,
+) -> WrittenPart:
+    """Write the four files of a trained photo network into `folder`.
+
+    Raises:
+        BundleError: the network is sure of no photo at all.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    served = inputs(photos, recipe)
+    projection = fit_projection(pooled_features(network, served))
+    explainer = build_explainer(network, projection)
+    checked = spread(served, CHECKED_PHOTOS)
+    save_halved(explainer, folder / KERAS_MODEL, checked)
+    exported = export_photo_network(explainer, shown_photos(photos, recipe), checked)
+    (folder / SERVING_MODEL).write_bytes(exported.model)
+    outputs = ServingModel(exported.model)(checked)
+    check = clear_cases(checked, outputs.logits, count=CHECK_COUNT)
+    np.savez_compressed(
+        folder / CHECK, allow_pickle=False, images=check.images, logits=check.logits
+    )
+    np.savez(folder / PARAMETERS, allow_pickle=False, scale=np.array(1 / STRANGER_SCALE))
+    shapes = {
+        name: list(getattr(outputs, name).shape[1:])
+        for name in ("logits", "class_maps", "embedding")
+    }
+    fields = {
+        "input": [recipe.side_px, recipe.side_px, 3],
+        "preprocessing": {
+            "name": PHOTO_PREPROCESSING,
+            "decode_px": DECODE_PX,
+            "constants": photo_preprocessing_parameters(),
+        },
+        "outputs": shapes,
+        "temperature": rule.temperature,
+        "acceptance": {
+            "confidence_min": dict(zip(photos.labels, map(float, rule.least), strict=True)),
+            "precision": promise.precision,
+            "guarantee_level": promise.level,
+            "class_precision": promise.class_precision,
+        },
+        "out_of_taxonomy": {
+            "score": SCORE,
+            "threshold": rule.strangeness_max,
+            "parameters": PARAMETERS,
+        },
+        "backbone": dict(backbone.about),
+    }
+    return WrittenPart(fields=fields, exported=exported)
+
+
+def shown_photos(photos: PhotoSet, recipe: PhotoRecipe) -> NDArray[np.uint8]:
+    """Photos as they are and as they are varied, uint8 (N, S, S, 3), for int8's ranges."""
+    first = next(iter(batches(photos, None, recipe, 0))).pixels
+    return np.concatenate([spread(inputs(photos, recipe), 224), first])
+
+
+def spread(images: NDArray[np.uint8], count: int) -> NDArray[np.uint8]:
+    """At most `count` of the images, from the first to the last: of every category."""
+    chosen = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(np.int64)
+    return images[chosen]
