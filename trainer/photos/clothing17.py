@@ -11,7 +11,7 @@ from pathlib import Path
 
 import click
 
-from catalog.taxonomy import NOT_IN_TAXONOMY
+from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 
 # As Zalando and the shops sort: a polo or an undershirt is a T-shirt/top, a blouse a shirt. Which
 # kind of shoe a shoe is, its label does not say. A body is neither here nor there, and left out.
@@ -27,7 +27,7 @@ TEN: Mapping[str, str | None] = {
     "Pants": "Trouser",
     "Polo": "T-shirt/top",
     "Shirt": "Shirt",
-    "Shoes": "Sandal|Sneaker|Ankle boot",
+    "Shoes": "Footwear",
     "Shorts": NOT_IN_TAXONOMY,
     "Skirt": NOT_IN_TAXONOMY,
     "T-Shirt": "T-shirt/top",

@@ -16,6 +16,11 @@ from trainer.photos.recipe import PhotoRecipe, with_setting
     type=click.Path(path_type=Path, exists=True),
     help="Folder of folders named by category, or a CSV or JSONL list; may be repeated.",
 )
+@click.option(
+    "--taxonomy",
+    "taxonomy_name",
+    help="File, or the name of a shipped one. Default: drafted from the photos' labels.",
+)
 @click.option("--group-column", help="Of the lists: product or sender, never split by validation.")
 @click.option(
     "--backbone",
@@ -45,6 +50,7 @@ from trainer.photos.recipe import PhotoRecipe, with_setting
 )
 def photos(
     sources: tuple[Path, ...],
+    taxonomy_name: str | None,
     group_column: str | None,
     backbone: str,
     settings: tuple[str, ...],
@@ -54,9 +60,10 @@ def photos(
 ) -> None:
     """Train a photo network on labelled photos and write its part of a bundle.
 
-    A label may allow several categories, `Sandal|Sneaker`; photos of not_in_taxonomy teach what
-    belongs to none. With garments=N in --set, N tinted Fashion-MNIST pictures an epoch stand beside
-    the photos, for the categories of the same names. Says first what is wrong with the photos.
+    A label may allow several categories, `Sandal|Sneaker`, or name their parent; photos of
+    not_in_taxonomy, or of no category of the taxonomy, teach what belongs to none. With garments=N
+    in --set, N tinted Fashion-MNIST pictures an epoch stand beside the photos, for the categories
+    of the same ids. Says first what is wrong with the photos.
     """
     recipe = PhotoRecipe()
     for setting in settings:
@@ -66,6 +73,7 @@ def photos(
     made = make_photo_network(
         sources,
         group_column=group_column,
+        taxonomy_name=taxonomy_name,
         backbone_name=backbone,
         recipe=recipe,
         data_dir=data_dir,

@@ -1,7 +1,7 @@
 """Labelled photos: folders named by category, or lists in CSV or JSONL.
 
-A label may name several categories, `Sandal|Sneaker`: its source does not say which of them. What
-is in no category is `not_in_taxonomy`.
+A label names a category by id, name or alias. It may name several, `Sandal|Sneaker`, or a parent of
+several: its source does not say which of them. What names none is a stranger, `not_in_taxonomy`.
 """
 
 import csv
@@ -22,7 +22,9 @@ from catalog.images.cutout import cut_out
 from catalog.images.decode import decode
 from catalog.images.model_input import WORKING_PX
 from catalog.images.photo_input import DECODE_PX, fitted, photo_input
-from catalog.taxonomy import NOT_IN_TAXONOMY
+from catalog.taxonomy.document import drafted
+from catalog.taxonomy.model import Taxonomy
+from catalog.taxonomy.reserved import RESERVED
 
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
 PATH_COLUMNS = ("path", "image_uri", "image_path")
@@ -49,7 +51,7 @@ class LabelledPhoto:
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoSet:
-    """Decoded photos, all of the same length N.
+    """Decoded photos, all of the same length N. labels: the C categories' ids.
 
     pixels: uint8 (N, S, S, 3), letterboxed. masks: bool (N, S, S), the garment as it was cut out,
     all False where that failed. targets: bool (N, C + 1), which categories each may be, the
@@ -112,7 +114,7 @@ def read_photos(sources: Sequence[Path], group_column: str | None = None) -> lis
 
 
 def load_photos(
-    photos: Sequence[LabelledPhoto], labels: Sequence[str], side_px: int
+    photos: Sequence[LabelledPhoto], taxonomy: Taxonomy, side_px: int
 ) -> tuple[PhotoSet, Problems]:
     """Decode photos once, and say what is wrong with them before anything is trained.
 
@@ -135,10 +137,10 @@ def load_photos(
     if not read:
         raise PhotosError(f"Expected readable photos, found none of {len(photos)}: {unreadable[0]}")
     found = PhotoSet(
-        labels=tuple(labels),
+        labels=taxonomy.ids,
         pixels=np.stack(pixels),
         masks=np.stack(masks),
-        targets=targets_of([photo.labels for photo in read], labels),
+        targets=targets_of([photo.labels for photo in read], taxonomy),
         groups=np.unique([photo.group for photo in read], return_inverse=True)[1].astype(np.int64),
         paths=tuple(photo.path for photo in read),
     )
@@ -150,17 +152,24 @@ def load_photos(
     return found, problems
 
 
-def drafted_labels(photos: Sequence[LabelledPhoto]) -> list[str]:
-    """The categories that the photos name, in the order of the alphabet."""
-    return sorted({label for photo in photos for label in photo.labels} - {NOT_IN_TAXONOMY})
+def drafted_taxonomy(photos: Sequence[LabelledPhoto]) -> Taxonomy:
+    """A taxonomy of the categories that the photos name, in the order of the alphabet.
+
+    Raises:
+        TaxonomyError: no taxonomy can be made of them.
+    """
+    return drafted(sorted({label for photo in photos for label in photo.labels} - set(RESERVED)))
 
 
-def targets_of(wanted: Sequence[Sequence[str]], labels: Sequence[str]) -> NDArray[np.bool_]:
+def targets_of(wanted: Sequence[Sequence[str]], taxonomy: Taxonomy) -> NDArray[np.bool_]:
     """bool (N, C + 1): which categories each may be; a name that is none of them is a stranger."""
-    place = {label: number for number, label in enumerate(labels)}
-    targets = np.zeros((len(wanted), len(labels) + 1), np.bool_)
+    place = {label: number for number, label in enumerate(taxonomy.ids)}
+    targets = np.zeros((len(wanted), len(place) + 1), np.bool_)
     for row, names in enumerate(wanted):
-        targets[row, [place.get(name, len(labels)) for name in names]] = True
+        for name in names:
+            found = taxonomy.find(name)
+            leaves = () if found is None else taxonomy.below(found)
+            targets[row, [place[leaf] for leaf in leaves] or [len(place)]] = True
     return targets
 
 

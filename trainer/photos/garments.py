@@ -11,13 +11,10 @@ import numpy as np
 from numpy.random import Generator
 from numpy.typing import NDArray
 
-from catalog.taxonomy import LABELS
 from trainer.fashion_mnist.dataset import Split
 from trainer.photos.data import PhotoSet
 from trainer.photos.variation import Grounds, Photo, on_ground
 
-# The names of Fashion-MNIST's labels, in its own order.
-FASHION_MNIST = LABELS
 # Grey levels from which on a pixel is garment and no ringing.
 GARMENT_MIN = 16
 CLOTH_SHARE = 0.6
@@ -40,7 +37,7 @@ class Garments:
 
 
 def find_garments(pictures: Split, names: tuple[str, ...], photos: PhotoSet) -> Garments | None:
-    """Those of the categories that the photos' taxonomy has under the same names, or None.
+    """Those of the categories that the photos' taxonomy has under the same ids, or None.
 
     A category is drawn the more often the fewer photos of its own there are.
     """

@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-# By the folded name of a category: see `folded`.
+# By the folded id of a category: see `folded`.
 CATEGORIES: Mapping[str, tuple[int, ...]] = {
     "tshirttop": (610,),  # jersey, T-shirt
     "tshirt": (610,),
@@ -50,7 +50,7 @@ STRANGERS: tuple[int, ...] = (
 
 
 def folded(name: str) -> str:
-    """A category's name without case, blanks and signs."""
+    """A category's id or name without case, blanks and signs."""
     return "".join(sign for sign in name.casefold() if sign.isalnum())
 
 

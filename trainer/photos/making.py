@@ -5,12 +5,16 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from catalog.taxonomy.document import to_fields
+from catalog.taxonomy.files import read_taxonomy, shipped, shipped_names
+from catalog.taxonomy.model import Taxonomy
+from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.dataset import load_train
 from trainer.fashion_mnist.download import find_dataset
 from trainer.photos.backbone import find_backbone
 from trainer.photos.cross_fitting import between, choose_share, cross_fit, fitted_network
-from trainer.photos.data import PhotoSet, drafted_labels, load_photos, read_photos
-from trainer.photos.garments import FASHION_MNIST, Garments, find_garments
+from trainer.photos.data import PhotoSet, drafted_taxonomy, load_photos, read_photos
+from trainer.photos.garments import Garments, find_garments
 from trainer.photos.publishing import WrittenPart, write_part
 from trainer.photos.recipe import PhotoRecipe
 from trainer.photos.rule import PhotoNetworkRule, Promise, fit_rule, strangeness_of
@@ -32,6 +36,7 @@ def make_photo_network(
     sources: Sequence[Path],
     *,
     group_column: str | None,
+    taxonomy_name: str | None,
     backbone_name: str,
     recipe: PhotoRecipe,
     data_dir: Path | None,
@@ -42,12 +47,12 @@ def make_photo_network(
     """Train on the photos, decide out of fold, and write the network's files and network.json.
 
     Raises:
-        PhotosError, BackboneError, DatasetError: what is missing, and what to do.
+        PhotosError, TaxonomyError, BackboneError, DatasetError: what is missing, and what to do.
     """
     backbone = find_backbone(backbone_name)
     listed = read_photos(sources, group_column)
-    labels = labels_of(listed_labels=drafted_labels(listed), garments=recipe.garments > 0)
-    photos, problems = load_photos(listed, labels, recipe.side_px)
+    taxonomy = find_taxonomy(taxonomy_name) if taxonomy_name else drafted_taxonomy(listed)
+    photos, problems = load_photos(listed, taxonomy, recipe.side_px)
     for line in problems.lines():
         say(line)
     garments = _garments(photos, recipe, data_dir)
@@ -61,7 +66,8 @@ def make_photo_network(
     part = write_part(part_folder, network, photos, rule, promise, recipe, backbone)
     description = {
         **part.fields,
-        "labels": list(labels),
+        "labels": list(taxonomy.ids),
+        "taxonomy": to_fields(taxonomy),
         "training": {"recipe": recipe.to_dict(), "share": share, "photos": len(photos)},
         "metrics": {"out_of_fold": dict(rule.figures), "agreement": part.exported.agreement},
     }
@@ -69,14 +75,16 @@ def make_photo_network(
     return MadeNetwork(folder=part_folder, part=part, rule=rule, share=share)
 
 
-def labels_of(listed_labels: Sequence[str], *, garments: bool) -> tuple[str, ...]:
-    """The network's categories: those of the photos, or Fashion-MNIST's where all are of them."""
-    if garments and set(listed_labels) <= set(FASHION_MNIST):
-        return FASHION_MNIST
-    return tuple(listed_labels)
+def find_taxonomy(name: str) -> Taxonomy:
+    """A shipped taxonomy by its name, or one from a file.
+
+    Raises:
+        TaxonomyError: there is none, or it must not serve.
+    """
+    return shipped(name) if name in shipped_names() else read_taxonomy(Path(name))
 
 
 def _garments(photos: PhotoSet, recipe: PhotoRecipe, data_dir: Path | None) -> Garments | None:
     if not recipe.garments:
         return None
-    return find_garments(load_train(find_dataset(data_dir)), FASHION_MNIST, photos)
+    return find_garments(load_train(find_dataset(data_dir)), LABELS, photos)

@@ -6,9 +6,11 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.taxonomy.document import drafted
 from trainer.photos.data import PhotoSet, targets_of
 
 LABELS = ("disc", "bar", "frame")
+TAXONOMY = drafted(LABELS)
 STRANGER = "cross"
 
 
@@ -59,7 +61,7 @@ def photo_set(count: int, seed: int = 0, side_px: int = 40) -> PhotoSet:
         labels=LABELS,
         pixels=pixels,
         masks=np.abs(pixels[..., 0].astype(int) - pixels[:, :1, :1, 0]) > 60,
-        targets=targets_of([(name,) for name in names], LABELS),
+        targets=targets_of([(name,) for name in names], TAXONOMY),
         groups=np.arange(len(names)) // 2,
         paths=tuple(Path(f"{number}.png") for number in range(len(names))),
     )

@@ -5,10 +5,12 @@ import cv2
 import numpy as np
 import pytest
 
-from tests.trainer.photos.pictures import LABELS, drawn, write_folders
+from catalog.taxonomy.document import drafted
+from catalog.taxonomy.files import shipped
+from tests.trainer.photos.pictures import TAXONOMY, drawn, write_folders
 from trainer.photos.data import (
     PhotosError,
-    drafted_labels,
+    drafted_taxonomy,
     folds_by_group,
     garment_mask,
     load_photos,
@@ -27,7 +29,7 @@ def test_folders_named_by_category_are_read(tmp_path: Path) -> None:
     (tmp_path / "disc" / "notes.txt").write_text("no photo")
     photos = read_photos([tmp_path])
     assert len(photos) == 8
-    assert drafted_labels(photos) == sorted([*LABELS, "cross"])
+    assert drafted_taxonomy(photos).ids == ("bar", "cross", "disc", "frame")
     assert len({photo.group for photo in photos}) == 8
 
 
@@ -75,7 +77,7 @@ def test_what_is_wrong_with_the_photos_is_said_before_training(tmp_path: Path) -
     write_photo(tmp_path / "bar" / "copy.png", seed=3)
     (tmp_path / "bar" / "broken.png").write_bytes(b"no picture")
     write_photo(tmp_path / "bar" / "good.png", seed=99)
-    photos, problems = load_photos(read_photos([tmp_path]), ["bar", "disc"], 32)
+    photos, problems = load_photos(read_photos([tmp_path]), drafted(["bar", "disc"]), 32)
     assert len(problems.unreadable) == 1
     assert "broken.png" in problems.unreadable[0]
     assert any("copy.png (bar)" in line and "3.png (disc)" in line for line in problems.lines())
@@ -85,14 +87,21 @@ def test_what_is_wrong_with_the_photos_is_said_before_training(tmp_path: Path) -
 
 def test_photos_are_kept_larger_than_the_network_sees_them(tmp_path: Path) -> None:
     write_photo(tmp_path / "disc" / "0.png")
-    photos, _ = load_photos(read_photos([tmp_path]), ["disc"], 32)
+    photos, _ = load_photos(read_photos([tmp_path]), TAXONOMY, 32)
     assert photos.pixels.shape == (1, 40, 40, 3)
     assert photos.pixels.dtype == np.uint8
 
 
 def test_a_label_of_no_category_is_a_stranger_and_one_of_several_any_of_them() -> None:
-    found = targets_of([("bar",), ("disc", "bar"), ("cross",)], LABELS)
+    found = targets_of([("bar",), ("disc", "bar"), ("cross",)], TAXONOMY)
     assert found.astype(int).tolist() == [[0, 1, 0, 0], [1, 1, 0, 0], [0, 0, 0, 1]]
+
+
+def test_a_label_may_be_a_name_an_alias_or_a_parent_of_the_taxonomy() -> None:
+    taxonomy = shipped("fashion-mnist")
+    found = targets_of([("Ankle boot",), ("jumper",), ("shoes",), ("Hat",)], taxonomy)
+    named = [[(*taxonomy.ids, "?")[place] for place in np.flatnonzero(row)] for row in found]
+    assert named == [["ankle-boot"], ["pullover"], ["sandal", "sneaker", "ankle-boot"], ["?"]]
 
 
 def test_the_garment_of_a_tall_photo_is_found_where_the_letterbox_has_it() -> None:
