@@ -17,7 +17,8 @@ from trainer.adapt import AdaptConfig, Learned, learn, open_base, parts
 from trainer.cross_fitting import known_photos
 from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.dataset import DatasetError
-from trainer.fine_tuning import LEARNERS, accuracy, embedding_of, logits_of
+from trainer.fashion_mnist.network import accuracy, logits_of
+from trainer.fine_tuning import LEARNERS, embedding_of
 from trainer.photo_evaluation import Photo, load_input, read_photos, rightly_named
 from trainer.photo_rule import banks
 from trainer.shop_photos import STRANGER, ShopPhotos
@@ -90,15 +91,7 @@ def learning_curve(
     bundle = load_bundle(bundle_folder)
     train, held_out = parts(bundle, data_folder, verify=verify)
     base = open_base(bundle, train, held_out, config)
-    listed = [photo for photo in read_photos(manifest) if photo.set == set_name]
-    read = [(photo, load_input(photo.path)) for photo in listed]
-    pairs = [(photo, pixels) for photo, pixels in read if pixels is not None]
-    if not pairs:
-        raise DatasetError(
-            f"Expected photos of the set {set_name!r} in {manifest}, found none that can be read."
-        )
-    kept = [photo for photo, _ in pairs]
-    whole = as_shop(kept, np.stack([pixels for _, pixels in pairs]))
+    kept, whole = readable(manifest, set_name)
     for seed in seeds:
         order = np.random.default_rng(seed).permutation(len(whole))
         for count in counts:
@@ -130,6 +123,23 @@ def learning_curve(
                 fashion_mnist_after=accuracy(base.network, base.held_out),
                 accepted=accepted(learned, whole.take(drawn), whole.take(rest), right),
             )
+
+
+def readable(manifest: Path, set_name: str) -> tuple[list[Photo], ShopPhotos]:
+    """The photos of a set that can be read, and the same as if people had labelled them.
+
+    Raises:
+        DatasetError: there are none.
+    """
+    listed = [photo for photo in read_photos(manifest) if photo.set == set_name]
+    read = [(photo, load_input(photo.path)) for photo in listed]
+    pairs = [(photo, pixels) for photo, pixels in read if pixels is not None]
+    if not pairs:
+        raise DatasetError(
+            f"Expected photos of the set {set_name!r} in {manifest}, found none that can be read."
+        )
+    kept = [photo for photo, _ in pairs]
+    return kept, as_shop(kept, np.stack([pixels for _, pixels in pairs]))
 
 
 def accepted(

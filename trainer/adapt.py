@@ -25,12 +25,12 @@ from trainer.cross_fitting import Choice, choose, cross_fit, folds_of, known_pho
 from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.config import TrainConfig, from_dict
 from trainer.fashion_mnist.dataset import Split, load_train, split_validation
+from trainer.fashion_mnist.network import accuracy
 from trainer.fashion_mnist.train import Run
 from trainer.fine_tuning import (
     LEARNERS,
     Base,
     FineTuningConfig,
-    accuracy,
     make_base,
 )
 from trainer.photo_rule import FittedRule, PhotoRuleConfig, banks, fit_photo_rule

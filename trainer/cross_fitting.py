@@ -10,7 +10,8 @@ from scipy.stats import binomtest
 
 from catalog.out_of_taxonomy import two_banks
 from trainer.fashion_mnist.dataset import Split
-from trainer.fine_tuning import Base, Learner, embedding_of, logits_of
+from trainer.fashion_mnist.network import logits_of
+from trainer.fine_tuning import Base, Learner, embedding_of
 from trainer.photo_rule import banks
 from trainer.shop_photos import ShopPhotos
 

@@ -16,6 +16,7 @@ from trainer.fashion_mnist.batches import one_hot
 from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.config import PLAIN
 from trainer.fashion_mnist.dataset import Split
+from trainer.fashion_mnist.network import accuracy, logits_of
 
 # Images, soft targets and the weight of each in the loss, float32.
 WeightedBatch = tuple[NDArray[np.float32], NDArray[np.float32], NDArray[np.float32]]
@@ -264,18 +265,8 @@ def smoothed(labels: NDArray[np.int64], smoothing: float) -> NDArray[np.float32]
     return ((1 - smoothing) * one_hot(labels) + smoothing / len(LABELS)).astype(np.float32)
 
 
-def logits_of(network: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Float32 (N, 10) of uint8 images (N, 28, 28, 1)."""
-    return np.asarray(network.predict(images.astype(np.float32), batch_size=250, verbose=0))
-
-
 def embedding_of(network: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
     """The last features averaged over their places, float32 (N, d)."""
     features = network.get_layer("features").output
     pooled = keras.layers.GlobalAveragePooling2D()(features)
     return logits_of(keras.Model(network.input, pooled), images)
-
-
-def accuracy(network: keras.Model, data: Split) -> float:
-    """Share of labels that the network gets right, 0-1."""
-    return float((logits_of(network, data.images).argmax(axis=1) == data.labels).mean())

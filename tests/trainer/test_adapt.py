@@ -18,7 +18,8 @@ from trainer.adapt import AdaptConfig, Adapted, adapt, learn, open_base, parts
 from trainer.cross_fitting import OutOfFold, choose, folds_of
 from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.dataset import Split
-from trainer.fine_tuning import Base, FineTuningConfig, accuracy, fit_network, make_base
+from trainer.fashion_mnist.network import accuracy
+from trainer.fine_tuning import Base, FineTuningConfig, fit_network, make_base
 from trainer.serving_model import ServingModel
 from trainer.shop_photos import STRANGER, ShopPhotos
 from trainer.strangeness import draw_shapes

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from catalog.statistics import log_sum_exp
 from trainer.fashion_mnist.dataset import Split
+from trainer.fashion_mnist.network import logits_of
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,6 @@ def none_easy(images: int) -> EasyImages:
 
 def find_easy_images(network: keras.Model, data: Split, share: float) -> EasyImages:
     """Let `share` rest of the images in `data` that `network` finds easier than the mean."""
-    logits = network.predict(data.images, batch_size=500, verbose=0).astype(np.float64)
+    logits = logits_of(network, data.images).astype(np.float64)
     losses = log_sum_exp(logits) - logits[np.arange(len(data)), data.labels]
     return EasyImages(mask=losses < losses.mean(), share=share)

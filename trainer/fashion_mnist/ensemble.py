@@ -10,8 +10,8 @@ from keras import layers
 
 from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.config import ConfigError
-from trainer.fashion_mnist.network import INPUT_SHAPE, difference_from_background
-from trainer.fashion_mnist.train import Run, accuracy, load_run
+from trainer.fashion_mnist.network import INPUT_SHAPE, accuracy, difference_from_background
+from trainer.fashion_mnist.train import Run, load_run
 
 
 def joined_run(folders: Sequence[Path], data_folder: Path, *, mirrored: bool, verify: bool) -> Run:

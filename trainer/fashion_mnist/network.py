@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from trainer.fashion_mnist.batch_norm import BatchNormalization
 from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.config import TrainConfig
+from trainer.fashion_mnist.dataset import Split
 from trainer.serving_model import Outputs, joined
 
 INPUT_SHAPE = (28, 28, 1)
@@ -53,6 +54,16 @@ def build_explainer(network: keras.Model) -> keras.Model:
 def predict(explainer: keras.Model, images: NDArray[np.uint8]) -> Outputs:
     """The Keras model's word on uint8 (N, 28, 28, 1)."""
     return joined([explainer.predict(images.astype(np.float32), batch_size=250, verbose=0)])
+
+
+def logits_of(network: keras.Model, images: NDArray[np.uint8]) -> NDArray[np.float32]:
+    """Float32 (N, 10) of uint8 images (N, 28, 28, 1)."""
+    return np.asarray(network.predict(images.astype(np.float32), batch_size=250, verbose=0))
+
+
+def accuracy(network: keras.Model, data: Split) -> float:
+    """Share of labels that the network gets right, 0-1."""
+    return float((logits_of(network, data.images).argmax(axis=1) == data.labels).mean())
 
 
 def difference_from_background(x: Any) -> Any:

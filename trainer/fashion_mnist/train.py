@@ -18,7 +18,7 @@ from trainer.fashion_mnist.config import ConfigError, TrainConfig, from_dict
 from trainer.fashion_mnist.dataset import Split, load_train, split_validation
 from trainer.fashion_mnist.distillation import Student
 from trainer.fashion_mnist.easy_images import find_easy_images
-from trainer.fashion_mnist.network import build_network
+from trainer.fashion_mnist.network import accuracy, build_network
 
 CONFIG = "config.json"
 LOG = "log.csv"
@@ -77,34 +77,8 @@ def train(
     easy = find_easy_images(network, train_data, config.rest_share) if config.rest_share else None
     batches = TrainingBatches(train_data, config, easy)
     learner = learner_of(network, config, [load_network(folder)[1] for folder in teachers])
-    learner.compile(
-        optimizer=optimizer(config, len(batches)),
-        loss=keras.losses.CategoricalCrossentropy(
-            from_logits=True, label_smoothing=config.label_smoothing
-        ),
-        metrics=["accuracy"],
-        # XLA was slower on CPUs with TensorFlow, torch.compile with PyTorch.
-        jit_compile=keras.backend.backend() == "jax",
-    )
-    first_epoch = resume(learner, run_folder, len(batches))
     started = time.monotonic()
-    try:
-        learner.fit(
-            batches,
-            epochs=config.epochs,
-            initial_epoch=first_epoch,
-            validation_data=(validation.images, one_hot(validation.labels)),
-            validation_batch_size=500,
-            callbacks=callbacks(config, batches, run_folder, first_epoch),
-            # The batches are shuffled already; Keras would draw from a state that no resume has.
-            shuffle=False,
-            verbose=verbose,
-        )
-    except KeyboardInterrupt:
-        raise TrainingStoppedError(
-            f"Stopped in an epoch. The epochs before it are kept in {run_folder}; the same command "
-            "goes on from there."
-        ) from None
+    fit(learner, batches, validation, config, run_folder, verbose)
     if not np.isfinite(network.get_layer("class_maps").kernel).all():
         raise TrainingStoppedError(
             "Expected a loss that falls, found one that is no number. Lower the learning rate, and "
@@ -130,10 +104,46 @@ def train(
     )
 
 
-def accuracy(network: keras.Model, data: Split) -> float:
-    """Share of labels that the network gets right, 0-1."""
-    logits = network.predict(data.images, batch_size=500, verbose=0)
-    return float((logits.argmax(axis=1) == data.labels).mean())
+def fit(
+    learner: keras.Model,
+    batches: TrainingBatches,
+    validation: Split,
+    config: TrainConfig,
+    run_folder: Path,
+    verbose: int,
+) -> None:
+    """Train through the epochs that are left, a checkpoint after each.
+
+    Raises:
+        TrainingStoppedError: Ctrl-C.
+    """
+    learner.compile(
+        optimizer=optimizer(config, len(batches)),
+        loss=keras.losses.CategoricalCrossentropy(
+            from_logits=True, label_smoothing=config.label_smoothing
+        ),
+        metrics=["accuracy"],
+        # XLA was slower on CPUs with TensorFlow, torch.compile with PyTorch.
+        jit_compile=keras.backend.backend() == "jax",
+    )
+    first_epoch = resume(learner, run_folder, len(batches))
+    try:
+        learner.fit(
+            batches,
+            epochs=config.epochs,
+            initial_epoch=first_epoch,
+            validation_data=(validation.images, one_hot(validation.labels)),
+            validation_batch_size=500,
+            callbacks=callbacks(config, batches, run_folder, first_epoch),
+            # The batches are shuffled already; Keras would draw from a state that no resume has.
+            shuffle=False,
+            verbose=verbose,
+        )
+    except KeyboardInterrupt:
+        raise TrainingStoppedError(
+            f"Stopped in an epoch. The epochs before it are kept in {run_folder}; the same command "
+            "goes on from there."
+        ) from None
 
 
 def load_run(run_folder: Path, data_folder: Path, *, verify: bool = True) -> Run:

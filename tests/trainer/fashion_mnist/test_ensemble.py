@@ -7,9 +7,9 @@ import pytest
 from trainer.fashion_mnist.config import ConfigError, TrainConfig
 from trainer.fashion_mnist.dataset import load_train
 from trainer.fashion_mnist.ensemble import join, joined_run
-from trainer.fashion_mnist.network import build_explainer, build_network, predict
+from trainer.fashion_mnist.network import build_explainer, build_network, logits_of, predict
 from trainer.fashion_mnist.train import SUMMARY, Run
-from trainer.fine_tuning import keep_statistics, logits_of, members
+from trainer.fine_tuning import keep_statistics, members
 
 pytestmark = pytest.mark.training
 
