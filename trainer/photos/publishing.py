@@ -1,7 +1,7 @@
 """The photo network's part of a bundle: its files, and what the manifest says of it."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from catalog.images.photo_input import (
     PHOTO_PREPROCESSING,
     photo_preprocessing_parameters,
 )
+from trainer.photo_rule import FittedRule
 from trainer.photos.backbone import Backbone
 from trainer.photos.data import PhotoSet
 from trainer.photos.export import Exported, export_photo_network, save_halved
@@ -25,7 +26,6 @@ from trainer.photos.network import (
     pooled_features,
 )
 from trainer.photos.recipe import PhotoRecipe
-from trainer.photos.rule import PhotoNetworkRule, Promise
 from trainer.photos.training import batches, inputs
 from trainer.serving_model import ServingModel
 
@@ -48,8 +48,7 @@ def write_part(
     folder: Path,
     network: keras.Model,
     photos: PhotoSet,
-    rule: PhotoNetworkRule,
-    promise: Promise,
+    fitted: FittedRule,
     recipe: PhotoRecipe,
     backbone: Backbone,
 ) -> WrittenPart:
@@ -84,16 +83,11 @@ def write_part(
             "constants": photo_preprocessing_parameters(),
         },
         "outputs": shapes,
-        "temperature": rule.temperature,
-        "acceptance": {
-            "confidence_min": dict(zip(photos.labels, map(float, rule.least), strict=True)),
-            "precision": promise.precision,
-            "guarantee_level": promise.level,
-            "class_precision": promise.class_precision,
-        },
+        "temperature": fitted.rule.temperature,
+        "acceptance": asdict(fitted.rule.acceptance),
         "out_of_taxonomy": {
             "score": SCORE,
-            "threshold": rule.strangeness_max,
+            "threshold": fitted.rule.out_of_taxonomy_threshold,
             "parameters": PARAMETERS,
         },
         "backbone": dict(backbone.about),
