@@ -13,9 +13,7 @@ COPY review ./review
 COPY bundles ./bundles
 
 FROM base AS training
-RUN pip install '.[train]' && useradd --create-home --uid 10001 tagger
-USER tagger
-WORKDIR /home/tagger
+RUN pip install '.[train]'
 ENTRYPOINT ["tagger"]
 CMD ["train", "--help"]
 

@@ -1,8 +1,9 @@
 """Accept or flag: whether a person looks at a tagging, and by which rule.
 
-A picture that comes reduced to the model input, as Fashion-MNIST does, is what the bundle's
-acceptance rule was fitted for. A photo is under the bundle's cautious rule, until the shop's own
-reviews have earned more trust for its class: see catalog/photo_trust.py.
+A picture that comes reduced to the model input, as Fashion-MNIST does, is what the 28×28 network's
+acceptance rule was fitted for. A photo is judged by the photo network and its rule, or, where a
+bundle has none, by the 28×28 network under a cautious rule: until the shop's own reviews have
+earned more trust for its class, see catalog/photo_trust.py.
 
 One implementation for all: the worker asks it for one row, the trainer for thousands.
 """
@@ -14,7 +15,8 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.bundle import Acceptance, Manifest
+from catalog.bundle import Manifest
+from catalog.networks import Acceptance, Network, NetworkName
 from catalog.outcomes import FlagReason
 from catalog.sampling import drawn
 from catalog.taxonomy.folding import fold
@@ -63,11 +65,13 @@ class Thresholds(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """The rule for one picture. audit_share: of what is accepted, by label, 0-1.
+    """The rule for one picture. network: which of the bundle's judges it.
 
-    photo_temperature is the temperature of a photo's confidences, None for a reduced picture.
+    audit_share: of what is accepted, by label, 0-1. photo_temperature is the temperature of a
+    photo's confidences, None for a reduced picture.
     """
 
+    network: NetworkName
     acceptance: Acceptance
     out_of_taxonomy_threshold: float
     audit_share: Mapping[str, float]
@@ -81,27 +85,51 @@ def rule_for(
     earned: Earned | None = None,
     audit: AuditShares = NO_AUDIT,
 ) -> Rule:
-    """The rule in force for a photo, or for a picture that came reduced."""
-    if not photo:
-        return Rule(
-            acceptance=manifest.acceptance,
-            out_of_taxonomy_threshold=manifest.out_of_taxonomy.threshold,
-            audit_share=dict.fromkeys(manifest.labels, audit.usual),
-            photo_temperature=None,
-        )
-    cautious = manifest.photo_rule
+    """Which network of a bundle judges a picture, and by which rule: decided here, nowhere else.
+
+    photo: whether the picture did not come reduced. A bundle without a network for such pictures
+    judges them by the other one: photos by the 28×28 network, under its cautious rule for them;
+    reduced ones by the photo network, which was made for nothing of the kind: all are flagged.
+    """
+    if photo:
+        return _rule_for_photos(manifest, earned, audit)
+    name = NetworkName.REDUCED if NetworkName.REDUCED in manifest.networks else NetworkName.PHOTO
+    network = manifest.networks[name]
+    accepted = network.acceptance
+    if name is NetworkName.PHOTO:
+        accepted = replace(accepted, confidence_min=dict.fromkeys(manifest.labels, NEVER))
+    return Rule(
+        network=name,
+        acceptance=accepted,
+        out_of_taxonomy_threshold=network.out_of_taxonomy.threshold,
+        audit_share=dict.fromkeys(manifest.labels, audit.usual),
+        photo_temperature=None,
+    )
+
+
+def _rule_for_photos(manifest: Manifest, earned: Earned | None, audit: AuditShares) -> Rule:
+    name, cautious = manifest.photo_network, manifest.photo_rule
     earned = earned or Earned(temperature=cautious.temperature)
     least = {**cautious.acceptance.confidence_min, **earned.confidence_min}
+    untrusted = max(audit.usual, _cautious_share(manifest.networks[name], audit))
     return Rule(
+        network=name,
         acceptance=replace(cautious.acceptance, confidence_min=least),
         out_of_taxonomy_threshold=cautious.out_of_taxonomy_threshold,
         audit_share={
-            label: audit.usual if label in earned.trusted else max(audit.usual, audit.cautious)
+            label: audit.usual if label in earned.trusted else untrusted
             for label in manifest.labels
         },
         # Never surer than the bundle itself would be of a photo.
         photo_temperature=max(earned.temperature, cautious.temperature),
     )
+
+
+def _cautious_share(network: Network, audit: AuditShares) -> float:
+    """A network whose rule was proved on photos may need fewer eyes than the settings allow."""
+    if network.audit_share is None:
+        return audit.cautious
+    return min(audit.cautious, network.audit_share)
 
 
 def least_confidences(acceptance: Acceptance, labels: Sequence[str]) -> NDArray[np.float64]:

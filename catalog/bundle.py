@@ -1,4 +1,4 @@
-"""The model bundle: a folder with a manifest, the contract between trainer and worker.
+"""The model bundle: a folder with one or two networks, the contract between trainer and worker.
 
 Standard library only. Nothing in a bundle is pickled; every file's sha256 stands in
 manifest.json, and a bundle that does not verify is refused. What is used afterwards are the very
@@ -10,86 +10,40 @@ import json
 import tempfile
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from catalog.bundle_files import BundleError as BundleError
 from catalog.bundle_files import read_inside, read_verified
+from catalog.networks import Network, NetworkName, PhotoRule, network_of
 from catalog.taxonomy.checking import LEAVES_MIN
-from catalog.taxonomy.document import TaxonomyError, drafted, of_json
+from catalog.taxonomy.document import TaxonomyError, of_json
 from catalog.taxonomy.model import Taxonomy
 
-# 2: with check predictions; a bundle of format 1 gets them from
-# `python -m trainer.check_predictions FOLDER`.
-FORMAT = 2
+# 3: one or two networks, each in a folder of its own, and a taxonomy. A bundle of an earlier format
+# is rewritten by `python -m trainer.upgrade_bundle FOLDER`.
+FORMAT = 3
 MANIFEST = "manifest.json"
+TAXONOMY = "taxonomy.json"
+# In each network's folder:
 SERVING_MODEL = "model.tflite"
 KERAS_MODEL = "model.keras"
 # Inputs and the serving model's logits for them: see catalog/check_predictions.py.
 CHECK = "check.npz"
-# What the labels mean; a bundle without one gets bare categories of its labels' names.
-TAXONOMY = "taxonomy.json"
 REQUIRED_FILES = (SERVING_MODEL, KERAS_MODEL, CHECK)
-# For photos, where a bundle says nothing of them.
-CAUTIOUS_CONFIDENCE = 0.995
-
-
-@dataclass(frozen=True, kw_only=True)
-class Acceptance:
-    """When a confidence is high enough to need no person.
-
-    `confidence_min` maps each label, and parents of labels, to the lowest accepted confidence, 0-1
-    (above 1: never accepted); a parent's confidence is the sum of its labels'. The thresholds were
-    chosen on validation data so that accepted items are right with probability `precision` or
-    more, and those of each single label with `class_precision` or more, by Clopper-Pearson bounds
-    at `guarantee_level`. `class_precision`, or 0.95 if that is more, holds for what is certain as
-    a parent only: see catalog/certainty.py.
-    """
-
-    confidence_min: Mapping[str, float]
-    precision: float
-    guarantee_level: float
-    class_precision: float = 0.0
-
-
-@dataclass(frozen=True, kw_only=True)
-class OutOfTaxonomy:
-    """How strange an image may look before it is flagged.
-
-    `score` names the function of catalog.out_of_taxonomy (higher is stranger); `parameters` is
-    the bundle's .npz file with what that function needs, or None.
-    """
-
-    score: str
-    threshold: float
-    parameters: str | None = None
-
-
-@dataclass(frozen=True, kw_only=True)
-class PhotoRule:
-    """How photos are judged until a shop's own reviews have earned more trust.
-
-    Apart from the rule for pictures that come reduced to the model input, as Fashion-MNIST does:
-    what holds for those does not hold for photos. `temperature` is that of a photo's confidences,
-    `out_of_taxonomy_threshold` the score above which a photo is flagged as strange.
-    """
-
-    temperature: float
-    acceptance: Acceptance
-    out_of_taxonomy_threshold: float
+MANIFEST_FIELDS = (
+    "format", "model_version", "created_at", "metrics", "training", "data", "libraries",
+)  # fmt: skip
 
 
 @dataclass(frozen=True, kw_only=True)
 class Manifest:
     """Everything in manifest.json.
 
-    `labels` are ids of `taxonomy`'s categories, in the order of the network's outputs; of the
-    taxonomy, manifest.json itself holds name and version only. `input_shape` is (height, width,
-    channels) of one uint8 image, 0-255, light garment on black; `preprocessing` names the photo →
-    model input steps the network was trained for, `preprocessing_parameters` has their constants;
-    `output_shapes` maps each output of the signature `serve` to the shape of one item. `photos`
-    may be absent: see photo_rule.
+    `labels` are ids of `taxonomy`'s categories, in the order of the networks' outputs; of the
+    taxonomy, manifest.json itself holds name and version only. `networks`: one or both of them.
     """
 
     format: int
@@ -97,52 +51,51 @@ class Manifest:
     created_at: str
     labels: tuple[str, ...]
     taxonomy: Taxonomy
-    preprocessing: str
-    preprocessing_parameters: Mapping[str, float]
-    input_shape: tuple[int, ...]
-    output_shapes: Mapping[str, tuple[int, ...]]
-    temperature: float
-    acceptance: Acceptance
-    out_of_taxonomy: OutOfTaxonomy
+    networks: Mapping[NetworkName, Network]
     metrics: Mapping[str, Any]
     training: Mapping[str, Any]
     data: Mapping[str, Any]
     libraries: Mapping[str, str]
     files: Mapping[str, str]
-    photos: PhotoRule | None = None
+    licences: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def photo_network(self) -> NetworkName:
+        """The network that judges photos: the one made for them, if there is one."""
+        return NetworkName.PHOTO if NetworkName.PHOTO in self.networks else NetworkName.REDUCED
+
+    @property
+    def photo_rule(self) -> PhotoRule:
+        """How photos are judged until a shop's own reviews have earned more trust."""
+        network = self.networks[self.photo_network]
+        if self.photo_network is NetworkName.REDUCED:
+            return network.photo_rule
+        return PhotoRule(
+            temperature=network.temperature,
+            acceptance=network.acceptance,
+            out_of_taxonomy_threshold=network.out_of_taxonomy.threshold,
+        )
 
     @property
     def used_files(self) -> tuple[str, ...]:
         """The files that a bundle must list: what its parts are read from."""
-        parameters = self.out_of_taxonomy.parameters
-        return (*REQUIRED_FILES, parameters) if parameters is not None else REQUIRED_FILES
+        return (TAXONOMY, *(place for name in self.networks for place in self.files_of(name)))
 
-    @property
-    def photo_rule(self) -> PhotoRule:
-        """The cautious rule for photos: the bundle's own, or one that accepts only the surest."""
-        if self.photos is not None:
-            return self.photos
-        stricter = {
-            label: max(least, CAUTIOUS_CONFIDENCE)
-            for label, least in self.acceptance.confidence_min.items()
-        }
-        return PhotoRule(
-            temperature=self.temperature,
-            acceptance=replace(self.acceptance, confidence_min=stricter),
-            out_of_taxonomy_threshold=self.out_of_taxonomy.threshold,
-        )
+    def files_of(self, name: NetworkName) -> tuple[str, ...]:
+        """The files of one network."""
+        parameters = self.networks[name].out_of_taxonomy.parameters
+        return tuple(f"{name}/{file}" for file in (*REQUIRED_FILES, parameters) if file is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
-class Bundle:
-    """A bundle that was verified when it was loaded, and the bytes that were.
+class Part:
+    """One network of a loaded bundle: what the manifest says of it, and its files, by name."""
 
-    sha256: the manifest's own, which stands for the whole bundle. contents: every listed file.
-    """
-
+    name: NetworkName
+    network: Network
+    labels: tuple[str, ...]
+    model_version: str
     folder: Path
-    manifest: Manifest
-    sha256: str
     contents: Mapping[str, bytes] = field(repr=False, compare=False)
 
     @property
@@ -157,6 +110,52 @@ class Bundle:
             path = Path(spare) / PurePosixPath(name).name
             path.write_bytes(self.contents[name])
             yield path
+
+
+@dataclass(frozen=True, kw_only=True)
+class Bundle:
+    """A bundle that was verified when it was loaded, and the bytes that were.
+
+    sha256: the manifest's own, which stands for the whole bundle. contents: every listed file.
+    """
+
+    folder: Path
+    manifest: Manifest
+    sha256: str
+    contents: Mapping[str, bytes] = field(repr=False, compare=False)
+
+    @cached_property
+    def parts(self) -> Mapping[NetworkName, Part]:
+        """Its networks, one or both."""
+        return {name: self._part(name) for name in self.manifest.networks}
+
+    def part(self, name: NetworkName) -> Part:
+        """One of its networks.
+
+        Raises:
+            BundleError: it has none of that name.
+        """
+        if name not in self.parts:
+            raise BundleError(
+                f"Expected a bundle with the network {name} in {self.folder}, found only "
+                f"{', '.join(self.parts)}. Use a bundle that has it."
+            )
+        return self.parts[name]
+
+    def _part(self, name: NetworkName) -> Part:
+        folder = f"{name}/"
+        return Part(
+            name=name,
+            network=self.manifest.networks[name],
+            labels=self.manifest.labels,
+            model_version=self.manifest.model_version,
+            folder=self.folder / name,
+            contents={
+                place.removeprefix(folder): data
+                for place, data in self.contents.items()
+                if place.startswith(folder)
+            },
+        )
 
     def write(self, folder: Path) -> None:
         """Write manifest and files, as they were verified, into a new folder."""
@@ -227,11 +226,8 @@ def sha256_file(path: Path) -> str:
 
 
 def _remedy(folder: Path, found: object) -> str:
-    if found == 1:
-        return (
-            "It is older than the check predictions; add them with "
-            f"`python -m trainer.check_predictions {folder}`."
-        )
+    if found in (1, 2):
+        return f"It is older; rewrite it with `python -m trainer.upgrade_bundle {folder}`."
     return "Use a bundle made for this version, or upgrade."
 
 
@@ -286,38 +282,24 @@ def _incomplete(folder: Path, error: Exception) -> BundleError:
 
 def _manifest(fields: dict[str, Any], document: bytes | None) -> Manifest:
     if document is None:
-        fields, taxonomy = _before_taxonomies(fields)
-    else:
-        taxonomy = of_json(document)
-        _require_labels(fields, taxonomy)
-    named = [name for name in Manifest.__dataclass_fields__ if name not in ("taxonomy", "photos")]
-    known = {name: fields[name] for name in named}
-    known |= {"taxonomy": taxonomy}
-    shapes = {name: tuple(shape) for name, shape in known["output_shapes"].items()}
-    temperature = float(known["temperature"])
-    if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature {temperature}")
-    files = {str(name): str(sha256) for name, sha256 in known["files"].items()}
+        raise ValueError(f"{TAXONOMY} among the files")
+    taxonomy = of_json(document)
+    _require_labels(fields, taxonomy)
+    written = {name: fields[name] for name in MANIFEST_FIELDS}
+    networks = {NetworkName(name): network_of(each, NetworkName(name)) for name, each in
+                fields["networks"].items()}  # fmt: skip
+    if not networks:
+        raise ValueError("networks, of which there are none")
     return Manifest(
-        **known
+        **written
         | {
-            "labels": tuple(known["labels"]),
-            "input_shape": tuple(known["input_shape"]),
-            "output_shapes": shapes,
-            "temperature": temperature,
-            "acceptance": Acceptance(**known["acceptance"]),
-            "out_of_taxonomy": _out_of_taxonomy(known["out_of_taxonomy"]),
-            "files": files,
-            "photos": _photo_rule(fields.get("photos")),
+            "labels": tuple(fields["labels"]),
+            "taxonomy": taxonomy,
+            "networks": networks,
+            "files": {str(name): str(sha256) for name, sha256 in fields["files"].items()},
+            "licences": fields.get("licences", {}),
         }
     )
-
-
-def _out_of_taxonomy(fields: dict[str, Any]) -> OutOfTaxonomy:
-    rule = OutOfTaxonomy(**fields)
-    if not isinstance(rule.parameters, str | None):
-        raise ValueError(f"out_of_taxonomy.parameters {rule.parameters!r}")
-    return rule
 
 
 def _require_labels(fields: dict[str, Any], taxonomy: Taxonomy) -> None:
@@ -329,33 +311,3 @@ def _require_labels(fields: dict[str, Any], taxonomy: Taxonomy) -> None:
         raise ValueError(f"labels {strange!r}, which are no categories of {taxonomy.title}")
     if len(set(labels)) != len(labels) or len(labels) < LEAVES_MIN:
         raise ValueError(f"{len(labels)} labels, {len(set(labels))} of them different")
-
-
-def _before_taxonomies(fields: dict[str, Any]) -> tuple[dict[str, Any], Taxonomy]:
-    """A manifest of before there were taxonomies: its labels are names, and become ids."""
-    names = list(fields["labels"])
-    taxonomy = drafted(names)
-    ids = dict(zip(names, taxonomy.ids, strict=True))
-    rules = {"acceptance": _rule_with_ids(fields["acceptance"], ids)}
-    if fields.get("photos") is not None:
-        photos = fields["photos"]
-        rules["photos"] = photos | {"acceptance": _rule_with_ids(photos["acceptance"], ids)}
-    return fields | rules | {"labels": list(ids.values())}, taxonomy
-
-
-def _rule_with_ids(rule: dict[str, Any], ids: dict[str, str]) -> dict[str, Any]:
-    least = {ids.get(name, name): value for name, value in rule["confidence_min"].items()}
-    return rule | {"confidence_min": least}
-
-
-def _photo_rule(fields: dict[str, Any] | None) -> PhotoRule | None:
-    if fields is None:
-        return None
-    temperature = float(fields["temperature"])
-    if not 0 < temperature < float("inf"):
-        raise ValueError(f"temperature {temperature} of photos")
-    return PhotoRule(
-        temperature=temperature,
-        acceptance=Acceptance(**fields["acceptance"]),
-        out_of_taxonomy_threshold=float(fields["out_of_taxonomy_threshold"]),
-    )

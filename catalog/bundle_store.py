@@ -21,7 +21,7 @@ from catalog.bundle import (
 )
 
 # What a bundle says of itself; two that differ in nothing else tag alike.
-TOLD = ("format", "created_at", "metrics", "training", "data", "libraries", "files")
+TOLD = ("format", "created_at", "metrics", "training", "data", "libraries", "files", "licences")
 
 
 class BundleStore:
@@ -93,6 +93,6 @@ def behaviour(manifest: Manifest) -> str:
     A bundle whose report was written afterwards behaves as before.
     """
     rules = {name: value for name, value in asdict(manifest).items() if name not in TOLD}
-    deciding = set(manifest.used_files) - {KERAS_MODEL, CHECK}
+    deciding = [each for each in manifest.used_files if not each.endswith((KERAS_MODEL, CHECK))]
     rules["files"] = {name: manifest.files[name] for name in sorted(deciding)}
     return hashlib.sha256(json.dumps(rules, sort_keys=True).encode()).hexdigest()

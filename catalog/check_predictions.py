@@ -1,4 +1,4 @@
-"""A bundle's own check: 64 model inputs and what the serving model says of them.
+"""A network's own check: some model inputs and what the serving model says of them.
 
 Checksums prove that a bundle arrived as it left; these prove that it also computes here what it
 computed where it was made.
@@ -12,7 +12,7 @@ from zipfile import BadZipFile
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.bundle import CHECK, Bundle, BundleError
+from catalog.bundle import CHECK, BundleError, Part
 
 # int8 kernels round differently from one CPU to the next. On the 600 sample images the shipped
 # model's logits moved by at most 2.1 % of the largest one between XNNPACK and the reference
@@ -22,7 +22,7 @@ TOLERANCE = 0.07
 
 @dataclass(frozen=True, kw_only=True)
 class CheckPredictions:
-    """images: uint8 (n, 28, 28, 1), 0-255, light garment on black; logits: float32 (n, classes)."""
+    """images: uint8 (n, *input), 0-255; logits: float32 (n, classes)."""
 
     images: NDArray[np.uint8]
     logits: NDArray[np.float32]
@@ -53,28 +53,27 @@ def clear_cases(
 
 
 def write_check(folder: Path, check: CheckPredictions) -> None:
-    """Write them into a bundle's folder; the manifest's checksums are the caller's."""
+    """Write them into a network's folder; the manifest's checksums are the caller's."""
     np.savez_compressed(
         folder / CHECK, allow_pickle=False, images=check.images, logits=check.logits
     )
 
 
-def read_check(bundle: Bundle) -> CheckPredictions:
-    """Read them from a bundle.
+def read_check(part: Part) -> CheckPredictions:
+    """Read those of one network of a bundle.
 
     Raises:
         BundleError: the file holds something else.
     """
-    path = bundle.folder / CHECK
+    path = part.folder / CHECK
     try:
-        with np.load(BytesIO(bundle.contents[CHECK]), allow_pickle=False) as arrays:
+        with np.load(BytesIO(part.contents[CHECK]), allow_pickle=False) as arrays:
             images, logits = arrays["images"], arrays["logits"]
     except (OSError, KeyError, ValueError, EOFError, BadZipFile) as error:
         raise BundleError(
             f"Expected images and logits in {path}, found: {error}. Fetch the bundle again."
         ) from error
-    manifest = bundle.manifest
-    shapes = (len(images), *manifest.input_shape), (len(images), len(manifest.labels))
+    shapes = (len(images), *part.network.input), (len(images), len(part.labels))
     if not len(images) or (images.shape, logits.shape) != shapes or images.dtype != np.uint8:
         raise BundleError(
             f"Expected {shapes[0]} uint8 images and {shapes[1]} logits in {path}, found "
@@ -83,20 +82,20 @@ def read_check(bundle: Bundle) -> CheckPredictions:
     return CheckPredictions(images=images, logits=logits.astype(np.float32))
 
 
-def require_reproduced(bundle: Bundle, found: NDArray[np.float32]) -> None:
+def require_reproduced(part: Part, found: NDArray[np.float32]) -> None:
     """Hold the logits that the serving model gives here, float32 (n, classes), against the stored.
 
     Raises:
         BundleError: another class is best for an image, or a logit is further off than rounding.
     """
-    check = read_check(bundle)
+    check = read_check(part)
     other = int((found.argmax(axis=1) != check.logits.argmax(axis=1)).sum())
     gap = float(np.abs(found - check.logits).max())
     # Written so that a NaN does not pass.
     if other or not gap <= check.tolerance:
         raise BundleError(
-            f"Expected {bundle.manifest.model_version} to reproduce its own check predictions to "
-            f"{check.tolerance:.2g}, found logits that differ by {gap:.3g} and {other} of "
-            f"{len(found)} images in another class. Do not serve it here; compare the libraries' "
-            "versions with those in its manifest."
+            f"Expected the network {part.name} of {part.model_version} to reproduce its own check "
+            f"predictions to {check.tolerance:.2g}, found logits that differ by {gap:.3g} "
+            f"and {other} of {len(found)} images in another class. Do not serve it here; compare "
+            "the libraries' versions with those in its manifest."
         )

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.bundle import Bundle
+from catalog.bundle import Part
 from catalog.statistics import log_sum_exp
 
 Score = Callable[
@@ -19,16 +19,16 @@ Score = Callable[
 ]
 
 
-def stored_parameters(bundle: Bundle) -> dict[str, NDArray[Any]]:
-    """What the score of a bundle needs, from the bytes that were verified; empty for some.
+def stored_parameters(part: Part) -> dict[str, NDArray[Any]]:
+    """What a network's score needs, from the bytes that were verified; empty for some.
 
     Raises:
         ValueError, BadZipFile: the file holds something else.
     """
-    name = bundle.manifest.out_of_taxonomy.parameters
+    name = part.network.out_of_taxonomy.parameters
     if name is None:
         return {}
-    with np.load(BytesIO(bundle.contents[name]), allow_pickle=False) as arrays:
+    with np.load(BytesIO(part.contents[name]), allow_pickle=False) as arrays:
         return {key: arrays[key] for key in arrays.files}
 
 

@@ -5,6 +5,7 @@ from enum import StrEnum
 
 from catalog.failures import FailureCode
 from catalog.jobs import Job
+from catalog.networks import NetworkName
 from catalog.redaction import without_secrets
 
 
@@ -35,6 +36,7 @@ class Tagging:
     runner_up_confidence: float
     out_of_taxonomy_score: float
     model_version: str
+    network: NetworkName
     image_sha256: str
     reasons: tuple[FlagReason, ...]
     overlay_jpeg: bytes

@@ -5,6 +5,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
+from catalog.networks import NetworkName
 from db.review import listing as review_listing
 from db.review.decisions import etag
 from db.review.listing import Entry
@@ -67,6 +68,8 @@ def item_of(entry: Entry, reviews: Sequence[tuple[Review, str]] = ()) -> Item:
         ],
         out_of_taxonomy_score=tagging.out_of_taxonomy_score,
         model_version=tagging.model_version,
+        network=tagging.network,
+        judged_by=f"{tagging.model_version}, {NetworkName(tagging.network).spoken}",
         declared_label=row.declared_label,
         certain_at=tagging.certain_at,
         reasons=list(entry.reasons),

@@ -15,6 +15,8 @@ from catalog.errors import OperatorError
 from catalog.images.decode import DecodeLimits, decode
 from catalog.images.model_input import Square, model_input
 from catalog.images.overlay import encode_jpeg
+from catalog.images.photo_input import letterbox
+from catalog.networks import NetworkName
 
 EDGE_PX = 1100
 HEAT_EDGE_PX = 256
@@ -31,13 +33,18 @@ class PhotoChangedError(OperatorError):
 
 @dataclass(frozen=True, kw_only=True)
 class Photo:
-    """A photo ready to be sent; the square is what the network saw, in pixels of width_px."""
+    """A photo ready to be sent; the square is what the 28×28 network saw, in pixels of width_px."""
 
     data: bytes
     media_type: str
     width_px: int
     height_px: int
     square: Square
+
+    @property
+    def letterbox(self) -> Square:
+        """What the photo network saw: all of it, and as much beside it as makes it square."""
+        return letterbox(self.height_px, self.width_px)
 
 
 class Photos:
@@ -110,12 +117,16 @@ class Photos:
         )
 
 
-def heat_layer(photo: Photo, heat: NDArray[np.float32]) -> bytes:
-    """A heat map (h, w), 0-1, as a transparent PNG of the photo's shape: more heat, less glass."""
+def heat_layer(photo: Photo, heat: NDArray[np.float32], network: NetworkName) -> bytes:
+    """A heat map (h, w), 0-1, as a transparent PNG of the photo's shape: more heat, less glass.
+
+    network: whose map it is, as each of them sees another part of the photo.
+    """
+    square = photo.square if network is NetworkName.REDUCED else photo.letterbox
     scale = HEAT_EDGE_PX / max(photo.width_px, photo.height_px)
     size = (max(1, round(photo.width_px * scale)), max(1, round(photo.height_px * scale)))
-    cell = photo.square.side * scale / heat.shape[0]
-    left, top = photo.square.left * scale, photo.square.top * scale
+    cell = square.side * scale / heat.shape[0]
+    left, top = square.left * scale, square.top * scale
     # Pixel centres: layer x + 0.5 = left + (heat x + 0.5) * cell.
     to_layer = np.array([
         [cell, 0, left + 0.5 * cell - 0.5],
@@ -126,7 +137,7 @@ def heat_layer(photo: Photo, heat: NDArray[np.float32]) -> bytes:
     )
     spread = np.clip(spread, 0, 1)
     rows, columns = np.ogrid[: size[1], : size[0]]
-    side = photo.square.side * scale
+    side = square.side * scale
     inside = (columns + 0.5 >= left) & (columns + 0.5 <= left + side)
     inside = inside & (rows + 0.5 >= top) & (rows + 0.5 <= top + side)
     colours = cv2.applyColorMap((spread * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 from sqlalchemy.orm import Session
 
 from catalog.images.overlay import grad_cam
+from catalog.networks import NetworkName
 from db.ledger.models import Model, Product, Tagging, Thumbnail
 from review import schemas
 from review.access import Signed, limited
@@ -95,13 +96,14 @@ def _photo(desk: Desk, item: int, even_changed: bool, if_none_match: str | None)
 
 def _heat(desk: Desk, item: int, label: str, if_none_match: str | None) -> Response:
     with desk.read() as session:
-        class_map = _class_map(session, item, label)
+        class_map, network = _class_map(session, item, label)
         uri, sha256 = _image(session, item)
     found = desk.photos.get(f"{item} {uri}", uri, sha256)
     tag = _digest(HEAT_EDITION.encode() + class_map.tobytes() + found.data)
     if _has(tag, if_none_match):
         return _unchanged(tag, A_WHILE)
-    return _picture(heat_layer(found, grad_cam(class_map)), "image/png", tag, A_WHILE, None)
+    layer = heat_layer(found, grad_cam(class_map), network)
+    return _picture(layer, "image/png", tag, A_WHILE, None)
 
 
 def _image(session: Session, item: int) -> tuple[str, str]:
@@ -112,7 +114,7 @@ def _image(session: Session, item: int) -> tuple[str, str]:
     return session.get_one(Product, tagging.product_id).image_uri, tagging.image_sha256
 
 
-def _class_map(session: Session, item: int, label: str) -> NDArray[np.float16]:
+def _class_map(session: Session, item: int, label: str) -> tuple[NDArray[np.float16], NetworkName]:
     tagging, stored = session.get(Tagging, item), session.get(Thumbnail, item)
     if tagging is None or stored is None:
         raise ProblemError(404, f"There are no class maps of item {item}.")
@@ -121,7 +123,7 @@ def _class_map(session: Session, item: int, label: str) -> NDArray[np.float16]:
     shape = (stored.class_map_height, stored.class_map_width, len(labels))
     if label not in labels or maps.size != np.prod(shape):
         raise ProblemError(404, f"The model of item {item} has no map of {label}.")
-    return maps.reshape(shape)[:, :, labels.index(label)]
+    return maps.reshape(shape)[:, :, labels.index(label)], NetworkName(tagging.network)
 
 
 def _picture(

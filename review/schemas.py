@@ -203,6 +203,8 @@ class Item(BaseModel):
     confidences: list[LabelConfidence]
     out_of_taxonomy_score: float
     model_version: str
+    network: str = Field(description="Which network of the model judged: photo or reduced.")
+    judged_by: str = Field(description="The model and its network, as people read them.")
     declared_label: str | None
     certain_at: str | None = Field(
         description="The label or a parent of it that is right with the promised precision."

@@ -7,11 +7,11 @@ from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
-from catalog.bundle import FORMAT, Acceptance, Manifest, OutOfTaxonomy
+from catalog.bundle import FORMAT, Manifest
 from catalog.failures import FailureCode
-from catalog.images.model_input import PREPROCESSING
-from catalog.images.preprocessing import preprocessing_parameters
+from catalog.images.preprocessing import preprocessing_of
 from catalog.jobs import Job
+from catalog.networks import Acceptance, Network, NetworkName, OutOfTaxonomy
 from catalog.outcomes import Failure, FlagReason, Outcome, Tagging
 from db.ledger.attempts import Attempt, Delivery, begin
 from db.ledger.recording import record_outcomes
@@ -31,6 +31,7 @@ def tagging(**fields: Any) -> Tagging:
         "runner_up_confidence": 0.01,
         "out_of_taxonomy_score": -3.5,
         "model_version": "test-1",
+        "network": NetworkName.REDUCED,
         "image_sha256": "a" * 64,
         "reasons": (),
         "overlay_jpeg": b"\xff\xd8 overlay",
@@ -76,6 +77,21 @@ def record(session: Session, outcomes: Sequence[Outcome], now: datetime, **optio
     record_outcomes(session, outcomes, now, attempts=begun(session, outcomes, now), **options)
 
 
+def network(name: NetworkName = NetworkName.REDUCED, **fields: Any) -> Network:
+    shape = (28, 28, 1) if name is NetworkName.REDUCED else (64, 64, 3)
+    defaults: dict[str, Any] = {
+        "input": shape,
+        "preprocessing": preprocessing_of(name),
+        "outputs": {"logits": (10,), "class_maps": (7, 7, 10), "embedding": (64,)},
+        "temperature": 1.0,
+        "acceptance": Acceptance(
+            confidence_min=dict.fromkeys(LABELS, 0.9), precision=0.99, guarantee_level=0.95
+        ),
+        "out_of_taxonomy": OutOfTaxonomy(score="energy", threshold=0.0),
+    }
+    return Network(**defaults | fields)
+
+
 def manifest(**fields: Any) -> Manifest:
     defaults: dict[str, Any] = {
         "format": FORMAT,
@@ -83,15 +99,7 @@ def manifest(**fields: Any) -> Manifest:
         "created_at": "2026-01-01T00:00:00+00:00",
         "labels": LABELS,
         "taxonomy": FASHION_MNIST,
-        "preprocessing": PREPROCESSING,
-        "preprocessing_parameters": preprocessing_parameters(),
-        "input_shape": (28, 28, 1),
-        "output_shapes": {"logits": (10,), "class_maps": (7, 7, 10), "embedding": (64,)},
-        "temperature": 1.0,
-        "acceptance": Acceptance(
-            confidence_min=dict.fromkeys(LABELS, 0.9), precision=0.99, guarantee_level=0.95
-        ),
-        "out_of_taxonomy": OutOfTaxonomy(score="energy", threshold=0.0),
+        "networks": {NetworkName.REDUCED: network()},
         "metrics": {},
         "training": {},
         "data": {},

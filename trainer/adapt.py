@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from catalog.bundle import (
     SERVING_MODEL,
     Bundle,
-    OutOfTaxonomy,
+    BundleError,
     checksums,
     load_bundle,
     write_manifest,
 )
+from catalog.networks import NetworkName, OutOfTaxonomy
 from catalog.out_of_taxonomy import two_banks
 from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from trainer.cross_fitting import Choice, choose, cross_fit, folds_of, known_photos
@@ -34,11 +35,12 @@ from trainer.fine_tuning import (
     make_base,
 )
 from trainer.photo_rule import FittedRule, PhotoRuleConfig, banks, fit_photo_rule
-from trainer.publish import check_bundle, write_bundle, written_aside
+from trainer.publish import check_bundle, write_bundle
 from trainer.serving_model import ServingModel
 from trainer.shop_photos import STRANGER, ShopPhotos
 from trainer.source_model import load_source_model
 from trainer.strangeness import FALSE_ALARMS, PARAMETERS
+from trainer.written_aside import written_aside
 
 Say = Callable[[str], None]
 
@@ -93,6 +95,11 @@ def adapt(
         BundleError, DatasetError: what was expected and what was found; `out` is as it was.
     """
     bundle = load_bundle(base_folder)
+    if NetworkName.PHOTO in bundle.parts:
+        raise BundleError(
+            f"Expected a bundle whose 28×28 network judges photos in {base_folder}, found one with "
+            "a photo network, which this cannot teach. Adapt a bundle without one."
+        )
     train, held_out = parts(bundle, data_folder, verify=verify)
     base = open_base(bundle, train, held_out, config)
     learned = learn(base, photos, config, say=say)
@@ -132,7 +139,7 @@ def training_config(bundle: Bundle) -> TrainConfig:
 
 def open_base(bundle: Bundle, train: Split, held_out: Split, config: AdaptConfig) -> Base:
     """The base network, ready to learn."""
-    explainer = load_source_model(bundle)
+    explainer = load_source_model(bundle.part(NetworkName.REDUCED))
     network = keras.Model(explainer.input, explainer.get_layer("logits").output, name="tagger")
     return make_base(network, train, held_out, config.fine_tuning, config.seed)
 
@@ -185,17 +192,22 @@ def write_adapted(
     )
     manifest = write_bundle(run, folder)
     check_bundle(folder, run)
-    serve = ServingModel(folder / SERVING_MODEL)
+    mine = folder / NetworkName.REDUCED
+    serve = ServingModel(mine / SERVING_MODEL)
     parameters = banks(lambda images: serve(images).embedding, photos, base.replay)
-    np.savez(folder / PARAMETERS, allow_pickle=False, **parameters)
-    manifest = replace(
-        manifest,
+    np.savez(mine / PARAMETERS, allow_pickle=False, **parameters)
+    network = replace(
+        manifest.networks[NetworkName.REDUCED],
         photos=rule.rule,
         out_of_taxonomy=OutOfTaxonomy(
             score=two_banks.__name__,
             threshold=strangeness_threshold(serve, base.held_out, parameters),
             parameters=PARAMETERS,
         ),
+    )
+    manifest = replace(
+        manifest,
+        networks={NetworkName.REDUCED: network},
         metrics={**manifest.metrics, "adaptation": figures(learned)},
         training={**manifest.training, "adaptation": provenance(bundle, photos, config)},
         files=checksums(folder),

@@ -1,6 +1,6 @@
 """Gives a bundle its check predictions: `python -m trainer.check_predictions FOLDER`.
 
-Needs no TensorFlow. For bundles of format 1, and after a serving model was exported anew.
+Needs no TensorFlow. For after a serving model was exported anew.
 """
 
 import json
@@ -9,8 +9,9 @@ from pathlib import Path
 import click
 import numpy as np
 
-from catalog.bundle import CHECK, FORMAT, MANIFEST, SERVING_MODEL, load_bundle, sha256_file
+from catalog.bundle import CHECK, MANIFEST, SERVING_MODEL, load_bundle, sha256_file
 from catalog.check_predictions import clear_cases, write_check
+from catalog.networks import NetworkName
 from catalog.sample import SAMPLE
 from trainer.serving_model import ServingModel
 
@@ -18,7 +19,7 @@ COUNT = 64
 
 
 def write_check_predictions(folder: Path) -> None:
-    """Write the check predictions of the serving model in `folder`; no manifest is touched.
+    """Write those of the serving model in a network's `folder`; no manifest is touched.
 
     The images are those of the sample that ships: which they are decides nothing.
 
@@ -32,7 +33,7 @@ def write_check_predictions(folder: Path) -> None:
 
 
 def add_check_predictions(folder: Path) -> None:
-    """Make a bundle of format 1 one of format 2, or renew the check of one of format 2.
+    """Renew the check predictions of a bundle's 28×28 network.
 
     Raises:
         BundleError: its other files do not verify; the manifest is as it was.
@@ -40,11 +41,10 @@ def add_check_predictions(folder: Path) -> None:
     path = folder / MANIFEST
     before = path.read_text(encoding="utf-8")
     fields = json.loads(before)
-    write_check_predictions(folder)
-    files = dict(sorted((fields["files"] | {CHECK: sha256_file(folder / CHECK)}).items()))
-    path.write_text(
-        json.dumps(fields | {"format": FORMAT, "files": files}, indent=2) + "\n", encoding="utf-8"
-    )
+    name = f"{NetworkName.REDUCED}/{CHECK}"
+    write_check_predictions(folder / NetworkName.REDUCED)
+    files = dict(sorted((fields["files"] | {name: sha256_file(folder / name)}).items()))
+    path.write_text(json.dumps(fields | {"files": files}, indent=2) + "\n", encoding="utf-8")
     try:
         load_bundle(folder)
     except BaseException:
@@ -55,9 +55,9 @@ def add_check_predictions(folder: Path) -> None:
 @click.command()
 @click.argument("folder", type=click.Path(path_type=Path, exists=True, file_okay=False))
 def main(folder: Path) -> None:
-    """Add check predictions to the bundle in FOLDER."""
+    """Renew the check predictions of the bundle in FOLDER."""
     add_check_predictions(folder)
-    click.echo(f"{folder}: {CHECK} added, it verifies")
+    click.echo(f"{folder}: {CHECK} renewed, it verifies")
 
 
 if __name__ == "__main__":

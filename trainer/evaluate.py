@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from catalog.acceptance import flags, rule_for
 from catalog.bundle import Bundle, load_bundle
+from catalog.networks import NetworkName
 from catalog.out_of_taxonomy import SCORES, stored_parameters
 from catalog.statistics import error_at_most, negative_log_likelihood, softmax
 from trainer.calibration import brier_score, expected_calibration_error
@@ -79,10 +80,11 @@ def evaluate(
     """
     bundle = load_bundle(bundle_folder)
     test = load_test(data_folder, verify=verify)
-    serve = ServingModel(bundle.serving_model)
-    explainer = load_source_model(bundle)
+    part = bundle.part(NetworkName.REDUCED)
+    serve = ServingModel(part.serving_model)
+    explainer = load_source_model(part)
     outputs = serve(test.images)
-    temperature = bundle.manifest.temperature
+    temperature = part.network.temperature
     confidences = softmax(outputs.logits, temperature)
     right = confidences.argmax(axis=1) == test.labels
     curve = risk_coverage(confidences.max(axis=1), right)
@@ -116,7 +118,7 @@ def evaluate(
 
 def images_per_cpu_second(bundle: Bundle, test: Split) -> float:
     """How many images one thread of the serving model classifies in a second of CPU time."""
-    serve = ServingModel(bundle.serving_model, threads=1)
+    serve = ServingModel(bundle.part(NetworkName.REDUCED).serving_model, threads=1)
     images = test.images[:TIMED_IMAGES]
     serve(images)
     spent = []
@@ -169,7 +171,7 @@ def selection(
     curve: RiskCoverage,
 ) -> dict[str, Any]:
     """What can be accepted, and what the bundle's own acceptance rule does accept."""
-    rule = bundle.manifest.acceptance
+    rule = bundle.manifest.networks[NetworkName.REDUCED].acceptance
     predicted = confidences.argmax(axis=1)
     # By confidence alone: how strange an image may look is measured apart.
     reduced = rule_for(bundle.manifest, photo=False)
@@ -219,8 +221,8 @@ def strangeness_table(
     bundle: Bundle, serve: ServingModel, outputs: Outputs, mnist_folder: Path | None
 ) -> dict[str, Any]:
     """How well the bundle's score tells strangers from the test set's garments."""
-    rule = bundle.manifest.out_of_taxonomy
-    parameters = stored_parameters(bundle)
+    rule = bundle.manifest.networks[NetworkName.REDUCED].out_of_taxonomy
+    parameters = stored_parameters(bundle.part(NetworkName.REDUCED))
     known = SCORES[rule.score](outputs.logits, outputs.embedding, parameters)
     table: dict[str, Any] = {
         "score": rule.score,

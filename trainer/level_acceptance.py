@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.acceptance import NEVER, Thresholds, least_confidences
-from catalog.bundle import Acceptance, PhotoRule
 from catalog.certainty import level_confidences
+from catalog.networks import Acceptance, PhotoRule
 from catalog.statistics import error_at_most, softmax
 from catalog.taxonomy.model import Taxonomy
 from trainer.acceptance import lowest_safe_confidence

@@ -15,6 +15,7 @@ from catalog.failures import DecodeFailure
 from catalog.images.decode import decode
 from catalog.images.model_input import ModelInput, model_input
 from catalog.images.preprocessing import DECODE_PX
+from catalog.networks import NetworkName
 from catalog.out_of_taxonomy import SCORES, stored_parameters
 from catalog.statistics import Proportion, softmax
 from catalog.taxonomy.files import shipped
@@ -92,13 +93,14 @@ def set_figures(bundle: Bundle, serve: ServingModel, photos: list[Photo]) -> dic
     seen = [found for found in inputs if found is not None]
     outputs = serve(np.stack([found.pixels for found in seen]))
     poor = np.array([found.poor is not None for found in seen])
-    rule = bundle.manifest.photo_rule
+    part = bundle.part(NetworkName.REDUCED)
+    rule = part.network.photo_rule
     confidences = softmax(outputs.logits, rule.temperature)
     right = rightly_named(read, confidences.argmax(axis=1))
     known = np.array([photo.label != NOT_IN_TAXONOMY for photo in read])
     exact = np.array([photo.exact for photo in read])
-    score = SCORES[bundle.manifest.out_of_taxonomy.score](
-        outputs.logits, outputs.embedding, stored_parameters(bundle)
+    score = SCORES[part.network.out_of_taxonomy.score](
+        outputs.logits, outputs.embedding, stored_parameters(part)
     )
     accepted = flags(rule, LABELS, confidences, strangeness=score, poor=poor).accepted
     return {

@@ -4,9 +4,7 @@ import hashlib
 import json
 import platform
 import shutil
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from importlib.metadata import version
@@ -22,16 +20,14 @@ from catalog.bundle import (
     KERAS_MODEL,
     SERVING_MODEL,
     TAXONOMY,
-    Acceptance,
     BundleError,
     Manifest,
-    OutOfTaxonomy,
     checksums,
     load_bundle,
     write_manifest,
 )
-from catalog.images.model_input import PREPROCESSING
-from catalog.images.preprocessing import preprocessing_parameters
+from catalog.images.preprocessing import preprocessing_of
+from catalog.networks import Acceptance, Network, NetworkName, OutOfTaxonomy
 from catalog.statistics import fit_temperature, softmax
 from catalog.taxonomy.document import to_json
 from catalog.taxonomy.files import shipped
@@ -51,6 +47,7 @@ from trainer.report import write_report
 from trainer.serving_model import ServingModel
 from trainer.source_model import load_source_model
 from trainer.strangeness import PARAMETERS, Choice, choose_score, score_of
+from trainer.written_aside import written_aside
 
 REPORT = "report"
 TAXONOMY_NAME = "fashion-mnist"
@@ -105,35 +102,17 @@ def add_report(folder: Path, measured: Measured) -> None:
         load_bundle(aside)
 
 
-@contextmanager
-def written_aside(folder: Path) -> Iterator[Path]:
-    """A folder to write in that takes the place of `folder` once the block is through.
-
-    Nothing appears at `folder` before; on any error it stays as it was.
-    """
-    try:
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=f".{folder.name}.", dir=folder.parent) as spare:
-            aside = Path(spare) / folder.name
-            aside.mkdir()
-            yield aside
-            replace_folder(aside, folder)
-    except OSError as error:
-        raise BundleError(
-            f"Expected to write the bundle to {folder}, but: {error}. Nothing was changed there; "
-            "make room or choose another --bundle."
-        ) from error
-
-
 def write_bundle(run: Run, folder: Path) -> Manifest:
     """Write every file of the bundle and its manifest into `folder`."""
     explainer = build_explainer(run.network)
-    explainer.save(folder / KERAS_MODEL)
-    (folder / SERVING_MODEL).write_bytes(export_serving_model(explainer, run.train))
+    mine = folder / NetworkName.REDUCED
+    mine.mkdir()
+    explainer.save(mine / KERAS_MODEL)
+    (mine / SERVING_MODEL).write_bytes(export_serving_model(explainer, run.train))
     taxonomy = shipped(TAXONOMY_NAME)
     (folder / TAXONOMY).write_text(to_json(taxonomy), encoding="utf-8")
-    write_check_predictions(folder)
-    serve = ServingModel(folder / SERVING_MODEL)
+    write_check_predictions(mine)
+    serve = ServingModel(mine / SERVING_MODEL)
     outputs = serve(run.validation.images)
     temperature = fit_temperature(outputs.logits, run.validation.labels)
     confidences = softmax(outputs.logits, temperature)
@@ -152,22 +131,15 @@ def write_bundle(run: Run, folder: Path) -> Manifest:
     )
     choice = choose_score(serve, run.train, run.validation, seed=run.config.seed)
     if choice.parameters:
-        np.savez(folder / PARAMETERS, allow_pickle=False, **choice.parameters)
+        np.savez(mine / PARAMETERS, allow_pickle=False, **choice.parameters)
     photos = rule_for_photos(serve, choice, run, taxonomy)
     if (run.folder / LOG).is_file():
         (folder / REPORT).mkdir()
         shutil.copyfile(run.folder / LOG, folder / REPORT / LOG)
-    files = checksums(folder)
-    manifest = Manifest(
-        format=FORMAT,
-        model_version=model_version(files),
-        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
-        labels=LABELS,
-        taxonomy=taxonomy,
-        preprocessing=PREPROCESSING,
-        preprocessing_parameters=preprocessing_parameters(),
-        input_shape=INPUT_SHAPE,
-        output_shapes={
+    network = Network(
+        input=INPUT_SHAPE,
+        preprocessing=preprocessing_of(NetworkName.REDUCED),
+        outputs={
             "logits": outputs.logits.shape[1:],
             "class_maps": outputs.class_maps.shape[1:],
             "embedding": outputs.embedding.shape[1:],
@@ -180,6 +152,15 @@ def write_bundle(run: Run, folder: Path) -> Manifest:
             parameters=PARAMETERS if choice.parameters else None,
         ),
         photos=photos.rule,
+    )
+    files = checksums(folder)
+    manifest = Manifest(
+        format=FORMAT,
+        model_version=model_version(files),
+        created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+        labels=LABELS,
+        taxonomy=taxonomy,
+        networks={NetworkName.REDUCED: network},
         metrics={
             "validation": validation_metrics(confidences, run.validation.labels),
             "imitated_photos": photos.figures,
@@ -227,8 +208,9 @@ def check_bundle(folder: Path, run: Run) -> None:
     bundle = load_bundle(folder)
     images = run.validation.images[:CHECKED_IMAGES]
     trained = predict(build_explainer(run.network), images).logits
-    reloaded = predict(load_source_model(bundle), images).logits
-    served = ServingModel(bundle.serving_model)(images).logits
+    part = bundle.part(NetworkName.REDUCED)
+    reloaded = predict(load_source_model(part), images).logits
+    served = ServingModel(part.serving_model)(images).logits
     gap = float(np.abs(trained - reloaded).max())
     if gap > 1e-3:
         raise BundleError(
@@ -252,22 +234,10 @@ def by_chance(apart: int, images: int) -> float:
     return float(binomtest(apart, images, 1 - AGREEMENT_MIN, alternative="greater").pvalue)
 
 
-def replace_folder(aside: Path, folder: Path) -> None:
-    """Put `aside` in the place of `folder`; what was there is kept until the rename is done."""
-    old = aside.with_name(f"{aside.name}.old")
-    if folder.exists():
-        folder.rename(old)
-    try:
-        aside.rename(folder)
-    except OSError:
-        if old.exists():
-            old.rename(folder)
-        raise
-
-
 def model_version(files: Mapping[str, str]) -> str:
     """A name that is the same for the same models: date-free, 12 hex digits."""
-    models = json.dumps([files[KERAS_MODEL], files[SERVING_MODEL]])
+    folder = NetworkName.REDUCED
+    models = json.dumps([files[f"{folder}/{KERAS_MODEL}"], files[f"{folder}/{SERVING_MODEL}"]])
     return f"fashion-mnist-{hashlib.sha256(models.encode()).hexdigest()[:12]}"
 
 

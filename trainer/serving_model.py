@@ -16,7 +16,7 @@ BATCH_SIZE = 256
 class Outputs:
     """What the network says of N images, all float32.
 
-    logits (N, 10); class_maps (N, h, w, 10), whose mean over h, w are the logits;
+    logits (N, classes); class_maps (N, h, w, classes), whose mean over h, w are the logits;
     embedding (N, d).
     """
 

@@ -64,7 +64,7 @@ def assess(session: Session, manifest: Manifest) -> Trust:
         temperature=rule.photo_temperature,
         fitted_temperature=fitted,
         precision=precision_of(manifest),
-        level=manifest.acceptance.guarantee_level,
+        level=manifest.photo_rule.acceptance.guarantee_level,
         classes=[
             _class_trust(manifest, rule, seen, then, decided, place)
             for place in range(len(manifest.labels))
@@ -92,7 +92,8 @@ def recalibrate(session: Session, manifest: Manifest) -> Trust:
 
 def precision_of(manifest: Manifest) -> float:
     """What is promised of the accepted photos of a single class."""
-    return manifest.acceptance.class_precision or manifest.acceptance.precision
+    acceptance = manifest.networks[manifest.photo_network].acceptance
+    return acceptance.class_precision or acceptance.precision
 
 
 def fitted_temperature(seen: Stream) -> float | None:
@@ -114,7 +115,7 @@ def _class_trust(
 ) -> ClassTrust:
     label = manifest.labels[place]
     least = rule.acceptance.confidence_min.get(label, NEVER)
-    level = manifest.acceptance.guarantee_level
+    level = manifest.photo_rule.acceptance.guarantee_level
     row = decided.get(label)
     state = "cautious"
     if row is not None and row.confidence_min is not None:

@@ -10,8 +10,7 @@ from sqlalchemy.orm import Session
 
 from catalog.bundle import Bundle, BundleError, Manifest, load_bundle, read_manifest
 from catalog.bundle_store import BundleStore
-from catalog.images.model_input import PREPROCESSING
-from catalog.images.preprocessing import preprocessing_parameters
+from catalog.images.preprocessing import preprocessing_of
 from catalog.settings import Settings
 from db.registry.bundles import roles
 
@@ -81,20 +80,25 @@ def load_serving_bundle(folder: Path) -> Bundle:
 
 
 def require_same_preprocessing(manifest: Manifest) -> None:
-    """Raise BundleError when the bundle expects other photo → model input steps."""
-    if manifest.preprocessing != PREPROCESSING:
-        raise BundleError(
-            f"Expected a bundle for the preprocessing {PREPROCESSING!r}, found "
-            f"{manifest.preprocessing!r} in bundle {manifest.model_version}. "
-            "Use a bundle made for this version."
-        )
-    here, there = preprocessing_parameters(), manifest.preprocessing_parameters
-    if differing := sorted(name for name in {*here, *there} if here.get(name) != there.get(name)):
-        raise BundleError(
-            f"Expected a bundle for the preprocessing of this version, found other values of "
-            f"{', '.join(differing)} in bundle {manifest.model_version}. "
-            "Use a bundle made for this version."
-        )
+    """Raise BundleError when a network of the bundle expects other steps to its input."""
+    for name, network in manifest.networks.items():
+        here, there = preprocessing_of(name), network.preprocessing
+        if there.name != here.name:
+            raise BundleError(
+                f"Expected a bundle for the preprocessing {here.name!r}, found {there.name!r} of "
+                f"the network {name} in bundle {manifest.model_version}. "
+                "Use a bundle made for this version."
+            )
+        mine = {**here.constants, "decode_px": here.decode_px}
+        theirs = {**there.constants, "decode_px": there.decode_px}
+        if differing := sorted(
+            each for each in {*mine, *theirs} if mine.get(each) != theirs.get(each)
+        ):
+            raise BundleError(
+                f"Expected a bundle for the preprocessing of this version, found other values of "
+                f"{', '.join(differing)} for the network {name} in bundle "
+                f"{manifest.model_version}. Use a bundle made for this version."
+            )
 
 
 def _made_for_here(bundle: Bundle) -> Bundle:

@@ -26,7 +26,6 @@ signals.worker_process_shutdown.connect(cease_to_beat)
 POSITIONS = ("product_id", "image_uri", "declared_label")
 # A database that is away must not be met with thousands of redeliveries a second.
 REQUEUE_PAUSE_S = 1.0
-# What the ledger's column holds; a longer id stands there by its sha256.
 MESSAGE_ID_LENGTH_MAX = 64
 
 

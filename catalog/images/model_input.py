@@ -17,20 +17,16 @@ from catalog.images.wearer import without_wearer
 # The name of these steps and their constants: a bundle made for others must not serve.
 PREPROCESSING = "cutout-4"
 
-# Fashion-MNIST's own size. A picture that is no larger came reduced and is not cut out.
 SIZE_PX = 28
 # The garment is cut out at this size: the mask is reduced to a quarter of it anyway.
 WORKING_PX = 112
 # A white garment on white is dark once negated; this keeps it apart from the black around it.
 GARMENT_FLOOR = 40
-# Corners beyond these, of 0-255, tell which way round a picture that came reduced is.
 NEARLY_WHITE, NEARLY_BLACK = 225, 30
 SHARPEN_SIGMA_PX = 1.0
 SHARPEN_AMOUNT = 0.5
-# Below this many grey levels between garment and background there is nothing to see; it is tagged
-# all the same, and a person looks at it (poor_image). So for the next three.
+# Below this many grey levels between garment and background there is nothing to see.
 CONTRAST_MIN = 16
-# Of a picture that came reduced: below, shirt and coat are the same few pixels.
 TINY_PX = 20
 # The steepest edges of a photo in focus climb by more than this share of its contrast per pixel of
 # the working size; a Gaussian blur of 1/35 of the longest edge leaves less.
@@ -73,11 +69,22 @@ class ModelInput:
         return self.working is not None
 
 
+def comes_reduced(picture: NDArray[np.uint8]) -> bool:
+    """Whether a picture has the model's own size already, as those of Fashion-MNIST have."""
+    return bool(max(picture.shape[:2]) <= SIZE_PX)
+
+
+def why_unclear(photo: NDArray[np.uint8]) -> str | None:
+    """Why a photo, uint8 (H, W, 3) RGB, shows too little to any network, or None."""
+    grey = np.asarray(cv2.cvtColor(_shrunk(photo), cv2.COLOR_RGB2GRAY), np.uint8)
+    return _without_contrast(grey) or _blurred(grey)
+
+
 def model_input(photo: NDArray[np.uint8]) -> ModelInput:
     """Reduce a photo, uint8 (H, W, 3) RGB, to what the network was trained on."""
-    height, width = photo.shape[:2]
-    if max(height, width) <= SIZE_PX:
+    if comes_reduced(photo):
         return _taken_as_reduced(photo)
+    height, width = photo.shape[:2]
     working = _shrunk(photo)
     found = cut_out(working)
     mask = without_wearer(working, found) if found.plain and not found.failed else found.mask
@@ -200,15 +207,24 @@ def _centre(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 def _poor(working: NDArray[np.uint8], found: CutOut) -> str | None:
     grey = np.asarray(cv2.cvtColor(working, cv2.COLOR_RGB2GRAY), np.uint8)
-    if float(np.ptp(grey)) < CONTRAST_MIN:
-        return "nothing stands out from the background"
+    if why := _without_contrast(grey):
+        return why
     if found.failed:
         return "no garment could be told apart from its background"
-    if _sharpness(grey) < SHARPNESS_MIN:
-        return "the photo is blurred"
+    if why := _blurred(grey):
+        return why
     if found.plain and (items := _items(found.mask)) > 1:
         return f"the photo shows {items} items"
     return None
+
+
+def _without_contrast(grey: NDArray[np.uint8]) -> str | None:
+    flat = float(np.ptp(grey)) < CONTRAST_MIN
+    return "nothing stands out from the background" if flat else None
+
+
+def _blurred(grey: NDArray[np.uint8]) -> str | None:
+    return "the photo is blurred" if _sharpness(grey) < SHARPNESS_MIN else None
 
 
 def _sharpness(grey: NDArray[np.uint8]) -> float:

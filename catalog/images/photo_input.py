@@ -37,8 +37,6 @@ class PhotoInput:
 
 def photo_input(photo: NDArray[np.uint8], side_px: int) -> PhotoInput:
     """Fit a decoded photo, uint8 (H, W, 3) RGB, into a square of `side_px` pixels."""
-    height, width = photo.shape[:2]
-    longest = max(height, width)
     small = fitted(photo, side_px)
     canvas = np.empty((side_px, side_px, 3), np.uint8)
     canvas[:] = border_colour(small)
@@ -46,7 +44,7 @@ def photo_input(photo: NDArray[np.uint8], side_px: int) -> PhotoInput:
     canvas[top : top + small.shape[0], left : left + small.shape[1]] = small
     return PhotoInput(
         pixels=canvas,
-        square=Square(left=(width - longest) / 2, top=(height - longest) / 2, side=float(longest)),
+        square=letterbox(*photo.shape[:2]),
     )
 
 
@@ -60,6 +58,12 @@ def fitted(picture: NDArray[np.uint8], side_px: int) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(picture, size, interpolation=method), np.uint8)
 
 
+def letterbox(height: int, width: int) -> Square:
+    """The square around a whole photo; it reaches over the shorter edges."""
+    longest = max(height, width)
+    return Square(left=(width - longest) / 2, top=(height - longest) / 2, side=float(longest))
+
+
 def border_colour(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The median colour of the border, uint8 (3,).
 
@@ -68,8 +72,3 @@ def border_colour(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     edges = (photo[:BORDER_PX], photo[:, :BORDER_PX], photo[:, -BORDER_PX:])
     border = np.concatenate([edge.reshape(-1, 3) for edge in edges])
     return np.asarray(np.median(border, axis=0), np.uint8)
-
-
-def photo_preprocessing_parameters() -> dict[str, float]:
-    """The constants of these steps, as a bundle's manifest names them."""
-    return {"photo_input.decode_px": DECODE_PX, "photo_input.border_px": BORDER_PX}

@@ -6,6 +6,7 @@ from typing import Any
 from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, UniqueConstraint
 from sqlalchemy.orm import Mapped, mapped_column
 
+from catalog.networks import NetworkName
 from catalog.status import ProductStatus
 from db.base import Base, BigId
 
@@ -85,6 +86,8 @@ class Tagging(Base):
     product_id: Mapped[str] = mapped_column(ForeignKey("products.id"))
     image_sha256: Mapped[str] = mapped_column(String(64))
     model_version: Mapped[str] = mapped_column(ForeignKey("models.version"))
+    # Which network of the model's bundle spoke.
+    network: Mapped[str] = mapped_column(String(8), default=NetworkName.REDUCED.value)
     label: Mapped[str] = mapped_column(String(64))
     confidence: Mapped[float]
     confidences: Mapped[list[float]] = mapped_column(JSON)

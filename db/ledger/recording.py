@@ -203,6 +203,7 @@ def _tagging_row(key: Key, tagging: Tagging, now: datetime) -> dict[str, object]
         "product_id": key[0],
         "image_sha256": tagging.image_sha256,
         "model_version": tagging.model_version,
+        "network": tagging.network.value,
         "label": tagging.label,
         "confidence": tagging.confidence,
         "confidences": list(tagging.confidences),

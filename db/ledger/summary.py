@@ -20,6 +20,7 @@ class Summary:
     flagged_by_reason: Mapping[str, int]
     failed_by_reason: Mapping[str, int]
     by_model: Mapping[str, int]
+    by_network: Mapping[str, int]
     oldest_queued_at: datetime | None
 
     @property
@@ -33,7 +34,7 @@ class Summary:
 
 
 def summarise(session: Session) -> Summary:
-    """Count products by status, label, flag reason, failure and model."""
+    """Count products by status, label, flag reason, failure, model and network."""
     current = select(Tagging).join(Product, Product.current_tagging_id == Tagging.id).subquery()
     waiting = Product.status.in_([ProductStatus.QUEUED, ProductStatus.PROCESSING])
     return Summary(
@@ -42,6 +43,7 @@ def summarise(session: Session) -> Summary:
         flagged_by_reason=_counts(session, _by_flag_reason(session)),
         failed_by_reason=_counts(session, _by(FailureRow.reason_code)),
         by_model=_counts(session, _by(current.c.model_version)),
+        by_network=_counts(session, _by(current.c.network)),
         oldest_queued_at=session.scalar(select(func.min(Product.queued_at)).where(waiting)),
     )
 

@@ -22,6 +22,7 @@ from catalog.images.decode import decode
 from catalog.images.model_input import Square, model_input
 from catalog.images.overlay import crop, encode_jpeg, grad_cam, overlay
 from catalog.images.preprocessing import DECODE_PX
+from catalog.networks import NetworkName
 from catalog.settings import Settings, read_settings
 from db import migrate
 from db.engine import make_engine, sessions
@@ -97,7 +98,7 @@ def _reducing(data: Sequence[bytes], photos: Pictures) -> Iterator[Trial]:
 def _classifying(chosen: Settings, photos: Pictures) -> Iterator[Trial]:
     bundle = load_bundle(chosen.bundle)
     inputs = np.stack([model_input(photo).pixels for photo in photos] * 4)
-    classifier = Classifier(bundle, threads=1)
+    classifier = Classifier(bundle, threads=1).networks[NetworkName.REDUCED]
     for size in (1, 16, 64, 128, 256):
         parts = [inputs[at : at + size] for at in range(0, len(inputs), size)]
         ms = _each(classifier.classify, parts, images=len(inputs))
@@ -105,13 +106,13 @@ def _classifying(chosen: Settings, photos: Pictures) -> Iterator[Trial]:
     parts = [inputs[at : at + 64 - at % 7] for at in range(0, len(inputs) - 64, 64)]
     ms = _each(classifier.classify, parts, images=sum(map(len, parts)))
     yield Trial(step="network", way="batches of changing size", ms=ms)
-    two = Classifier(bundle, threads=2)
+    two = Classifier(bundle, threads=2).networks[NetworkName.REDUCED]
     parts = [inputs[at : at + 64] for at in range(0, len(inputs), 64)]
     # Other threads' CPU is not this thread's: the clock of the process counts them.
     ms = _each(two.classify, parts, images=len(inputs), clock=time.process_time)
     yield Trial(step="network", way="batches of 64, two threads (CPU of both)", ms=ms)
     plain: Any = Interpreter(
-        model_content=bundle.serving_model,
+        model_content=bundle.parts[NetworkName.REDUCED].serving_model,
         num_threads=1,
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,
     )

@@ -18,7 +18,7 @@ import numpy as np
 
 from catalog.bundle import load_bundle
 from catalog.images.decode import decode
-from catalog.images.model_input import model_input
+from catalog.images.network_input import network_input
 from catalog.images.overlay import crop, encode_jpeg, grad_cam, overlay
 from catalog.images.preprocessing import DECODE_PX
 from catalog.settings import Settings
@@ -96,13 +96,14 @@ def _work(
 
 
 def _rows(files: Sequence[Path], classifier: Classifier, size_px: int) -> Iterator[Row]:
+    network = classifier.networks[classifier.manifest.photo_network]
     views, inputs = [], []
     for file in files:
         photo = decode(file.read_bytes(), size_px_min=DECODE_PX)
-        reduced = model_input(photo.pixels)
-        views.append(crop(photo.pixels, reduced.square, size_px))
-        inputs.append(reduced.pixels)
-    found = classifier.classify(np.stack(inputs))
+        mine = network_input(photo.pixels, network.kind)
+        views.append(crop(photo.pixels, mine.square, size_px))
+        inputs.append(mine.pixels)
+    found = network.classify(np.stack(inputs))
     for row, (file, view) in enumerate(zip(files, views, strict=True)):
         best = int(found.confidences[row].argmax())
         class_map = found.class_maps[row]

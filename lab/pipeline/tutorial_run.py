@@ -11,6 +11,8 @@ from pathlib import Path
 
 from celery import Celery
 
+from catalog.bundle import KERAS_MODEL
+from catalog.networks import NetworkName
 from catalog.settings import Settings
 from worker.broker import celery_url
 from worker.local.embedded import EmbeddedBroker
@@ -63,7 +65,7 @@ def _start(chosen: Settings, url: str, database: Path) -> "subprocess.Popen[byte
             | {
                 "TUTORIAL_BROKER": url,
                 "TUTORIAL_DATABASE": str(database),
-                "TUTORIAL_MODEL": str(chosen.bundle.absolute() / "model.keras"),
+                "TUTORIAL_MODEL": str(chosen.bundle.absolute() / NetworkName.REDUCED / KERAS_MODEL),
                 "TF_CPP_MIN_LOG_LEVEL": "3",
             },
             stdout=log,

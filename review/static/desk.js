@@ -129,7 +129,7 @@ function show(startedAt) {
   $("why").textContent = item.why;
   $("product").textContent = item.product_id;
   $("declared").textContent = item.declared_label ?? "nothing";
-  $("model").textContent = item.model_version;
+  $("model").textContent = item.judged_by;
   const shares = new Map(item.confidences.map((each) => [each.label, each.confidence]));
   const top = item.confidences.slice(0, 3).map((each) => each.label);
   for (const button of labels) {

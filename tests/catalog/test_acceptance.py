@@ -16,12 +16,13 @@ from catalog.acceptance import (
     flags,
     rule_for,
 )
-from catalog.bundle import Acceptance, Manifest, PhotoRule, load_bundle
+from catalog.bundle import Manifest, load_bundle
+from catalog.networks import Acceptance, Network, NetworkName, OutOfTaxonomy, PhotoRule
 from catalog.outcomes import FlagReason
 from catalog.sample import write_pictures
 from catalog.settings import SHIPPED_BUNDLE
 from catalog.statistics import at_temperature
-from tests.factories import manifest
+from tests.factories import manifest, network
 from worker.tagging.classifier import Classifier, Predictions
 
 AUDIT = AuditShares(usual=0.01, cautious=0.2)
@@ -32,6 +33,7 @@ PHOTOS = PhotoRule(
     ),
     out_of_taxonomy_threshold=-2.0,
 )
+CAUTIOUS = {NetworkName.REDUCED: network(photos=PHOTOS)}
 LABELS = ("bag", "shirt", "a class the rule does not name")
 
 
@@ -41,6 +43,7 @@ def reasons(**fields: Any) -> tuple[FlagReason, ...]:
     confidences = np.full(3, (1 - confidence) / 2)
     confidences[LABELS.index(label)] = confidence
     rule = Rule(
+        network=NetworkName.REDUCED,
         acceptance=Acceptance(
             confidence_min={"bag": 0.9, "shirt": 1.1}, precision=0.99, guarantee_level=0.95
         ),
@@ -94,17 +97,18 @@ def test_audit_draws_its_share_and_the_same_products_every_time() -> None:
 
 
 def test_a_picture_that_came_reduced_is_under_the_bundles_own_rule() -> None:
-    bundle = replace(manifest(), photos=PHOTOS)
+    bundle = manifest(networks=CAUTIOUS)
     earned = Earned(temperature=3.0, confidence_min={"bag": 0.5}, trusted=frozenset({"bag"}))
     rule = rule_for(bundle, photo=False, earned=earned, audit=AUDIT)
-    assert rule.acceptance == bundle.acceptance
-    assert rule.out_of_taxonomy_threshold == bundle.out_of_taxonomy.threshold
+    network = bundle.networks[NetworkName.REDUCED]
+    assert rule.acceptance == network.acceptance
+    assert rule.out_of_taxonomy_threshold == network.out_of_taxonomy.threshold
     assert rule.photo_temperature is None
     assert rule.audit_share["bag"] == 0.01
 
 
 def test_a_photo_is_under_the_cautious_rule_and_audited_more_until_trust_is_earned() -> None:
-    bundle = replace(manifest(), photos=PHOTOS)
+    bundle = manifest(networks=CAUTIOUS)
     rule = rule_for(bundle, photo=True, audit=AUDIT)
     assert rule.acceptance.confidence_min == {"bag": 0.98, "shirt": NEVER}
     assert rule.out_of_taxonomy_threshold == -2.0
@@ -113,7 +117,7 @@ def test_a_photo_is_under_the_cautious_rule_and_audited_more_until_trust_is_earn
 
 
 def test_trust_is_earned_and_withdrawn_class_by_class() -> None:
-    bundle = replace(manifest(), photos=PHOTOS)
+    bundle = manifest(networks=CAUTIOUS)
     earned = Earned(
         temperature=2.0,
         confidence_min={"shirt": 0.7, "bag": NEVER},
@@ -126,13 +130,67 @@ def test_trust_is_earned_and_withdrawn_class_by_class() -> None:
 
 
 def test_earned_trust_never_makes_photos_surer_than_the_bundle_does() -> None:
-    bundle = replace(manifest(), photos=PHOTOS)
+    bundle = manifest(networks=CAUTIOUS)
     rule = rule_for(bundle, photo=True, earned=Earned(temperature=0.5), audit=AUDIT)
     assert rule.photo_temperature == 1.5
 
 
+IN_COLOUR = network(
+    NetworkName.PHOTO,
+    temperature=1.2,
+    acceptance=Acceptance(
+        confidence_min={"bag": 0.7, "shirt": 0.8}, precision=0.97, guarantee_level=0.95
+    ),
+    out_of_taxonomy=OutOfTaxonomy(score="energy", threshold=4.0),
+    audit_share=0.05,
+)
+BOTH = {**CAUTIOUS, NetworkName.PHOTO: IN_COLOUR}
+
+
+@pytest.mark.parametrize(
+    ("networks", "photo", "judge"),
+    [
+        (CAUTIOUS, False, NetworkName.REDUCED),
+        (CAUTIOUS, True, NetworkName.REDUCED),
+        (BOTH, False, NetworkName.REDUCED),
+        (BOTH, True, NetworkName.PHOTO),
+        ({NetworkName.PHOTO: IN_COLOUR}, False, NetworkName.PHOTO),
+        ({NetworkName.PHOTO: IN_COLOUR}, True, NetworkName.PHOTO),
+    ],
+)
+def test_each_picture_has_one_judge(
+    networks: dict[NetworkName, Network], photo: bool, judge: NetworkName
+) -> None:
+    assert rule_for(manifest(networks=networks), photo=photo).network is judge
+
+
+def test_a_photo_is_under_the_photo_networks_own_rule_until_reviews_say_otherwise() -> None:
+    bundle = manifest(networks=BOTH)
+    rule = rule_for(bundle, photo=True, audit=AUDIT)
+    assert rule.acceptance == IN_COLOUR.acceptance
+    assert (rule.out_of_taxonomy_threshold, rule.photo_temperature) == (4.0, 1.2)
+    earned = Earned(temperature=1.5, confidence_min={"bag": 0.6}, trusted=frozenset({"bag"}))
+    rule = rule_for(bundle, photo=True, earned=earned, audit=AUDIT)
+    assert rule.acceptance.confidence_min == {"bag": 0.6, "shirt": 0.8}
+    assert rule.photo_temperature == 1.5
+    assert (rule.audit_share["bag"], rule.audit_share["shirt"]) == (0.01, 0.05)
+
+
+def test_the_settings_bound_the_audits_that_a_network_asks_for() -> None:
+    bundle = manifest(networks=BOTH)
+    few = AuditShares(usual=0.01, cautious=0.02)
+    assert rule_for(bundle, photo=True, audit=few).audit_share["bag"] == 0.02
+    assert rule_for(bundle, photo=True).audit_share["bag"] == 0.0
+
+
+def test_a_photo_network_alone_accepts_nothing_that_came_reduced() -> None:
+    rule = rule_for(manifest(networks={NetworkName.PHOTO: IN_COLOUR}), photo=False, audit=AUDIT)
+    assert set(rule.acceptance.confidence_min.values()) == {NEVER}
+    assert rule.photo_temperature is None
+
+
 def test_nobody_is_audited_where_nobody_asks() -> None:
-    rule = rule_for(replace(manifest(), photos=PHOTOS), photo=True)
+    rule = rule_for(manifest(networks=CAUTIOUS), photo=True)
     assert set(rule.audit_share.values()) == {NO_AUDIT.usual, NO_AUDIT.cautious} == {0.0}
 
 
@@ -143,7 +201,9 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> tuple[Manifest, Prediction
     read = [cv2.imread(str(each.path), cv2.IMREAD_GRAYSCALE) for each in pictures]
     images = 255 - np.stack([each for each in read if each is not None])[..., None]
     classifier = Classifier(load_bundle(SHIPPED_BUNDLE))
-    return classifier.manifest, classifier.classify(np.asarray(images, np.uint8))
+    return classifier.manifest, classifier.networks[NetworkName.REDUCED].classify(
+        np.asarray(images, np.uint8)
+    )
 
 
 def told_by_hand(
@@ -172,7 +232,8 @@ def test_many_at_once_are_told_the_same_as_one_by_one(
     rule = rule_for(bundle, photo=photo, audit=AuditShares(usual=0.1, cautious=0.1))
     confidences = words.confidences
     if rule.photo_temperature is not None:
-        confidences = at_temperature(confidences, bundle.temperature, rule.photo_temperature)
+        made_at = bundle.networks[rule.network].temperature
+        confidences = at_temperature(confidences, made_at, rule.photo_temperature)
     poor = np.arange(len(confidences)) % 7 == 0
     found = flags(rule, bundle.labels, confidences, strangeness=words.out_of_taxonomy, poor=poor)
     by_hand = [

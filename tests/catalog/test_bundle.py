@@ -12,26 +12,58 @@ import pytest
 
 from catalog import bundle_files
 from catalog.bundle import (
-    CAUTIOUS_CONFIDENCE,
     CHECK,
     FORMAT,
     KERAS_MODEL,
     MANIFEST,
     SERVING_MODEL,
     TAXONOMY,
-    Acceptance,
     BundleError,
     Manifest,
-    OutOfTaxonomy,
-    PhotoRule,
     checksums,
     load_bundle,
     read_manifest,
     write_manifest,
 )
+from catalog.networks import (
+    CAUTIOUS_CONFIDENCE,
+    Acceptance,
+    Network,
+    NetworkName,
+    OutOfTaxonomy,
+    PhotoRule,
+    Preprocessing,
+)
 from catalog.settings import SHIPPED_BUNDLE
 from catalog.taxonomy.document import to_json
 from tests.taxonomies import FASHION_MNIST, LABELS, taxonomy
+
+REDUCED = Network(
+    input=(28, 28, 1),
+    preprocessing=Preprocessing(
+        name="zalando-1", decode_px=256, constants={"cutout.grabcut_px": 64}
+    ),
+    outputs={"logits": (10,), "class_maps": (7, 7, 10), "embedding": (96,)},
+    temperature=0.8,
+    acceptance=Acceptance(
+        confidence_min=dict.fromkeys(LABELS, 0.9),
+        precision=0.99,
+        guarantee_level=0.95,
+        class_precision=0.97,
+    ),
+    out_of_taxonomy=OutOfTaxonomy(score="energy", threshold=-3.0),
+)
+PHOTO = replace(
+    REDUCED,
+    input=(160, 160, 3),
+    preprocessing=Preprocessing(
+        name="letterbox-1", decode_px=256, constants={"photo_input.border_px": 2}
+    ),
+    temperature=1.2,
+    audit_share=0.05,
+    backbone={"name": "efficientnet-lite0", "licence": "Apache-2.0"},
+)
+MODEL, SOURCE, CHECKED = (f"reduced/{name}" for name in (SERVING_MODEL, KERAS_MODEL, CHECK))
 
 
 def manifest_of(folder: Path) -> Manifest:
@@ -41,18 +73,7 @@ def manifest_of(folder: Path) -> Manifest:
         created_at="2026-01-01T00:00:00+00:00",
         labels=LABELS,
         taxonomy=FASHION_MNIST,
-        preprocessing="zalando-1",
-        preprocessing_parameters={"cutout.grabcut_px": 64},
-        input_shape=(28, 28, 1),
-        output_shapes={"logits": (10,), "class_maps": (7, 7, 10), "embedding": (96,)},
-        temperature=0.8,
-        acceptance=Acceptance(
-            confidence_min=dict.fromkeys(LABELS, 0.9),
-            precision=0.99,
-            guarantee_level=0.95,
-            class_precision=0.97,
-        ),
-        out_of_taxonomy=OutOfTaxonomy(score="energy", threshold=-3.0),
+        networks={NetworkName.REDUCED: REDUCED},
         metrics={"test": {"accuracy": 0.5}},
         training={},
         data={},
@@ -64,9 +85,10 @@ def manifest_of(folder: Path) -> Manifest:
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     """A bundle whose models are any bytes: the contract does not look inside."""
-    (tmp_path / SERVING_MODEL).write_bytes(b"serving")
-    (tmp_path / KERAS_MODEL).write_bytes(b"keras")
-    (tmp_path / CHECK).write_bytes(b"check")
+    (tmp_path / "reduced").mkdir()
+    (tmp_path / MODEL).write_bytes(b"serving")
+    (tmp_path / SOURCE).write_bytes(b"keras")
+    (tmp_path / CHECKED).write_bytes(b"check")
     (tmp_path / TAXONOMY).write_text(to_json(FASHION_MNIST), encoding="utf-8")
     (tmp_path / "report").mkdir()
     (tmp_path / "report" / "index.html").write_text("report")
@@ -96,30 +118,36 @@ def change(folder: Path, **fields: Any) -> None:
     path.write_text(json.dumps(json.loads(path.read_text()) | fields))
 
 
+def change_network(folder: Path, **fields: Any) -> None:
+    networks = json.loads((folder / MANIFEST).read_text())["networks"]
+    change(folder, networks={"reduced": networks["reduced"] | fields})
+
+
 def test_a_manifest_is_read_as_it_was_written(folder: Path) -> None:
     bundle = load_bundle(folder)
     assert bundle.manifest == manifest_of(folder)
-    assert bundle.serving_model == b"serving"
-    assert bundle.contents[KERAS_MODEL] == b"keras"
+    assert bundle.parts[NetworkName.REDUCED].serving_model == b"serving"
+    assert bundle.contents[SOURCE] == b"keras"
     assert set(bundle.manifest.files) == {
-        SERVING_MODEL, KERAS_MODEL, CHECK, TAXONOMY, "report/index.html",
+        MODEL, SOURCE, CHECKED, TAXONOMY, "report/index.html",
     }  # fmt: skip
 
 
 def test_the_shipped_bundle_verifies_and_knows_every_label() -> None:
     manifest = load_bundle(SHIPPED_BUNDLE).manifest
     assert manifest.labels == LABELS
-    assert set(manifest.acceptance.confidence_min) == {*LABELS, *FASHION_MNIST.parents}
+    (network,) = manifest.networks.values()
+    assert set(network.acceptance.confidence_min) == {*LABELS, *FASHION_MNIST.parents}
 
 
-@pytest.mark.parametrize("name", [SERVING_MODEL, KERAS_MODEL, CHECK, "report/index.html"])
+@pytest.mark.parametrize("name", [MODEL, SOURCE, CHECKED, TAXONOMY, "report/index.html"])
 def test_an_altered_file_is_refused_by_its_checksum(folder: Path, name: str) -> None:
     (folder / name).write_bytes(b"other")
     with pytest.raises(BundleError, match=f"Expected sha256 [0-9a-f]{{64}} for .*{name}"):
         load_bundle(folder)
 
 
-@pytest.mark.parametrize("name", [SERVING_MODEL, KERAS_MODEL, CHECK])
+@pytest.mark.parametrize("name", [MODEL, SOURCE, CHECKED])
 def test_a_missing_model_is_refused(folder: Path, name: str) -> None:
     (folder / name).unlink()
     with pytest.raises(BundleError, match="found none"):
@@ -127,7 +155,7 @@ def test_a_missing_model_is_refused(folder: Path, name: str) -> None:
 
 
 def test_a_manifest_that_does_not_list_a_needed_file_is_refused(folder: Path) -> None:
-    for name in (KERAS_MODEL, CHECK):
+    for name in (SOURCE, CHECKED):
         files = checksums(folder)
         del files[name]
         write_manifest(folder, replace(manifest_of(folder), files=files))
@@ -140,18 +168,17 @@ def test_an_empty_folder_is_refused_with_what_to_do(tmp_path: Path) -> None:
         load_bundle(tmp_path)
 
 
-@pytest.mark.parametrize("found", [0, 1, 3, "2", None])
+@pytest.mark.parametrize("found", [0, 1, 2, 4, "3", None])
 def test_another_format_is_refused(folder: Path, found: object) -> None:
     change(folder, format=found)
     with pytest.raises(BundleError, match=f"Expected bundle format {FORMAT}"):
         read_manifest(folder)
 
 
-def test_a_bundle_from_before_the_check_predictions_is_refused_with_the_way_out(
-    folder: Path,
-) -> None:
-    change(folder, format=1)
-    with pytest.raises(BundleError, match=r"python -m trainer.check_predictions .*"):
+@pytest.mark.parametrize("older", [1, 2])
+def test_an_older_bundle_is_refused_with_the_way_out(folder: Path, older: int) -> None:
+    change(folder, format=older)
+    with pytest.raises(BundleError, match=r"python -m trainer.upgrade_bundle .*"):
         read_manifest(folder)
 
 
@@ -165,19 +192,12 @@ def test_a_manifest_that_is_no_json_object_is_refused(folder: Path, text: str) -
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("temperature", "warm"),
-        ("temperature", 0),
-        ("temperature", float("nan")),
         ("labels", 3),
-        ("acceptance", {"precision": 1}),
-        ("acceptance", None),
-        ("out_of_taxonomy", {}),
-        ("out_of_taxonomy", {"score": "energy", "threshold": 0, "parameters": 5}),
         ("files", ["model.tflite"]),
-        ("output_shapes", []),
-        ("input_shape", None),
-        ("photos", {"temperature": 1.0}),
-        ("photos", {"temperature": 0, "acceptance": {}, "out_of_taxonomy_threshold": 1}),
+        ("networks", {}),
+        ("networks", []),
+        ("networks", {"reduced": None}),
+        ("networks", {"other": {}}),
     ],
 )
 def test_a_field_of_the_wrong_kind_is_refused(folder: Path, field: str, value: object) -> None:
@@ -186,7 +206,42 @@ def test_a_field_of_the_wrong_kind_is_refused(folder: Path, field: str, value: o
         read_manifest(folder)
 
 
-@pytest.mark.parametrize("field", sorted(set(Manifest.__dataclass_fields__) - {"photos"}))
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("temperature", "warm"),
+        ("temperature", 0),
+        ("temperature", float("nan")),
+        ("acceptance", {"precision": 1}),
+        ("acceptance", None),
+        ("out_of_taxonomy", {}),
+        ("out_of_taxonomy", {"score": "energy", "threshold": 0, "parameters": 5}),
+        ("outputs", []),
+        ("input", None),
+        ("input", [28, 28, 3]),
+        ("preprocessing", "cutout-4"),
+        ("audit_share", 2),
+        ("photos", {"temperature": 1.0}),
+        ("photos", {"temperature": 0, "acceptance": {}, "out_of_taxonomy_threshold": 1}),
+    ],
+)
+def test_a_network_of_the_wrong_kind_is_refused(folder: Path, field: str, value: object) -> None:
+    change_network(folder, **{field: value})
+    with pytest.raises(BundleError, match="wrong or missing"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize("shape", [(160, 160, 1), (160, 128, 3), (160, 160), (28, 28, 1)])
+def test_a_photo_network_takes_squares_in_colour(folder: Path, shape: tuple[int, ...]) -> None:
+    write_manifest(
+        folder,
+        replace(manifest_of(folder), networks={NetworkName.PHOTO: replace(PHOTO, input=shape)}),
+    )
+    with pytest.raises(BundleError, match="wrong or missing: input"):
+        read_manifest(folder)
+
+
+@pytest.mark.parametrize("field", sorted(set(Manifest.__dataclass_fields__) - {"licences"}))
 def test_a_missing_field_is_refused(folder: Path, field: str) -> None:
     path = folder / MANIFEST
     fields = json.loads(path.read_text())
@@ -202,14 +257,14 @@ def test_a_missing_field_is_refused(folder: Path, field: str) -> None:
         "../secret",
         "/etc/passwd",
         "report/../../secret",
-        "report/../check.npz",
-        "./check.npz",
+        "report/../taxonomy.json",
+        "./taxonomy.json",
         "report//index.html",
-        "check.npz/",
+        "taxonomy.json/",
         "..",
         ".",
         "",
-        "check.npz\0.png",
+        "taxonomy.json\0.png",
     ],
 )
 def test_a_manifest_that_points_out_of_its_folder_is_refused(folder: Path, name: str) -> None:
@@ -224,14 +279,14 @@ def test_a_link_out_of_the_folder_is_refused_though_its_bytes_are_right(
     folder: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
     elsewhere = tmp_path_factory.mktemp("elsewhere")
-    (folder / SERVING_MODEL).rename(elsewhere / SERVING_MODEL)
-    (folder / SERVING_MODEL).symlink_to(elsewhere / SERVING_MODEL)
+    (folder / MODEL).rename(elsewhere / "model")
+    (folder / MODEL).symlink_to(elsewhere / "model")
     with pytest.raises(BundleError, match="Expected files inside"):
         load_bundle(folder)
-    (folder / SERVING_MODEL).unlink()
+    (folder / MODEL).unlink()
     shutil.move(folder / "report", elsewhere / "report")
     (folder / "report").symlink_to(elsewhere / "report")
-    shutil.move(elsewhere / SERVING_MODEL, folder / SERVING_MODEL)
+    shutil.move(elsewhere / "model", folder / MODEL)
     with pytest.raises(BundleError, match="Expected files inside"):
         load_bundle(folder)
 
@@ -247,16 +302,16 @@ def test_a_manifest_that_is_a_link_out_of_the_folder_is_refused(
 
 
 def test_links_within_the_folder_and_to_it_are_followed(folder: Path, tmp_path: Path) -> None:
-    (folder / SERVING_MODEL).rename(folder / "release-7")
-    (folder / SERVING_MODEL).symlink_to("release-7")
+    (folder / MODEL).rename(folder / "release-7")
+    (folder / MODEL).symlink_to("../release-7")
     current = tmp_path / "current"
     current.symlink_to(folder)
-    assert load_bundle(current).serving_model == b"serving"
+    assert load_bundle(current).contents[MODEL] == b"serving"
 
 
 @pytest.mark.parametrize("kind", ["pipe", "folder", "circle"])
 def test_what_is_no_file_is_refused_without_waiting_for_it(folder: Path, kind: str) -> None:
-    place = folder / SERVING_MODEL
+    place = folder / MODEL
     place.unlink()
     if kind == "pipe":
         os.mkfifo(place)
@@ -264,17 +319,18 @@ def test_what_is_no_file_is_refused_without_waiting_for_it(folder: Path, kind: s
         place.mkdir()
     else:
         place.symlink_to(place.name)
-    with pytest.raises(BundleError, match=f"Expected .*{SERVING_MODEL}, found"):
+    with pytest.raises(BundleError, match=f"Expected .*{MODEL}, found"):
         load_bundle(folder)
 
 
 @pytest.mark.parametrize("name", ["parameters.npz", "../secret", "/etc/hostname", ""])
 def test_parameters_that_the_manifest_does_not_list_are_refused(folder: Path, name: str) -> None:
     listed = manifest_of(folder)
-    (folder / "parameters.npz").write_bytes(b"parameters")
+    (folder / "reduced" / "parameters.npz").write_bytes(b"parameters")
     strangeness = OutOfTaxonomy(score="energy", threshold=-3.0, parameters=name)
-    write_manifest(folder, replace(listed, out_of_taxonomy=strangeness))
-    with pytest.raises(BundleError, match=f"Expected {name} among the files"):
+    networks = {NetworkName.REDUCED: replace(REDUCED, out_of_taxonomy=strangeness)}
+    write_manifest(folder, replace(listed, networks=networks))
+    with pytest.raises(BundleError, match=f"Expected reduced/{name} among the files"):
         load_bundle(folder)
 
 
@@ -283,8 +339,9 @@ def test_what_is_used_is_what_was_verified_whatever_happens_to_the_files(folder:
     for name in bundle.manifest.files:
         (folder / name).write_bytes(b"altered since")
     (folder / MANIFEST).unlink()
-    assert bundle.serving_model == b"serving"
-    with bundle.unpacked(KERAS_MODEL) as path:
+    part = bundle.parts[NetworkName.REDUCED]
+    assert part.serving_model == b"serving"
+    with part.unpacked(KERAS_MODEL) as path:
         assert path.name == KERAS_MODEL
         assert path.read_bytes() == b"keras"
     assert not path.exists()
@@ -297,7 +354,7 @@ def test_each_file_is_opened_once(folder: Path) -> None:
     opened = subprocess.run(
         [sys.executable, "-c", WATCHER, folder], capture_output=True, text=True, check=True
     ).stdout.split()
-    names = [SERVING_MODEL, KERAS_MODEL, CHECK, "index.html", MANIFEST]
+    names = [SERVING_MODEL, KERAS_MODEL, CHECK, "index.html", TAXONOMY, MANIFEST]
     assert {name: opened.count(name) for name in names} == dict.fromkeys(names, 1)
 
 
@@ -310,20 +367,20 @@ def test_a_bundle_larger_than_any_real_one_is_refused(
 
 
 def test_a_bundle_without_the_newer_class_precision_still_loads(folder: Path) -> None:
-    acceptance = json.loads((folder / MANIFEST).read_text())["acceptance"]
-    del acceptance["class_precision"]
-    change(folder, acceptance=acceptance)
-    assert load_bundle(folder).manifest.acceptance.class_precision == 0.0
+    networks = json.loads((folder / MANIFEST).read_text())["networks"]
+    del networks["reduced"]["acceptance"]["class_precision"]
+    change(folder, networks=networks)
+    network = load_bundle(folder).manifest.networks[NetworkName.REDUCED]
+    assert network.acceptance.class_precision == 0.0
 
 
 def test_a_bundle_that_says_nothing_of_photos_accepts_only_the_surest_of_them(folder: Path) -> None:
-    manifest = manifest_of(folder)
-    assert manifest.photos is None
-    rule = manifest.photo_rule
-    assert set(rule.acceptance.confidence_min) == set(manifest.acceptance.confidence_min)
+    assert REDUCED.photos is None
+    rule = manifest_of(folder).photo_rule
+    assert set(rule.acceptance.confidence_min) == set(REDUCED.acceptance.confidence_min)
     assert all(
         rule.acceptance.confidence_min[label] >= max(least, CAUTIOUS_CONFIDENCE)
-        for label, least in manifest.acceptance.confidence_min.items()
+        for label, least in REDUCED.acceptance.confidence_min.items()
     )
 
 
@@ -333,8 +390,52 @@ def test_a_rule_for_photos_is_read_as_it_was_written(folder: Path) -> None:
         acceptance=Acceptance(confidence_min={"bag": 0.8}, precision=0.97, guarantee_level=0.95),
         out_of_taxonomy_threshold=7.0,
     )
-    write_manifest(folder, replace(manifest_of(folder), photos=rule, files=checksums(folder)))
+    networks = {NetworkName.REDUCED: replace(REDUCED, photos=rule)}
+    write_manifest(folder, replace(manifest_of(folder), networks=networks))
     assert load_bundle(folder).manifest.photo_rule == rule
+
+
+def with_photo_network(folder: Path, *, alone: bool = False) -> Manifest:
+    """The bundle with a photo network beside the other one, or in its place."""
+    shutil.copytree(folder / "reduced", folder / "photo")
+    networks = {NetworkName.PHOTO: PHOTO}
+    if alone:
+        shutil.rmtree(folder / "reduced")
+    else:
+        networks[NetworkName.REDUCED] = REDUCED
+    manifest = replace(manifest_of(folder), networks=networks)
+    write_manifest(folder, manifest)
+    return manifest
+
+
+@pytest.mark.parametrize("alone", [False, True])
+def test_a_photo_network_judges_photos_by_its_own_rule(folder: Path, alone: bool) -> None:
+    manifest = with_photo_network(folder, alone=alone)
+    bundle = load_bundle(folder)
+    assert bundle.manifest == manifest
+    assert manifest.photo_network is NetworkName.PHOTO
+    assert manifest.photo_rule.temperature == PHOTO.temperature
+    assert manifest.photo_rule.acceptance == PHOTO.acceptance
+    assert set(bundle.parts) == set(manifest.networks)
+    if alone:
+        with pytest.raises(BundleError, match="Expected a bundle with the network reduced"):
+            bundle.part(NetworkName.REDUCED)
+
+
+def test_every_network_needs_its_own_files(folder: Path) -> None:
+    manifest = with_photo_network(folder)
+    files = {name: each for name, each in manifest.files.items() if name != f"photo/{CHECK}"}
+    write_manifest(folder, replace(manifest, files=files))
+    with pytest.raises(BundleError, match=f"Expected photo/{CHECK} among the files"):
+        load_bundle(folder)
+
+
+def test_the_photo_network_has_no_second_rule_for_photos(folder: Path) -> None:
+    rule = replace(REDUCED, photos=None).photo_rule
+    networks = {NetworkName.PHOTO: replace(PHOTO, photos=rule)}
+    write_manifest(folder, replace(manifest_of(folder), networks=networks))
+    with pytest.raises(BundleError, match="a rule of the 28×28 network, in photo"):
+        read_manifest(folder)
 
 
 def with_taxonomy(folder: Path, text: str) -> None:
@@ -380,16 +481,8 @@ def test_another_taxonomy_than_the_manifest_names_is_refused(folder: Path) -> No
         load_bundle(folder)
 
 
-def test_a_bundle_of_before_there_were_taxonomies_gets_one_of_its_names(folder: Path) -> None:
+def test_a_bundle_without_a_taxonomy_is_refused(folder: Path) -> None:
     (folder / TAXONOMY).unlink()
-    names = [FASHION_MNIST.name_of(each) for each in LABELS]
-    rule = {"confidence_min": dict.fromkeys(names, 0.9), "precision": 0.99, "guarantee_level": 0.95}
-    change(folder, labels=names, acceptance=rule, files=checksums(folder))
-    path = folder / MANIFEST
-    fields = json.loads(path.read_text())
-    del fields["taxonomy"]
-    path.write_text(json.dumps(fields))
-    manifest = load_bundle(folder).manifest
-    assert manifest.labels == LABELS
-    assert set(manifest.acceptance.confidence_min) == set(LABELS)
-    assert manifest.taxonomy.name_of("t-shirt-top") == "T-shirt/top"
+    change(folder, files=checksums(folder))
+    with pytest.raises(BundleError, match=r"taxonomy\.json among the files"):
+        load_bundle(folder)

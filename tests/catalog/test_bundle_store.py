@@ -8,7 +8,9 @@ import pytest
 
 from catalog.bundle import MANIFEST, BundleError, Manifest, read_manifest, write_manifest
 from catalog.bundle_store import BundleStore, behaviour
+from catalog.networks import NetworkName
 from catalog.settings import SHIPPED_BUNDLE
+from tests.factories import network
 
 
 @pytest.fixture
@@ -33,7 +35,7 @@ def test_what_was_added_is_found_by_its_sha256(source: Path, store: BundleStore)
 def test_a_bundle_that_does_not_verify_leaves_the_store_as_it_was(
     source: Path, store: BundleStore
 ) -> None:
-    (source / "model.tflite").write_bytes(b"other")
+    (source / "reduced/model.tflite").write_bytes(b"other")
     with pytest.raises(BundleError, match="Expected sha256"):
         store.add(source)
     assert list(store.path("x").parent.iterdir()) == []
@@ -46,7 +48,7 @@ def test_adding_again_mends_what_was_spoilt_and_changes_nothing_else(
     inode = store.path(sha256).stat().st_ino
     assert store.add(source)[0] == sha256
     assert store.path(sha256).stat().st_ino == inode
-    (store.path(sha256) / "model.keras").unlink()
+    (store.path(sha256) / "reduced/model.keras").unlink()
     with pytest.raises(BundleError, match="found none"):
         store.load(sha256)
     assert store.add(source)[0] == sha256
@@ -55,7 +57,7 @@ def test_adding_again_mends_what_was_spoilt_and_changes_nothing_else(
 
 def test_another_manifest_under_the_name_is_refused(source: Path, store: BundleStore) -> None:
     sha256, bundle = store.add(source)
-    write_manifest(store.path(sha256), replace(bundle.manifest, temperature=9.0))
+    write_manifest(store.path(sha256), replace(bundle.manifest, model_version="other"))
     with pytest.raises(BundleError, match=f"Expected sha256 {sha256} for .*{MANIFEST}"):
         store.load(sha256)
 
@@ -77,7 +79,7 @@ def test_a_store_that_cannot_be_written_is_told(source: Path, tmp_path: Path) ->
     ("changes", "same"),
     [
         ({"metrics": {"test": 1}, "created_at": "2027-01-01T00:00:00+00:00"}, True),
-        ({"temperature": 3.0}, False),
+        ({"networks": {NetworkName.REDUCED: network(temperature=3.0)}}, False),
         ({"labels": ("A", "B")}, False),
     ],
 )
@@ -86,5 +88,5 @@ def test_behaviour_is_what_decides_a_tagging(changes: dict[str, object], same: b
     assert (behaviour(manifest) == behaviour(replace(manifest, **changes))) is same  # type: ignore[arg-type]
     reported = replace(manifest, files=manifest.files | {"report/new.png": "0"})
     assert behaviour(reported) == behaviour(manifest)
-    trained = replace(manifest, files=manifest.files | {"model.tflite": "0"})
+    trained = replace(manifest, files=manifest.files | {"reduced/model.tflite": "0"})
     assert behaviour(trained) != behaviour(manifest)

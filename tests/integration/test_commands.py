@@ -133,7 +133,7 @@ def test_altered_bundle_is_refused_with_what_to_do(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = copytree(SHIPPED_BUNDLE, tmp_path / "bundle")
-    with (bundle / "model.tflite").open("ab") as model:
+    with (bundle / "reduced/model.tflite").open("ab") as model:
         model.write(b"\0")
     monkeypatch.setenv("TAGGER_BUNDLE", str(bundle))
     for command in (("demo",), ("up",), ("classify", "x.jpg")):

@@ -78,7 +78,7 @@ def test_bundle_that_does_not_verify(broker: EmbeddedBroker, home: Path) -> None
     for path in SHIPPED_BUNDLE.iterdir():
         if path.is_file():
             (bundle / path.name).write_bytes(path.read_bytes())
-    with (bundle / "model.tflite").open("ab") as model:
+    with (bundle / "reduced/model.tflite").open("ab") as model:
         model.write(b"\0")
     said = refusal(broker, home, TAGGER_BUNDLE=str(bundle))
     assert "Refusing to start: Expected sha256" in said

@@ -16,6 +16,7 @@ from sqlalchemy import Engine, update
 
 from catalog.images.decode import DecodeLimits
 from catalog.images.model_input import Square
+from catalog.networks import NetworkName
 from db.engine import sessions
 from db.ledger.models import Product, Tagging, Thumbnail
 from review.desk import Desk
@@ -88,10 +89,22 @@ def test_heat_lies_where_the_network_saw_the_label(
 def test_heat_stays_inside_the_square_that_the_network_saw() -> None:
     square = Square(left=50, top=100, side=100)
     photo = Photo(data=b"", media_type="", width_px=256, height_px=256, square=square)
-    layer = heat_layer(photo, np.ones((7, 7), np.float32))
+    layer = heat_layer(photo, np.ones((7, 7), np.float32), NetworkName.REDUCED)
     alpha = np.asarray(Image.open(io.BytesIO(layer)))[:, :, 3]
     assert alpha[102:198, 52:148].min() > 150
     assert alpha[:99].max() == alpha[:, :49].max() == alpha[201:].max() == 0
+
+
+def test_heat_of_the_photo_network_lies_where_it_saw_it() -> None:
+    square = Square(left=50, top=100, side=100)
+    photo = Photo(data=b"", media_type="", width_px=192, height_px=256, square=square)
+    heat = np.zeros((4, 4), np.float32)
+    heat[0, 1] = 1  # the letterbox begins a sixth of the width to the left of the photo
+    layer = heat_layer(photo, heat, NetworkName.PHOTO)
+    alpha = np.asarray(Image.open(io.BytesIO(layer)))[:, :, 3]
+    assert alpha.shape == (256, 192)
+    assert alpha[32, 64] > 150
+    assert alpha[128:].max() == 0
 
 
 @pytest.mark.parametrize("picture", ["photo", "thumbnail", "heat/coat"])

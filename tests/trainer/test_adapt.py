@@ -12,6 +12,7 @@ from PIL import Image
 
 from catalog.bundle import load_bundle
 from catalog.cli import main
+from catalog.networks import NetworkName
 from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from trainer import adapt_commands
 from trainer.adapt import AdaptConfig, Adapted, adapt, learn, open_base, parts
@@ -67,7 +68,7 @@ def test_an_adapted_bundle_is_better_on_photos_that_it_never_saw(
     others = shop(garments, 450, 150)
     right = {}
     for folder in (bundle_folder, result.folder):
-        serve = ServingModel(load_bundle(folder).serving_model)
+        serve = ServingModel(load_bundle(folder).part(NetworkName.REDUCED).serving_model)
         right[folder] = (serve(others.images).logits.argmax(axis=1) == others.labels).mean()
     assert result.choice.name == "head"
     assert right[result.folder] > right[bundle_folder] + 0.05
@@ -78,9 +79,10 @@ def test_an_adapted_bundle_has_its_own_version_rule_and_history(
 ) -> None:
     manifest, base = load_bundle(result.folder).manifest, load_bundle(bundle_folder).manifest
     assert manifest.model_version == result.model_version != base.model_version
-    assert manifest.photos is not None
-    assert manifest.photos.acceptance.precision == 0.97
-    assert manifest.out_of_taxonomy.score == "two_banks"
+    network = manifest.networks[NetworkName.REDUCED]
+    assert network.photos is not None
+    assert network.photos.acceptance.precision == 0.97
+    assert network.out_of_taxonomy.score == "two_banks"
     history = manifest.training["adaptation"]
     assert history["base"] == base.model_version
     assert history["labels"][NOT_IN_TAXONOMY] == 30

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from catalog.acceptance import NEVER, rule_for
-from catalog.bundle import Acceptance
+from catalog.networks import Acceptance
 from tests.factories import manifest
 from tests.taxonomies import taxonomy
 from trainer.level_acceptance import by_level, fit_parents

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from catalog.bundle import CHECK, BundleError, load_bundle, write_manifest
 from catalog.check_predictions import read_check, require_reproduced
+from catalog.networks import NetworkName
 from tests.taxonomies import FASHION_MNIST
 from trainer import publish as publishing
 from trainer.check_predictions import add_check_predictions
@@ -34,7 +35,7 @@ def images(garments: Garments) -> NDArray[np.uint8]:
 
 @pytest.fixture
 def serve(bundle_folder: Path) -> ServingModel:
-    return ServingModel(load_bundle(bundle_folder).serving_model)
+    return ServingModel(load_bundle(bundle_folder).part(NetworkName.REDUCED).serving_model)
 
 
 @pytest.fixture
@@ -53,21 +54,23 @@ def test_the_manifest_says_what_the_serving_model_gives(
     manifest = load_bundle(bundle_folder).manifest
     outputs = serve(images)
     assert manifest.labels == LABELS
-    for name, shape in manifest.output_shapes.items():
+    for name, shape in manifest.networks[NetworkName.REDUCED].outputs.items():
         found = getattr(outputs, name)
         assert found.shape == (100, *shape)
         assert found.dtype == np.float32
-    assert set(manifest.acceptance.confidence_min) == {*LABELS, *FASHION_MNIST.parents}
-    assert manifest.temperature > 0
+    network = manifest.networks[NetworkName.REDUCED]
+    assert set(network.acceptance.confidence_min) == {*LABELS, *FASHION_MNIST.parents}
+    assert network.temperature > 0
 
 
 def test_a_bundle_carries_predictions_that_its_serving_model_reproduces(
     bundle_folder: Path, serve: ServingModel
 ) -> None:
     bundle = load_bundle(bundle_folder)
-    check = read_check(bundle)
+    part = bundle.part(NetworkName.REDUCED)
+    check = read_check(part)
     assert CHECK in bundle.manifest.files
-    require_reproduced(bundle, serve(check.images).logits)
+    require_reproduced(part, serve(check.images).logits)
 
 
 def test_a_bundle_of_format_1_gets_check_predictions_only_if_it_verifies(
@@ -82,7 +85,7 @@ def test_a_bundle_of_format_1_gets_check_predictions_only_if_it_verifies(
     assert load_bundle(folder).manifest.model_version == manifest.model_version
 
     write_manifest(folder, replace(manifest, format=1, files=files))
-    (folder / "model.keras").write_bytes(b"altered")
+    (folder / "reduced/model.keras").write_bytes(b"altered")
     before = (folder / "manifest.json").read_bytes()
     with pytest.raises(BundleError, match=r"model\.keras"):
         add_check_predictions(folder)
@@ -91,9 +94,10 @@ def test_a_bundle_of_format_1_gets_check_predictions_only_if_it_verifies(
 
 def test_a_bundle_has_a_rule_of_its_own_for_photos(bundle_folder: Path) -> None:
     manifest = load_bundle(bundle_folder).manifest
-    assert manifest.photos is not None
-    assert manifest.photos.acceptance.precision == PHOTO_RULE.precision
-    assert set(manifest.photos.acceptance.confidence_min) == {*LABELS, *FASHION_MNIST.parents}
+    photos = manifest.networks[NetworkName.REDUCED].photos
+    assert photos is not None
+    assert photos.acceptance.precision == PHOTO_RULE.precision
+    assert set(photos.acceptance.confidence_min) == {*LABELS, *FASHION_MNIST.parents}
     assert manifest.metrics["imitated_photos"]["strangers_flagged"] >= 0
 
 

@@ -1,8 +1,12 @@
+from dataclasses import replace
+
 import pytest
 
-from catalog.bundle import BundleError
+from catalog.bundle import BundleError, Manifest
+from catalog.images.preprocessing import preprocessing_of
+from catalog.networks import NetworkName, Preprocessing
 from catalog.settings import SettingsError, read_settings
-from tests.factories import manifest
+from tests.factories import manifest, network
 from worker.serving import require_same_preprocessing
 from worker.startup import prefetch_multiplier
 
@@ -25,10 +29,19 @@ def test_prefetch_above_the_rule_and_for_bulk_is_the_operators_choice() -> None:
     assert prefetch_multiplier(read_settings(prefetch_multiplier=4), {"bulk"}, 2) == 4
 
 
+def made_for(steps: Preprocessing) -> Manifest:
+    return manifest(networks={NetworkName.REDUCED: network(preprocessing=steps)})
+
+
 def test_bundle_of_another_preprocessing_is_refused() -> None:
     require_same_preprocessing(manifest())
-    with pytest.raises(BundleError, match="found 'other-9' in bundle test-1"):
-        require_same_preprocessing(manifest(preprocessing="other-9"))
-    other = {**manifest().preprocessing_parameters, "cutout.grabcut_px": 32}
+    steps = preprocessing_of(NetworkName.REDUCED)
+    with pytest.raises(
+        BundleError, match="found 'other-9' of the network reduced in bundle test-1"
+    ):
+        require_same_preprocessing(made_for(replace(steps, name="other-9")))
+    other = replace(steps, constants={**steps.constants, "cutout.grabcut_px": 32})
     with pytest.raises(BundleError, match=r"other values of cutout\.grabcut_px"):
-        require_same_preprocessing(manifest(preprocessing_parameters=other))
+        require_same_preprocessing(made_for(other))
+    with pytest.raises(BundleError, match="other values of decode_px"):
+        require_same_preprocessing(made_for(replace(steps, decode_px=512)))

@@ -9,6 +9,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from catalog.bundle import load_bundle
+from catalog.networks import NetworkName
 from trainer.fashion_mnist.augmentation import augment
 from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.config import AugmentationConfig
@@ -44,7 +45,7 @@ class Findings:
 def show(data: Split, bundle_folder: Path, folder: Path) -> Findings:
     """Write samples.png, augmentation.png, duplicates.png, label_errors.png and suspects.csv."""
     folder.mkdir(parents=True, exist_ok=True)
-    serve = ServingModel(load_bundle(bundle_folder).serving_model)
+    serve = ServingModel(load_bundle(bundle_folder).part(NetworkName.REDUCED).serving_model)
     neighbours = nearest(serve(data.images).embedding)
     pixels = data.images.astype(np.float32) / 255
     findings = Findings(

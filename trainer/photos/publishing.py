@@ -10,12 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.check_predictions import clear_cases
-from catalog.images.photo_input import (
-    DECODE_PX,
-    PHOTO_PREPROCESSING,
-    photo_preprocessing_parameters,
-)
-from trainer.photo_rule import FittedRule
+from catalog.images.preprocessing import preprocessing_of
+from catalog.networks import NetworkName
 from trainer.photos.backbone import Backbone
 from trainer.photos.data import PhotoSet
 from trainer.photos.export import Exported, export_photo_network, save_halved
@@ -26,6 +22,7 @@ from trainer.photos.network import (
     pooled_features,
 )
 from trainer.photos.recipe import PhotoRecipe
+from trainer.photos.rule import PhotoNetworkRule, Promise
 from trainer.photos.training import batches, inputs
 from trainer.serving_model import ServingModel
 
@@ -48,7 +45,8 @@ def write_part(
     folder: Path,
     network: keras.Model,
     photos: PhotoSet,
-    fitted: FittedRule,
+    rule: PhotoNetworkRule,
+    promise: Promise,
     recipe: PhotoRecipe,
     backbone: Backbone,
 ) -> WrittenPart:
@@ -77,17 +75,18 @@ def write_part(
     }
     fields = {
         "input": [recipe.side_px, recipe.side_px, 3],
-        "preprocessing": {
-            "name": PHOTO_PREPROCESSING,
-            "decode_px": DECODE_PX,
-            "constants": photo_preprocessing_parameters(),
-        },
+        "preprocessing": asdict(preprocessing_of(NetworkName.PHOTO)),
         "outputs": shapes,
-        "temperature": fitted.rule.temperature,
-        "acceptance": asdict(fitted.rule.acceptance),
+        "temperature": rule.temperature,
+        "acceptance": {
+            "confidence_min": dict(zip(photos.labels, map(float, rule.least), strict=True)),
+            "precision": promise.precision,
+            "guarantee_level": promise.level,
+            "class_precision": promise.class_precision,
+        },
         "out_of_taxonomy": {
             "score": SCORE,
-            "threshold": fitted.rule.out_of_taxonomy_threshold,
+            "threshold": rule.strangeness_max,
             "parameters": PARAMETERS,
         },
         "backbone": dict(backbone.about),

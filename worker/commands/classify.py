@@ -69,6 +69,7 @@ def _as_json(path: Path, outcome: Outcome, labels: Sequence[str]) -> dict[str, A
     return {
         "path": str(path),
         "label": result.label,
+        "network": result.network.value,
         "certain_at": result.certain_at,
         "confidence": round(result.confidence, 6),
         "confidences": dict(zip(labels, result.confidences, strict=True)),

@@ -23,8 +23,8 @@ from worker.tagging.explanation import draw, explain
 def explain_command(image: Path, out: Path | None, stages: bool) -> None:
     """Write a picture of why IMAGE got its label.
 
-    It shows the photo, the model input, the Grad-CAM overlays of the three best classes and the
-    confidences of all ten.
+    It shows the photo, what the network that judges it saw, the Grad-CAM overlays of the three
+    best classes and the confidences of all.
     """
     bundle = load_serving_bundle(settings().bundle)
     out = out or Path(f"{image.stem}-explained.png")
@@ -35,4 +35,5 @@ def explain_command(image: Path, out: Path | None, stages: bool) -> None:
     out.write_bytes(draw(explanation, stages=stages))
     label, confidence = explanation.confidences[0]
     poor = f", poor image: {explanation.poor}" if explanation.poor else ""
-    click.echo(f"{label} {100 * confidence:.1f} %{poor}, {out}")
+    judge = explanation.network.spoken
+    click.echo(f"{label} {100 * confidence:.1f} % by the {judge}{poor}, {out}")

@@ -20,7 +20,6 @@ from worker.client import EnqueueClient
 from worker.commands.tables import table
 
 REASONS = click.Choice([code.value for code in FailureCode])
-# Products in one transaction and one bulk message, which may hold no more.
 REPLAY_SIZE = 256
 
 

@@ -9,6 +9,7 @@ import click
 import redis
 
 from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
+from catalog.networks import NetworkName
 from catalog.settings import Settings, settings
 from db.command_line import looking
 from db.engine import make_engine
@@ -109,6 +110,8 @@ def _print(summary: Summary, waiting: dict[str, int], trouble: str | None) -> No
     echo_counts("Flag reasons", summary.flagged_by_reason, whole)
     echo_counts("Failures", summary.failed_by_reason, whole)
     echo_counts("Models", summary.by_model, whole)
+    judged = {NetworkName(name).spoken: count for name, count in summary.by_network.items()}
+    echo_counts("Judged by", judged, whole)
     if trouble:
         click.echo(f"\nQueues\n  {trouble}")
     else:

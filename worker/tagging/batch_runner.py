@@ -8,6 +8,7 @@ from typing import Protocol
 
 from sqlalchemy.orm import Session
 
+from catalog.acceptance import AuditShares
 from catalog.failures import FailureCode
 from catalog.fetching.fetcher import Fetcher
 from catalog.jobs import Job, MalformedJobError, canonical_json, parse_job, payload_subject
@@ -54,6 +55,7 @@ class BatchRunner:
         fetcher: Fetcher,
         fetch_budget_s: float,
         patience: FetchPatience,
+        audit: AuditShares,
         metrics: BatchMetrics,
         clock: StageClock,
     ) -> None:
@@ -67,6 +69,7 @@ class BatchRunner:
         self._fetcher = fetcher
         self._fetch_budget_s = fetch_budget_s
         self._patience = patience
+        self._audit = audit
         self._metrics = metrics
 
     def tag_and_store(
@@ -96,7 +99,11 @@ class BatchRunner:
                 meanwhile=self._beat,
             )
         # Between two batches: nothing of this one has been seen by a model yet.
-        lineup = replace(self._models.look(self._pulse.generation), earned=self._pulse.earned)
+        lineup = replace(
+            self._models.look(self._pulse.generation),
+            earned=self._pulse.earned,
+            audit=self._audit,
+        )
         todo = self._without_unchanged(
             [jobs[index] for index in begun.now], begun.attempts, lineup, fetching
         )

@@ -1,5 +1,6 @@
-"""The serving model: LiteRT, no TensorFlow."""
+"""The serving models: LiteRT, no TensorFlow."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 from zipfile import BadZipFile
@@ -8,8 +9,10 @@ import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 from numpy.typing import NDArray
 
-from catalog.bundle import Bundle, BundleError
+from catalog.bundle import Bundle, BundleError, Part
 from catalog.check_predictions import read_check, require_reproduced
+from catalog.images.network_input import InputKind
+from catalog.networks import NetworkName
 from catalog.out_of_taxonomy import SCORES, stored_parameters
 from catalog.statistics import softmax
 
@@ -29,10 +32,11 @@ UNUSABLE = (
 
 @dataclass(frozen=True, kw_only=True)
 class Predictions:
-    """What the network says of N images.
+    """What one network says of N images.
 
-    confidences: float32 (N, 10), calibrated, rows sum to 1. class_maps: float32 (N, h, w, 10).
-    embedding: float32 (N, d). out_of_taxonomy: float32 (N,), higher is stranger.
+    confidences: float32 (N, classes), calibrated, rows sum to 1. class_maps: float32
+    (N, h, w, classes). embedding: float32 (N, d). out_of_taxonomy: float32 (N,), higher is
+    stranger.
     """
 
     confidences: NDArray[np.float32]
@@ -42,43 +46,61 @@ class Predictions:
 
 
 class Classifier:
-    """One process's copy of the model; not thread-safe, as the interpreter is not.
+    """One process's copy of a bundle's networks; not thread-safe, as an interpreter is not.
 
     Everything is in memory once it is made: a bundle that is deleted afterwards goes on serving.
 
     Raises:
-        BundleError: a file is unusable, or the model does not reproduce here the check
-            predictions of its bundle.
+        BundleError: a file is unusable, or a model does not reproduce here the check predictions
+            of its bundle.
     """
 
     def __init__(self, bundle: Bundle, *, threads: int = 1) -> None:
         self.manifest = bundle.manifest
-        check = read_check(bundle)
+        self.networks: Mapping[NetworkName, ServingNetwork] = {
+            name: ServingNetwork(part, threads) for name, part in bundle.parts.items()
+        }
+
+
+class ServingNetwork:
+    """One network in one interpreter."""
+
+    def __init__(self, part: Part, threads: int) -> None:
+        self.network = part.network
+        self.kind = InputKind(network=part.name, side_px=part.network.input[0])
+        check = read_check(part)
         try:
-            interpreter = Interpreter(model_content=bundle.serving_model, num_threads=threads)
+            interpreter = Interpreter(model_content=part.serving_model, num_threads=threads)
             self._serve: Any = interpreter.get_signature_runner(SIGNATURE)
-            self._score = SCORES[self.manifest.out_of_taxonomy.score]
+            self._score = SCORES[self.network.out_of_taxonomy.score]
             self._score_parameters = {
                 name: np.asarray(values, np.float32)
-                for name, values in stored_parameters(bundle).items()
+                for name, values in stored_parameters(part).items()
             }
-            logits = self._serve(images=check.images)["logits"]
+            logits = logits_of(self._serve(images=check.images))
             # All that a batch asks for, so that what fails fails here and not in every batch.
             self.classify(check.images[:2])
         except UNUSABLE as error:
             raise BundleError(
-                f"Expected to load {self.manifest.model_version} from {bundle.folder}, found "
-                f"{type(error).__name__}: {error}. Fetch the bundle again."
+                f"Expected to load the network {part.name} of {part.model_version} from "
+                f"{part.folder}, found {type(error).__name__}: {error}. Fetch the bundle again."
             ) from error
-        require_reproduced(bundle, logits)
+        require_reproduced(part, logits)
 
     def classify(self, images: NDArray[np.uint8]) -> Predictions:
-        """Classify images, uint8 (N, 28, 28, 1), 0-255, light garment on black."""
+        """Classify images, uint8 (N, height, width, channels), 0-255, as its kind wants them."""
         outputs = self._serve(images=images)
-        logits, embedding = outputs["logits"], outputs["embedding"]
+        logits, embedding = logits_of(outputs), outputs["embedding"]
         return Predictions(
-            confidences=softmax(logits, self.manifest.temperature).astype(np.float32),
+            confidences=softmax(logits, self.network.temperature).astype(np.float32),
             class_maps=outputs["class_maps"],
             embedding=embedding,
             out_of_taxonomy=self._score(logits, embedding, self._score_parameters),
         )
+
+
+def logits_of(outputs: Mapping[str, NDArray[np.float32]]) -> NDArray[np.float32]:
+    """The logits of N images, float32 (N, classes): an output, or the mean of the class maps."""
+    if "logits" in outputs:
+        return outputs["logits"]
+    return np.asarray(outputs["class_maps"].mean(axis=(1, 2)), np.float32)

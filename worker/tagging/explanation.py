@@ -8,14 +8,15 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from catalog.acceptance import rule_for
 from catalog.images.cutout import cut_out
 from catalog.images.decode import decode
-from catalog.images.model_input import ModelInput, model_input
+from catalog.images.model_input import comes_reduced, model_input
+from catalog.images.network_input import network_input
 from catalog.images.overlay import crop, grad_cam, overlay
 from catalog.images.preprocessing import DECODE_PX
+from catalog.networks import NetworkName
 from worker.tagging.classifier import Classifier
-from worker.tagging.lineup import Prediction
+from worker.tagging.lineup import Lineup, predict
 
 PANEL_PX = 256
 GAP_PX = 16
@@ -23,6 +24,10 @@ CAPTION_PX = 26
 BAR_ROW_PX = 22
 LABEL_PX = 110
 CLASSES_SHOWN = 3
+SEEN_BY = {
+    NetworkName.REDUCED: "model input, 28 by 28",
+    NetworkName.PHOTO: "what the photo network saw",
+}
 LEFT_OUT = np.array((214, 51, 132), np.uint8)
 PAPER, INK, BAR = "white", "black", "#3b6ea5"
 
@@ -31,13 +36,15 @@ PAPER, INK, BAR = "white", "black", "#3b6ea5"
 class Explanation:
     """The stages of one photo, each uint8 (256, 256, 3) RGB, and all calibrated confidences.
 
-    stages: what happens between photo and model input, in order, by caption. poor: why a person
-    should look at the photo whatever the network says, or None.
+    network: which of the bundle's spoke; seen: what it saw. stages: what happens between photo and
+    model input, in order, by caption. poor: why a person should look at the photo whatever the
+    network says, or None.
     """
 
     photo: NDArray[np.uint8]
     stages: Sequence[tuple[str, NDArray[np.uint8]]]
-    reduced: NDArray[np.uint8]
+    network: NetworkName
+    seen: NDArray[np.uint8]
     poor: str | None
     overlays: Sequence[tuple[str, NDArray[np.uint8]]]
     confidences: Sequence[tuple[str, float]]
@@ -50,22 +57,24 @@ def explain(data: bytes, classifier: Classifier) -> Explanation:
         ImageFailure: the bytes are no picture that can be read.
     """
     photo = decode(data, size_px_min=DECODE_PX).pixels
-    reduced = model_input(photo)
-    predictions = classifier.classify(reduced.pixels[None])
-    prediction = Prediction(manifest=classifier.manifest, predictions=predictions, row=0)
-    rule = rule_for(classifier.manifest, photo=reduced.is_photo)
-    labels, confidences = classifier.manifest.labels, prediction.under(rule)
+    judge = Lineup(serving=classifier).judge_of("", photo=not comes_reduced(photo))
+    mine = network_input(photo, judge.kind)
+    (prediction,) = predict([judge], [mine.pixels])
+    assert prediction is not None
+    labels, confidences = prediction.labels, prediction.confidences
     order = np.argsort(-confidences, kind="stable")
-    view = crop(photo, reduced.square, PANEL_PX)
+    view = crop(photo, mine.square, PANEL_PX)
     overlays = [
-        (labels[place], overlay(view, grad_cam(predictions.class_maps[0, :, :, place])))
+        (labels[place], overlay(view, grad_cam(prediction.class_map[:, :, place])))
         for place in order[:CLASSES_SHOWN]
     ]
+    network = judge.rule.network
     return Explanation(
         photo=_fitted(photo),
-        stages=_stages(reduced, view),
-        reduced=_enlarged(reduced.pixels),
-        poor=reduced.poor,
+        stages=_stages(photo, view) if network is NetworkName.REDUCED else [],
+        network=network,
+        seen=_enlarged(mine.pixels),
+        poor=mine.poor,
         overlays=overlays,
         confidences=[(labels[place], float(confidences[place])) for place in order],
     )
@@ -79,7 +88,7 @@ def draw(explanation: Explanation, *, stages: bool = False) -> bytes:
     panels = [
         ("photo", explanation.photo),
         *(explanation.stages if stages else ()),
-        ("model input, 28 by 28", explanation.reduced),
+        (SEEN_BY[explanation.network], explanation.seen),
         *((f"Grad-CAM: {label}", picture) for label, picture in explanation.overlays),
     ]
     step = PANEL_PX + GAP_PX
@@ -119,8 +128,11 @@ def _fitted(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(panel)
 
 
-def _stages(reduced: ModelInput, view: NDArray[np.uint8]) -> list[tuple[str, NDArray[np.uint8]]]:
+def _stages(
+    photo: NDArray[np.uint8], view: NDArray[np.uint8]
+) -> list[tuple[str, NDArray[np.uint8]]]:
     """What was left of a photo at each step; of a picture that came reduced there are none."""
+    reduced = model_input(photo)
     if reduced.working is None or reduced.mask is None:
         return []
     found = cut_out(reduced.working)
@@ -139,6 +151,7 @@ def _marked(picture: NDArray[np.uint8], mask: NDArray[np.bool_]) -> NDArray[np.u
 
 
 def _enlarged(pixels: NDArray[np.uint8]) -> NDArray[np.uint8]:
-    """The model input, uint8 (28, 28, 1), with its pixels to be seen."""
-    grey = Image.fromarray(pixels[:, :, 0]).resize((PANEL_PX, PANEL_PX), Image.Resampling.NEAREST)
-    return np.asarray(grey.convert("RGB"))
+    """A network's input, uint8 (h, w, 1 or 3), with its pixels to be seen."""
+    picture = Image.fromarray(pixels[:, :, 0] if pixels.shape[2] == 1 else pixels)
+    panel = picture.resize((PANEL_PX, PANEL_PX), Image.Resampling.NEAREST)
+    return np.asarray(panel.convert("RGB"))

@@ -3,18 +3,31 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.acceptance import Earned, Rule
+from catalog.acceptance import NO_AUDIT, AuditShares, Earned, Rule, rule_for
 from catalog.bundle import Manifest
+from catalog.images.network_input import InputKind
 from catalog.sampling import drawn
 from catalog.statistics import at_temperature
-from worker.tagging.classifier import Classifier, Predictions
+from worker.tagging.classifier import Classifier, Predictions, ServingNetwork
 
-# One image as a model takes it, uint8 (28, 28, 1), or None where there is none.
-Image = NDArray[np.uint8] | None
+
+@dataclass(frozen=True, kw_only=True)
+class Judge:
+    """The network of one bundle that judges a picture, and the rule that it is judged by."""
+
+    manifest: Manifest
+    network: ServingNetwork
+    rule: Rule
+
+    @property
+    def kind(self) -> InputKind:
+        """What the network takes."""
+        return self.network.kind
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,34 +42,44 @@ class Trial:
 class Lineup:
     """Never changed, only replaced between two batches: all of a batch sees one lineup.
 
-    earned: what photos have earned, by model version.
+    earned: what photos have earned, by model version. audit: what people look at anyway.
     """
 
     serving: Classifier
     canary: Trial | None = None
     shadow: Trial | None = None
     earned: Mapping[str, Earned] = field(default_factory=dict)
+    audit: AuditShares = NO_AUDIT
 
-    def predict(
-        self, product_ids: Sequence[str], images: Sequence[Image]
-    ) -> list["Prediction | None"]:
-        """What is to be current of each image; always the same model's for the same product."""
-        return _predict([self._server_of(each) for each in product_ids], images)
+    def judge_of(self, product_id: str, *, photo: bool) -> Judge:
+        """Whose word is to be current of a picture; the same model's for the same product."""
+        tried = self.canary and drawn(product_id, self.canary.share, purpose=b"canary\0")
+        return self._judges["canary" if tried else "serving", photo]
 
-    def predict_as_shadow(
-        self, product_ids: Sequence[str], images: Sequence[Image]
-    ) -> list["Prediction | None"]:
-        """What the shadow says of those that are in its share."""
-        if self.shadow is None:
-            return [None] * len(images)
-        shadow, share = self.shadow.classifier, self.shadow.share
-        draws = [drawn(each, share, purpose=b"shadow\0") for each in product_ids]
-        return _predict([shadow if each else None for each in draws], images)
+    def shadow_of(self, product_id: str, *, photo: bool) -> Judge | None:
+        """Who else looks at a picture, if it is in the shadow's share."""
+        if self.shadow and drawn(product_id, self.shadow.share, purpose=b"shadow\0"):
+            return self._judges["shadow", photo]
+        return None
 
-    def _server_of(self, product_id: str) -> Classifier:
-        if self.canary and drawn(product_id, self.canary.share, purpose=b"canary\0"):
-            return self.canary.classifier
-        return self.serving
+    @cached_property
+    def _judges(self) -> Mapping[tuple[str, bool], Judge]:
+        """By role, and whether the picture is a photo: decided once for all of a batch."""
+        # Nobody audits a shadow: what it says is not shown to anyone.
+        roles = [("serving", self.serving, self.audit)]
+        roles += [("canary", self.canary.classifier, self.audit)] if self.canary else []
+        roles += [("shadow", self.shadow.classifier, NO_AUDIT)] if self.shadow else []
+        return {
+            (role, photo): self._judge(classifier, photo, audit)
+            for role, classifier, audit in roles
+            for photo in (False, True)
+        }
+
+    def _judge(self, classifier: Classifier, photo: bool, audit: AuditShares) -> Judge:
+        manifest = classifier.manifest
+        earned = self.earned.get(manifest.model_version)
+        rule = rule_for(manifest, photo=photo, earned=earned, audit=audit)
+        return Judge(manifest=manifest, network=classifier.networks[rule.network], rule=rule)
 
     @property
     def manifests(self) -> tuple[Manifest, ...]:
@@ -67,16 +90,25 @@ class Lineup:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What one model says of one image: a row of its predictions."""
+    """What one network says of one picture: a row of its predictions, and the rule for it."""
 
-    manifest: Manifest
+    judge: Judge
     predictions: Predictions
     row: int
 
     @property
+    def labels(self) -> Sequence[str]:
+        """Of the classes, in the order of the confidences."""
+        return self.judge.manifest.labels
+
+    @cached_property
     def confidences(self) -> NDArray[np.float32]:
-        """float32 (classes,), calibrated."""
-        return np.asarray(self.predictions.confidences[self.row])
+        """float32 (classes,), as the rule wants them: those of photos at its own temperature."""
+        found = np.asarray(self.predictions.confidences[self.row])
+        wanted = self.judge.rule.photo_temperature
+        if wanted is None:
+            return found
+        return at_temperature(found, self.judge.network.network.temperature, wanted)
 
     @property
     def class_map(self) -> NDArray[np.float32]:
@@ -88,31 +120,29 @@ class Prediction:
         """float32 (d,)."""
         return np.asarray(self.predictions.embedding[self.row])
 
-    def under(self, rule: Rule) -> NDArray[np.float32]:
-        """The confidences as a rule wants them: those of photos at their own temperature."""
-        if rule.photo_temperature is None:
-            return self.confidences
-        return at_temperature(self.confidences, self.manifest.temperature, rule.photo_temperature)
-
     @property
     def out_of_taxonomy_score(self) -> float:
         """Higher is stranger."""
         return float(self.predictions.out_of_taxonomy[self.row])
 
 
-def _predict(
-    classifiers: Sequence[Classifier | None], images: Sequence[Image]
+def predict(
+    judges: Sequence[Judge | None], images: Sequence[NDArray[np.uint8] | None]
 ) -> list[Prediction | None]:
-    """Each image through its own classifier, in one batch for each of them."""
-    theirs: dict[Classifier, list[tuple[int, NDArray[np.uint8]]]] = defaultdict(list)
-    for place, (classifier, image) in enumerate(zip(classifiers, images, strict=True)):
-        if classifier is not None and image is not None:
-            theirs[classifier].append((place, image))
+    """Each image through its own judge's network, in one batch for each network.
+
+    None where there is no judge or no image.
+    """
+    theirs: dict[ServingNetwork, list[int]] = defaultdict(list)
+    for place, (judge, image) in enumerate(zip(judges, images, strict=True)):
+        if judge is not None and image is not None:
+            theirs[judge.network].append(place)
     found: list[Prediction | None] = [None] * len(images)
-    for classifier, mine in theirs.items():
-        predictions = classifier.classify(np.stack([image for _, image in mine]))
-        for row, (place, _) in enumerate(mine):
-            found[place] = Prediction(
-                manifest=classifier.manifest, predictions=predictions, row=row
-            )
+    for network, places in theirs.items():
+        mine = [image for place in places if (image := images[place]) is not None]
+        predictions = network.classify(np.stack(mine))
+        for row, place in enumerate(places):
+            judge = judges[place]
+            assert judge is not None
+            found[place] = Prediction(judge=judge, predictions=predictions, row=row)
     return found

@@ -2,7 +2,7 @@
 
 import hashlib
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -14,7 +14,8 @@ from catalog.failures import FailureCode, ImageFailure
 from catalog.fetching.slots import Slot
 from catalog.fetching.validators import Fetched
 from catalog.images.decode import DecodeLimits, decode
-from catalog.images.model_input import ModelInput, model_input
+from catalog.images.model_input import comes_reduced
+from catalog.images.network_input import InputKind, NetworkInput, network_input
 from catalog.images.overlay import crop
 from catalog.images.preprocessing import DECODE_PX
 from catalog.jobs import Job
@@ -26,17 +27,23 @@ from worker.tagging.stages import StageClock
 Fetch = Callable[[str, Slot | None], Fetched]
 
 
+# Whether a job's picture is a photo → the kinds of input wanted of it; who is shown it first.
+Wanted = Callable[[Job, bool], Sequence[InputKind]]
+
+
 @dataclass(frozen=True, kw_only=True)
 class Seen:
-    """One photo, ready for the network: view is the square it saw, uint8 (size, size, 3) RGB.
+    """One picture, ready for the networks that are to judge it.
 
-    validator: what tells later that the picture is still the same, if anything does.
+    validator: what tells later that the picture is still the same, if anything does. photo: it did
+    not come reduced. view: the square that the first of them sees, uint8 (size, size, 3) RGB.
     """
 
     image_sha256: str
     validator: str | None
+    photo: bool
+    inputs: Mapping[InputKind, NetworkInput]
     view: NDArray[np.uint8]
-    reduced: ModelInput
 
 
 class Looker:
@@ -58,7 +65,7 @@ class Looker:
         self._clock = clock
 
     def look_at_all(
-        self, jobs: Sequence[Job], fetch: Fetch, patience_s: Sequence[float] = ()
+        self, jobs: Sequence[Job], wanted: Wanted, fetch: Fetch, patience_s: Sequence[float] = ()
     ) -> list[Seen | Failure]:
         """What is seen of each job's picture, in order.
 
@@ -68,15 +75,15 @@ class Looker:
         remote = {
             place: job.image_uri for place, job in enumerate(jobs) if is_remote(job.image_uri)
         }
-        looks = {
-            place: self._threads.submit(self._look, partial(fetch, job.image_uri, None))
-            for place, job in enumerate(jobs)
-            if place not in remote
-        }
+        looks = {}
+        for place, job in enumerate(jobs):
+            if place not in remote:
+                fetched = partial(fetch, job.image_uri, None)
+                looks[place] = self._threads.submit(self._look, job, wanted, fetched)
         patience = dict(enumerate(patience_s or [math.inf] * len(jobs)))
         arrivals = self._ahead.arrivals(partial(self._timed, fetch), remote, patience)
-        for place, fetched in arrivals:
-            looks[place] = self._threads.submit(self._look, fetched.result)
+        for place, arrived in arrivals:
+            looks[place] = self._threads.submit(self._look, jobs[place], wanted, arrived.result)
             looks[place].add_done_callback(lambda _: self._ahead.decoded())
         return [looks[place].result() for place in range(len(jobs))]
 
@@ -84,17 +91,19 @@ class Looker:
         with self._clock.time("fetch"):
             return fetch(uri, slot)
 
-    def _look(self, fetched: Callable[[], Fetched]) -> Seen | Failure:
-        """Decode and reduce one photo; one that cannot be is a failure of its own."""
+    def _look(self, job: Job, wanted: Wanted, fetched: Callable[[], Fetched]) -> Seen | Failure:
+        """Decode and reduce one picture; one that cannot be is a failure of its own."""
         try:
             with self._clock.time("read"):
                 picture = fetched()
             with self._clock.time("decode"):
-                photo = decode(picture.data, size_px_min=DECODE_PX, limits=self._limits)
+                pixels = decode(picture.data, size_px_min=DECODE_PX, limits=self._limits).pixels
+            photo = not comes_reduced(pixels)
+            kinds = list(wanted(job, photo))
             with self._clock.time("model input"):
-                reduced = model_input(photo.pixels)
+                inputs = {kind: network_input(pixels, kind) for kind in dict.fromkeys(kinds)}
             with self._clock.time("overlay"):
-                view = crop(photo.pixels, reduced.square, self._thumbnail_size_px)
+                view = crop(pixels, inputs[kinds[0]].square, self._thumbnail_size_px)
         except ImageFailure as failure:
             return Failure(
                 code=failure.code, detail=failure.detail, retry_after_s=failure.retry_after_s
@@ -106,6 +115,7 @@ class Looker:
         return Seen(
             image_sha256=hashlib.sha256(picture.data).hexdigest(),
             validator=picture.validator,
+            photo=photo,
+            inputs=inputs,
             view=view,
-            reduced=reduced,
         )

@@ -5,26 +5,33 @@ from collections.abc import Sequence
 from statistics import median
 
 import numpy as np
+from numpy.typing import NDArray
 
 from catalog.bundle import Bundle
 from catalog.check_predictions import read_check
-from worker.tagging.classifier import Classifier
+from worker.tagging.classifier import Classifier, ServingNetwork
 
 BATCH = 64
 ROUNDS = 15
 
 
 def ms_per_image(bundles: Sequence[Bundle], *, threads: int = 1) -> list[float]:
-    """The median time of each bundle's classifier on batches of 64, in milliseconds per image.
+    """The median time of each bundle's network for photos on batches of 64, in ms per image.
 
     They take turns, so that whatever else the machine does slows all of them alike.
     """
-    classifiers = [Classifier(bundle, threads=threads) for bundle in bundles]
-    images = np.resize(read_check(bundles[0]).images, (BATCH, *bundles[0].manifest.input_shape))
-    spent: list[list[float]] = [[] for _ in classifiers]
+    networks = [_network_and_images(bundle, threads) for bundle in bundles]
+    spent: list[list[float]] = [[] for _ in networks]
     for _ in range(ROUNDS):
-        for classifier, times in zip(classifiers, spent, strict=True):
+        for (network, images), times in zip(networks, spent, strict=True):
             started = time.perf_counter()
-            classifier.classify(images)
+            network.classify(images)
             times.append(time.perf_counter() - started)
     return [1000 * median(times) / BATCH for times in spent]
+
+
+def _network_and_images(bundle: Bundle, threads: int) -> tuple[ServingNetwork, NDArray[np.uint8]]:
+    name = bundle.manifest.photo_network
+    images = read_check(bundle.parts[name]).images
+    network = Classifier(bundle, threads=threads).networks[name]
+    return network, np.resize(images, (BATCH, *network.network.input))

@@ -72,6 +72,7 @@ def make_batch_runner(
         fetcher=fetcher,
         fetch_budget_s=fetch_budget_s(chosen),
         patience=FetchPatience.of(chosen),
+        audit=AuditShares(usual=chosen.audit_share, cautious=chosen.cautious_audit_share),
         metrics=metrics or WorkerMetrics(chosen, queue),
         clock=clock,
     )
@@ -95,8 +96,7 @@ def make_tagger(
         thumbnail_size_px=chosen.thumbnail_size_px,
         clock=clock,
     )
-    audit = AuditShares(usual=chosen.audit_share, cautious=chosen.cautious_audit_share)
-    return Tagger(looker=looker, threads=threads, audit=audit, clock=clock)
+    return Tagger(looker=looker, threads=threads, clock=clock)
 
 
 def make_fetcher(chosen: Settings) -> Fetcher:

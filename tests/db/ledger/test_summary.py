@@ -24,6 +24,7 @@ def test_summary_counts_products_by_what_became_of_them(session: Session) -> Non
     assert summary.flagged_by_reason == {"low_confidence": 2, "out_of_taxonomy": 1}
     assert summary.failed_by_reason == {"not_found": 1}
     assert summary.by_model == {"test-1": 3}
+    assert summary.by_network == {"reduced": 3}
     assert (summary.products, summary.unfinished) == (5, 1)
     assert summary.oldest_queued_at == NOW
 

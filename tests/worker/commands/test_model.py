@@ -145,7 +145,7 @@ def test_a_bundle_that_does_not_verify_is_not_added(
     tagger: Tagger, engine: Engine, tmp_path: Path
 ) -> None:
     source = variant(tmp_path, "b")
-    (source / "model.tflite").write_bytes(b"other")
+    (source / "reduced/model.tflite").write_bytes(b"other")
     done = tagger("add", source)
     assert done.exit_code == 1
     assert "Expected sha256" in done.stderr

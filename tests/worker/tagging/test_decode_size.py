@@ -8,8 +8,9 @@ import pytest
 from catalog.bundle import load_bundle
 from catalog.images.decode import decode
 from catalog.images.model_input import model_input
-from catalog.images.preprocessing import DECODE_PX, preprocessing_parameters
+from catalog.images.preprocessing import DECODE_PX, preprocessing_of
 from catalog.jobs import Job
+from catalog.networks import NetworkName
 from catalog.outcomes import Tagging
 from catalog.settings import SHIPPED_BUNDLE, read_settings
 from lab.serving import generate_photos
@@ -91,6 +92,6 @@ def test_the_photos_would_look_otherwise_if_decoded_larger(shop: Shop) -> None:
 
 
 def test_a_bundle_names_the_size_it_was_made_for() -> None:
-    told = load_bundle(SHIPPED_BUNDLE).manifest.preprocessing_parameters
-    assert told["decode.size_px_min"] == DECODE_PX
-    assert told == preprocessing_parameters()
+    told = load_bundle(SHIPPED_BUNDLE).manifest.networks[NetworkName.REDUCED].preprocessing
+    assert told.decode_px == DECODE_PX
+    assert told == preprocessing_of(NetworkName.REDUCED)

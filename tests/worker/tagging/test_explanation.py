@@ -8,6 +8,7 @@ from PIL import Image
 
 from catalog.bundle import load_bundle
 from catalog.failures import ImageFailure
+from catalog.networks import NetworkName
 from catalog.settings import SHIPPED_BUNDLE
 from tests.catalog.images.pictures import encode, jpeg
 from worker.tagging.classifier import Classifier
@@ -28,7 +29,7 @@ def test_explanation_names_the_three_best_classes_and_all_confidences(
     assert sum(confidences) == pytest.approx(1, abs=1e-4)
     shown = [label for label, _ in explanation.overlays]
     assert shown == [label for label, _ in explanation.confidences[:3]]
-    for picture in (explanation.photo, explanation.reduced, explanation.overlays[0][1]):
+    for picture in (explanation.photo, explanation.seen, explanation.overlays[0][1]):
         assert (picture.shape, picture.dtype) == ((256, 256, 3), np.uint8)
 
 
@@ -58,8 +59,10 @@ def test_a_photo_has_stages_and_a_picture_that_came_reduced_has_none(
 
 def test_a_photo_is_no_surer_here_than_where_it_is_tagged(classifier: Classifier) -> None:
     careful = copy(classifier)
-    rule = replace(classifier.manifest.photo_rule, temperature=10 * classifier.manifest.temperature)
-    careful.manifest = replace(classifier.manifest, photos=rule)
+    network = classifier.manifest.networks[NetworkName.REDUCED]
+    rule = replace(network.photo_rule, temperature=10 * network.temperature)
+    networks = {NetworkName.REDUCED: replace(network, photos=rule)}
+    careful.manifest = replace(classifier.manifest, networks=networks)
     sure, unsure = (
         explain(jpeg(300, 400), each).confidences[0][1] for each in (classifier, careful)
     )

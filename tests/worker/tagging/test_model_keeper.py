@@ -97,7 +97,9 @@ def test_promotion_and_rollback_reach_a_running_child_at_its_next_heartbeat(
     assert tag(child, engine, pictures, 5) == {SHIPPED}
 
 
-@pytest.mark.parametrize("spoilt", ["model.tflite", "check.npz", "manifest.json", None])
+@pytest.mark.parametrize(
+    "spoilt", ["reduced/model.tflite", "reduced/check.npz", "manifest.json", None]
+)
 def test_a_promoted_bundle_that_is_spoilt_is_refused_and_the_old_one_serves_on(
     spoilt: str | None,
     child: BatchRunner,

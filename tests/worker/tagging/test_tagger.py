@@ -10,20 +10,21 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from catalog.acceptance import NEVER, NO_AUDIT, Earned
-from catalog.bundle import PhotoRule, load_bundle
+from catalog.acceptance import NEVER, Earned
+from catalog.bundle import load_bundle
 from catalog.failures import FailureCode, FetchFailure
 from catalog.fetching.slots import ConnectionSlots
 from catalog.fetching.validators import Fetched
 from catalog.images.decode import DecodeLimits
 from catalog.jobs import Job
+from catalog.networks import NetworkName, PhotoRule
 from catalog.outcomes import Failure, FlagReason, Outcome, Tagging
 from catalog.sample import SAMPLE
 from catalog.settings import SHIPPED_BUNDLE
 from catalog.statistics import softmax
 from tests.catalog.images.pictures import encode, jpeg
 from tests.taxonomies import LABELS
-from worker.tagging.classifier import Classifier
+from worker.tagging.classifier import Classifier, ServingNetwork
 from worker.tagging.fetch_ahead import FetchAhead
 from worker.tagging.lineup import Lineup
 from worker.tagging.looking import Looker
@@ -34,6 +35,10 @@ from worker.tagging.tagger import Tagger
 @pytest.fixture(scope="module")
 def classifier() -> Classifier:
     return Classifier(load_bundle(SHIPPED_BUNDLE))
+
+
+def reduced_network(classifier: Classifier) -> ServingNetwork:
+    return classifier.networks[NetworkName.REDUCED]
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +62,7 @@ def tag(
         thumbnail_size_px=128,
         clock=clock,
     )
-    tagger = Tagger(looker=looker, threads=threads, audit=NO_AUDIT, clock=clock)
+    tagger = Tagger(looker=looker, threads=threads, clock=clock)
     lineup = Lineup(serving=classifier, earned=earned or {})
     validator = {"good": "etag:good"}
     return tagger.tag_batch(
@@ -68,9 +73,9 @@ def tag(
 def test_image_alone_and_in_any_batch_gets_the_same_confidences(
     classifier: Classifier, images: np.ndarray
 ) -> None:
-    whole = classifier.classify(images[:130])
+    whole = reduced_network(classifier).classify(images[:130])
     for place in (0, 1, 64, 129):
-        alone = classifier.classify(images[place : place + 1])
+        alone = reduced_network(classifier).classify(images[place : place + 1])
         np.testing.assert_array_equal(alone.confidences[0], whole.confidences[place])
         np.testing.assert_array_equal(alone.class_maps[0], whole.class_maps[place])
         np.testing.assert_array_equal(alone.out_of_taxonomy[0], whole.out_of_taxonomy[place])
@@ -79,8 +84,8 @@ def test_image_alone_and_in_any_batch_gets_the_same_confidences(
 def test_serving_model_answers_as_the_bundle_says(
     classifier: Classifier, images: np.ndarray
 ) -> None:
-    predictions = classifier.classify(images[:5])
-    shapes = classifier.manifest.output_shapes
+    predictions = reduced_network(classifier).classify(images[:5])
+    shapes = classifier.manifest.networks[NetworkName.REDUCED].outputs
     assert classifier.manifest.labels == LABELS
     assert predictions.class_maps.shape == (5, *shapes["class_maps"])
     assert predictions.embedding.shape == (5, *shapes["embedding"])
@@ -133,15 +138,14 @@ def as_photo(image: np.ndarray) -> bytes:
 def test_photos_are_under_the_cautious_rule_until_trust_is_earned(
     classifier: Classifier, images: np.ndarray
 ) -> None:
+    network = classifier.manifest.networks[NetworkName.REDUCED]
+    photos = PhotoRule(
+        temperature=2 * network.temperature,
+        acceptance=replace(network.acceptance, confidence_min=dict.fromkeys(LABELS, NEVER)),
+        out_of_taxonomy_threshold=float("inf"),
+    )
     manifest = replace(
-        classifier.manifest,
-        photos=PhotoRule(
-            temperature=2 * classifier.manifest.temperature,
-            acceptance=replace(
-                classifier.manifest.acceptance, confidence_min=dict.fromkeys(LABELS, NEVER)
-            ),
-            out_of_taxonomy_threshold=float("inf"),
-        ),
+        classifier.manifest, networks={NetworkName.REDUCED: replace(network, photos=photos)}
     )
     careful = copy(classifier)
     careful.manifest = manifest
@@ -155,11 +159,12 @@ def test_photos_are_under_the_cautious_rule_until_trust_is_earned(
 
     photo, small = results({})
     assert FlagReason.LOW_CONFIDENCE in photo.reasons
-    assert photo.photo_temperature == 2 * classifier.manifest.temperature
+    assert photo.photo_temperature == 2 * network.temperature
     assert small.photo_temperature is None
     assert small.confidence == pytest.approx(
-        float(classifier.classify(images[:1]).confidences.max()), abs=1e-5
+        float(reduced_network(classifier).classify(images[:1]).confidences.max()),
+        abs=1e-5,
     )
-    earned = Earned(temperature=manifest.temperature, confidence_min={photo.label: 0.0})
+    earned = Earned(temperature=network.temperature, confidence_min={photo.label: 0.0})
     photo, _ = results({manifest.model_version: earned})
     assert FlagReason.LOW_CONFIDENCE not in photo.reasons
