@@ -32,6 +32,15 @@ class FailureCode(StrEnum):
 
     # The message
     MALFORMED_PAYLOAD = "malformed_payload", "the message is no valid job", PERMANENT
+    NOT_A_MESSAGE = "not_a_message", "no Celery message: there is no envelope to read", PERMANENT
+    MESSAGE_TOO_LARGE = "message_too_large", "the message is larger than any allowed", PERMANENT
+    UNREADABLE_BODY = (
+        "unreadable_body",
+        "the message's body cannot be decoded: its type, encoding or JSON",
+        PERMANENT,
+    )
+    MALFORMED_CALL = "malformed_call", "the body does not hold args and kwargs", PERMANENT
+    UNKNOWN_TASK = "unknown_task", "the message calls a task that its queue has not", PERMANENT
 
     # The address
     INVALID_URI = "invalid_uri", "the image's URI cannot be understood", PERMANENT

@@ -4,9 +4,16 @@ import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeGuard
 
-from pydantic import BaseModel, ConfigDict, Field, StringConstraints, ValidationError
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    StringConstraints,
+    TypeAdapter,
+    ValidationError,
+)
 
 TAG_PRODUCT = "worker.tag_product"
 TAG_CHUNK = "worker.tag_chunk"
@@ -18,6 +25,8 @@ START_RETAG = "worker.start_retag"
 PUBLISH_RETAG = "worker.publish_retag"
 UPKEEP_QUEUE = "upkeep"
 CHUNK_SIZE_MAX = 256
+# Of the names of dead letters that are no products.
+SUBJECT_PREFIX = "payload:"
 
 # Printable, so that ids are safe in logs, tables and URLs: no control characters.
 ProductId = Annotated[
@@ -29,6 +38,18 @@ ImageUri = Annotated[
 DeclaredLabel = Annotated[
     str, StringConstraints(min_length=1, max_length=64, pattern=r"^[^\x00-\x1f\x7f]+$")
 ]
+
+
+_PRODUCT_ID: TypeAdapter[str] = TypeAdapter(ProductId)
+
+
+def is_product_id(found: object) -> TypeGuard[str]:
+    """Whether it may stand in the ledger: PostgreSQL fails of NUL and lone surrogates."""
+    try:
+        _PRODUCT_ID.validate_python(found, strict=True)
+    except ValidationError:
+        return False
+    return True
 
 
 class MalformedJobError(ValueError):
@@ -77,7 +98,7 @@ def payload_subject(payload: object) -> str:
     It is the payload's own sha256, so that the same message delivered twice makes one row, and a
     malformed message never speaks for the product it happens to name.
     """
-    return "payload:" + hashlib.sha256(canonical_json(payload).encode()).hexdigest()
+    return SUBJECT_PREFIX + hashlib.sha256(canonical_json(payload).encode()).hexdigest()
 
 
 def canonical_json(payload: object) -> str:

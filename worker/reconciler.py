@@ -4,9 +4,6 @@ It closes the gaps that a broker on Redis leaves open: a message that was popped
 recorded as unacknowledged, a flushed or restored broker, a publisher that died after its commit.
 """
 
-import base64
-import binascii
-import json
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +13,14 @@ from typing import Any
 import redis
 from sqlalchemy import Engine
 
-from catalog.jobs import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE
+from catalog.jobs import (
+    BULK_QUEUE,
+    CHUNK_SIZE_MAX,
+    INGEST_QUEUE,
+    TAG_CHUNK,
+    TAG_PRODUCT,
+    is_product_id,
+)
 from catalog.settings import Settings
 from db.engine import reading, sessions
 from db.ledger.heartbeats import RECONCILER, beat
@@ -24,6 +28,9 @@ from db.ledger.reconciling import Claimed, claim_due, claim_lost, published_at
 from worker.broker import depths
 from worker.client import EnqueueClient
 from worker.dead_workers import DeadWorkers
+from worker.door.calls import payloads
+from worker.door.reading import read
+from worker.door.refusals import RefusedError
 from worker.tagging.retries import RETRY_AFTER_S_MAX
 
 QUEUES = (INGEST_QUEUE, BULK_QUEUE)
@@ -31,8 +38,10 @@ QUEUES = (INGEST_QUEUE, BULK_QUEUE)
 DEPTH_MAX = 10_000
 CLAIM_SIZE = 500
 CLAIMS_MAX = 40
-# So many of the oldest messages are read for one whose product the ledger still waits for.
+# So many of the oldest messages are read for one whose product the ledger still waits for, and so
+# many where there is none among these: a stranger's, or one that nobody can read, tells nothing.
 OLDEST_READ = 64
+OLDEST_READ_MAX = 1024
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,16 +131,18 @@ class Reconciler:
         None when nothing can be said, as the ledger knows none of the oldest messages.
         """
         before = datetime.now(UTC) - timedelta(seconds=self._chosen.lost_after_s)
-        oldest = list(reversed(self._broker.lrange(queue, -OLDEST_READ, -1)))
-        if not oldest:
-            return before
-        named = [product_ids(message) for message in oldest]
-        with self._reading() as session:
-            stamps = published_at(session, [each for ids in named for each in ids][:CLAIM_SIZE])
-        for ids in named:
-            known = [stamps[each] for each in ids if each in stamps]
-            if known:
-                return min(before, *known)
+        for count in (OLDEST_READ, OLDEST_READ_MAX):
+            oldest = list(reversed(self._broker.lrange(queue, -count, -1)))
+            named = [ids for ids in map(product_ids, oldest) if ids]
+            ids = [each for some in named for each in some]
+            with self._reading() as session:
+                stamps = published_at(session, ids[:CLAIM_SIZE])
+            for some in named:
+                known = [stamps[each] for each in some if each in stamps]
+                if known:
+                    return min(before, *known)
+            if len(oldest) < count and not named:
+                return before  # the whole queue speaks of no product at all
         return None
 
     def _publish(self, claimed: Sequence[Claimed]) -> None:
@@ -150,13 +161,13 @@ class Reconciler:
 def product_ids(message: bytes | str) -> list[str]:
     """The products that a message in the queue speaks of; none where it cannot be read."""
     try:
-        body = json.loads(base64.b64decode(json.loads(message)["body"]))
-        args, kwargs = (body["args"], body["kwargs"]) if isinstance(body, dict) else body[:2]
-        jobs = kwargs.get("jobs") or next(iter(args), None) or [kwargs]
-        jobs = jobs if isinstance(jobs, list) else [{"product_id": jobs}]
-        return [each["product_id"] for each in jobs if isinstance(each["product_id"], str)]
-    except (ValueError, KeyError, TypeError, AttributeError, binascii.Error, RecursionError):
+        raw = message if isinstance(message, bytes) else message.encode()
+        call = read(raw, (TAG_PRODUCT, TAG_CHUNK))
+    except RefusedError:
         return []
+    jobs = payloads(call.task, call.args, call.kwargs)
+    named = [each.get("product_id") for each in jobs if isinstance(each, dict)]
+    return [each for each in named if is_product_id(each)]
 
 
 def _chunks(claimed: Iterator[Claimed]) -> Iterator[tuple[str, list[Claimed]]]:

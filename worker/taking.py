@@ -11,12 +11,11 @@ from queue import Empty
 from time import monotonic, time
 from typing import Any
 
-from celery.app.amqp import AMQP
-from kombu import Connection
-from kombu.transport.redis import Channel, Transport
 from kombu.transport.redis import QoS as RedisQoS
 from kombu.transport.virtual import QoS as VirtualQoS
 from kombu.utils.json import dumps
+
+from worker.door.transport import DoorAMQP, DoorChannel, DoorConnection, DoorTransport
 
 # KEYS: the lists to look into, the most urgent first, and the worker's own at the end.
 TAKE = """
@@ -51,7 +50,7 @@ class TakingQoS(RedisQoS):  # type: ignore[misc]
         VirtualQoS.append(self, message, delivery_tag)
 
 
-class TakingChannel(Channel):  # type: ignore[misc]
+class TakingChannel(DoorChannel):
     """A channel of a worker that has a record of its own; see worker/reserved.py.
 
     A script cannot wait. So when the lists are empty the channel waits for the next message with
@@ -101,20 +100,20 @@ class TakingChannel(Channel):  # type: ignore[misc]
             self._flush_brpop_reauth()
 
 
-class TakingTransport(Transport):  # type: ignore[misc]
-    """Kombu's Redis transport, over such channels."""
+class TakingTransport(DoorTransport):
+    """Kombu's Redis transport with the door in front, over such channels."""
 
     Channel = TakingChannel
 
 
-class TakingConnection(Connection):  # type: ignore[misc]
+class TakingConnection(DoorConnection):
     """A connection to Redis by this transport, whatever its URL's scheme."""
 
     def get_transport_cls(self) -> type[TakingTransport]:
         return TakingTransport
 
 
-class TakingAMQP(AMQP):  # type: ignore[misc]
+class TakingAMQP(DoorAMQP):
     """Celery's messaging over such connections: `Celery(…, amqp=TakingAMQP)`."""
 
     Connection = TakingConnection

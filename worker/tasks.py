@@ -1,9 +1,7 @@
 """The two tasks of the public contract; each parses, calls one function and returns."""
 
-import hashlib
 import time
 from collections.abc import Sequence
-from typing import Any
 
 from celery import signals
 from celery_batches import SimpleRequest
@@ -11,6 +9,7 @@ from celery_batches import SimpleRequest
 from catalog.jobs import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT
 from worker.app import app
 from worker.batches import Crash, SafeBatches, Suspects
+from worker.door.calls import payloads
 from worker.reserved import NameReservations
 from worker.startup import RefuseUnsafeSettings
 from worker.tagging.process import batch_runner
@@ -23,10 +22,8 @@ app.steps["consumer"].add(NameReservations)
 signals.worker_process_init.connect(begin_to_beat)
 signals.worker_process_shutdown.connect(cease_to_beat)
 
-POSITIONS = ("product_id", "image_uri", "declared_label")
 # A database that is away must not be met with thousands of redeliveries a second.
 REQUEUE_PAUSE_S = 1.0
-MESSAGE_ID_LENGTH_MAX = 64
 
 
 @app.task(base=SafeBatches, name=TAG_PRODUCT, acks_late=True)  # type: ignore[untyped-decorator]
@@ -34,9 +31,9 @@ def tag_product(
     requests: list[SimpleRequest], alone: bool = False, crash: Crash | None = None
 ) -> Suspects:
     """Tag the products of one batch of messages; return the suspects among them."""
-    payloads = [_payload(request) for request in requests]
-    ids = [_message_id(request) for request in requests]
-    return [(place, 0) for place in _work(INGEST_QUEUE, payloads, ids, alone, crash)]
+    jobs = [job for request in requests for job in _jobs(request)]
+    ids = [request.id for request in requests]
+    return [(place, 0) for place in _work(INGEST_QUEUE, jobs, ids, alone, crash)]
 
 
 @app.task(base=SafeBatches, name=TAG_CHUNK, acks_late=True, messages_max=1)  # type: ignore[untyped-decorator]
@@ -52,44 +49,25 @@ def tag_chunk(
     suspects: Suspects = []
     for start in range(0, len(jobs), CHUNK_SIZE_MAX):
         piece = jobs[start : start + CHUNK_SIZE_MAX]
-        ids = [_message_id(request)] * len(piece)
+        ids = [request.id] * len(piece)
         places = _work(BULK_QUEUE, piece, ids, alone, crash)
         suspects += [(0, start + place) for place in places]
     return suspects
 
 
 def _work(
-    queue: str, payloads: Sequence[object], ids: Sequence[str], alone: bool, crash: Crash | None
+    queue: str, jobs: Sequence[object], ids: Sequence[str], alone: bool, crash: Crash | None
 ) -> list[int]:
     try:
         if crash is not None:
-            batch_runner(queue).record_crash(payloads, crash.owner, crash.code)
+            batch_runner(queue).record_crash(jobs, crash.owner, crash.code)
             return []
-        return batch_runner(queue).tag_and_store(payloads, ids, alone=alone)
+        return batch_runner(queue).tag_and_store(jobs, ids, alone=alone)
     except StoreUnavailableError:
         time.sleep(REQUEUE_PAUSE_S)  # in the child, where waiting is free
         raise
 
 
-def _payload(request: SimpleRequest) -> object:
-    """The keyword arguments of the message; positional ones are named in the contract's order."""
-    if len(request.args) > len(POSITIONS):
-        return {"args": list(request.args), **request.kwargs}
-    return dict(zip(POSITIONS, request.args, strict=False)) | request.kwargs
-
-
 def _jobs(request: SimpleRequest) -> list[object]:
-    """The jobs of a chunk; what is no list of jobs fails as one malformed payload."""
-    arguments: dict[str, Any] = dict(zip(("jobs",), request.args, strict=False)) | request.kwargs
-    if len(request.args) > 1 or set(arguments) != {"jobs"}:
-        return [{"args": list(request.args), **request.kwargs}]
-    jobs = arguments["jobs"]
-    return jobs if isinstance(jobs, list) else [jobs]
-
-
-def _message_id(request: SimpleRequest) -> str:
-    """The message's own id, which a redelivery keeps; a stranger's may be of any length."""
-    name = str(request.id)
-    if len(name) <= MESSAGE_ID_LENGTH_MAX:
-        return name
-    return hashlib.sha256(name.encode(errors="backslashreplace")).hexdigest()
+    """The payloads of a message, which the door has let in: see worker/door/admission.py."""
+    return payloads(request.name, request.args, request.kwargs)

@@ -4,25 +4,35 @@
 runs the reconciler at each, and publishes re-tagging runs.
 """
 
+import time
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
 from celery import Celery, bootsteps, signals
+from celery.exceptions import Reject
+from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from catalog.errors import OperatorError
 from catalog.jobs import PUBLISH_RETAG, RECONCILE, START_RETAG, UPKEEP_QUEUE
 from catalog.settings import settings
-from db.engine import make_engine
+from db.engine import make_engine, sessions
+from db.ledger.recording import record_outcomes
 from db.migrate import require_newest
 from worker.app import configuration
 from worker.broker import connect, redis_url
 from worker.client import EnqueueClient
+from worker.door.admission import RECORD_REFUSAL
+from worker.door.refusals import Refusal
+from worker.door.transport import DoorAMQP
 from worker.reconciler import Reconciler
 from worker.retag import schedule as retag_schedule
 from worker.watch.logs import log_as_json
 
-app = Celery("upkeep", set_as_current=False)
+REQUEUE_PAUSE_S = 1.0
+
+app = Celery("upkeep", set_as_current=False, amqp=DoorAMQP)
 
 
 def _configuration() -> dict[str, Any]:
@@ -86,10 +96,30 @@ def publish_retag() -> None:
     retag_schedule.publish_open()
 
 
+@app.task(name=RECORD_REFUSAL, acks_late=True)  # type: ignore[untyped-decorator]
+def record_refusal(**payload: Any) -> None:
+    """Keep a dead letter of a message in this queue that nobody could read."""
+    refusal = Refusal.found_in(payload)
+    if refusal is None:
+        return  # someone called this task; nobody else sends to this queue, and nothing is owed
+    try:
+        with sessions(engine()).begin() as session:
+            record_outcomes(session, [refusal.outcome()], datetime.now(UTC))
+    except DBAPIError as error:
+        time.sleep(REQUEUE_PAUSE_S)
+        raise Reject(error, requeue=True) from error
+
+
+@lru_cache(maxsize=1)
+def engine() -> Engine:
+    """This process's own."""
+    return make_engine(settings().database)
+
+
 @lru_cache(maxsize=1)
 def reconciler() -> Reconciler:
     """This process's own."""
     chosen = settings()
     url = redis_url(chosen)
-    engine = make_engine(chosen.database)
-    return Reconciler(engine, EnqueueClient(engine, broker_url=url), connect(url), chosen)
+    client = EnqueueClient(engine(), broker_url=url)
+    return Reconciler(engine(), client, connect(url), chosen)

@@ -8,7 +8,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.faults import brokers, deliveries, pressures, processes, stores
+from lab.faults import brokers, deliveries, pressures, processes, senders, stores
 from lab.faults.cases import Case, Scale
 from lab.faults.databases import Database, PostgresServer, SqliteDatabase
 from lab.faults.test_rig import Tally, staged
@@ -19,6 +19,7 @@ CASES: Sequence[Case] = [
     *stores.CASES,
     *deliveries.CASES,
     *pressures.CASES,
+    *senders.CASES,
 ]
 FULL = Scale(items=400, outage_s=60.0)
 SHORT = Scale(items=80, outage_s=4.0)

@@ -15,6 +15,7 @@ from db.ledger.accepting import accept
 from db.ledger.heartbeats import RECONCILER, latest
 from db.ledger.models import Product
 from tests.factories import job
+from tests.worker.door.envelopes import message
 from worker import reconciler as module
 from worker.broker import celery_url, connect, depths
 from worker.client import EnqueueClient
@@ -150,9 +151,42 @@ def test_each_pass_leaves_a_sign_of_life(reconciler: Reconciler, engine: Engine)
     assert heartbeat.detail == {"returned": 0, "retried": 0, "republished": 0}
 
 
-@pytest.mark.parametrize("message", [b"", b"{}", b"[1]", b'{"body": "!"}', b'{"body": "W10="}'])
-def test_unreadable_message_names_no_product(message: bytes) -> None:
-    assert product_ids(message) == []
+UNREADABLE = [
+    b"garbage",
+    b"[" * 600 + b"]" * 600,
+    message([[], [], {}]),
+    message([[], {"product_id": "a\0b", "image_uri": "x"}, {}]),
+    message([[], {"product_id": "\ud800", "image_uri": "x"}, {}]),
+    message([5, {"jobs": 5}, {}], headers={"task": "worker.tag_chunk", "id": "\ud800"}),
+]
+
+
+@pytest.mark.parametrize("behind", [0, 100])
+def test_unreadable_messages_among_the_oldest_stop_nothing(
+    reconciler: Reconciler,
+    engine: Engine,
+    client: EnqueueClient,
+    broker: EmbeddedBroker,
+    behind: int,
+) -> None:
+    for number in range(behind + len(UNREADABLE)):
+        connect(broker.url).lpush(INGEST_QUEUE, UNREADABLE[number % len(UNREADABLE)])
+    with sessions(engine).begin() as session:
+        accept(session, [job("lost")], datetime.now(UTC))
+    age(engine, 2 * LONG_AGO)
+    if behind:
+        client.enqueue_singles([job("waits")])
+        age(engine, LONG_AGO / 2)
+        with sessions(engine).begin() as session:
+            long_ago = datetime.now(UTC) - 2 * LONG_AGO
+            lost = update(Product).where(Product.id == "lost")
+            session.execute(lost.values(published_at=long_ago))
+    assert reconciler.run().republished == 1
+
+
+@pytest.mark.parametrize("raw", [b"", b"{}", b"[1]", b'{"body": "!"}', *UNREADABLE])
+def test_unreadable_message_names_no_product(raw: bytes) -> None:
+    assert product_ids(raw) == []
 
 
 def message_ids(broker: EmbeddedBroker, queue: str) -> set[str]:

@@ -18,6 +18,7 @@ from db.ledger.accepting import replay as replay_jobs
 from db.ledger.dead_letters import DeadLetter
 from worker.client import EnqueueClient
 from worker.commands.tables import table
+from worker.door.evidence import printable
 
 REASONS = click.Choice([code.value for code in FailureCode])
 REPLAY_SIZE = 256
@@ -70,7 +71,8 @@ def show(subject: str, as_json: bool) -> None:
         ("Failed at", _when(letter)),
         ("Payload", letter.payload or "-"),
     ):
-        click.echo(f"{name:<10} {value}")
+        # What a sender wrote must not reach the terminal as control characters.
+        click.echo(f"{name:<10} {printable(value)}")
 
 
 @failures.command()
@@ -145,4 +147,4 @@ def _when(letter: DeadLetter) -> str:
 
 
 def _short(text: str) -> str:
-    return text if len(text) <= 60 else text[:59] + "…"
+    return printable(text if len(text) <= 60 else text[:59] + "…")

@@ -14,6 +14,8 @@ from catalog.fetching.fetcher import Fetcher
 from catalog.jobs import Job, MalformedJobError, canonical_json, parse_job, payload_subject
 from catalog.outcomes import Failure, Outcome
 from db.ledger.attempts import Attempt, Delivery
+from worker.door.evidence import without_secrets
+from worker.door.refusals import Refusal
 from worker.retag.skipping import unchanged
 from worker.tagging.fetching import BatchFetching
 from worker.tagging.lineup import Lineup
@@ -159,6 +161,9 @@ class BatchRunner:
 
 
 def _parse(payload: object) -> Job | Outcome:
+    refusal = Refusal.found_in(payload)
+    if refusal is not None:
+        return refusal.outcome()
     try:
         return parse_job(payload)
     except MalformedJobError as error:
@@ -166,5 +171,5 @@ def _parse(payload: object) -> Job | Outcome:
             subject=payload_subject(payload),
             job=None,
             result=Failure(code=FailureCode.MALFORMED_PAYLOAD, detail=str(error)),
-            payload=canonical_json(payload),
+            payload=without_secrets(canonical_json(payload)),
         )

@@ -107,3 +107,17 @@ def test_forget_deletes_the_letter_and_nothing_else(tagger: Tagger, engine: Engi
 def test_all_must_be_asked_for_by_name(tagger: Tagger, command: str) -> None:
     assert tagger(command).exit_code == 2
     assert tagger(command, "p1", "--reason", "not_found").exit_code == 2
+
+
+def test_what_a_sender_wrote_does_not_reach_the_terminal_as_control_characters(
+    tagger: Tagger, engine: Engine
+) -> None:
+    rude = Failure(code=FailureCode.MALFORMED_PAYLOAD, detail="Expected a job; \x1b[2Jhello: no.")
+    outcome = Outcome(subject="payload:rude", job=None, result=rude, payload="a\x1b]0;b\x07\u202e")
+    with sessions(engine).begin() as session:
+        record(session, [outcome], datetime.now(UTC))
+    shown, listed = tagger("show", "payload:rude"), tagger("list")
+    assert "\\x1b[2Jhello" in shown.output
+    assert "a\\x1b]0;b\\x07\\u202e" in shown.output
+    assert all(each.isprintable() for each in shown.output.splitlines())
+    assert all(each.isprintable() for each in listed.output.splitlines())

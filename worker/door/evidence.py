@@ -1,0 +1,50 @@
+"""A message as text for people: readable, without what is secret, safe in tables and terminals."""
+
+import base64
+import codecs
+import re
+
+EVIDENCE_LENGTH_MAX = 4000
+# Base64 shrinks by a quarter when it is opened; four bytes may become one character.
+_READ_MAX = 4 * EVIDENCE_LENGTH_MAX
+
+_BASE64 = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
+# The slashes may be escaped, once or more, as in JSON that PHP writes.
+_AUTHORITY = re.compile(r"(:(?:\\*/){2})[^\s\"'<>/?#@\\]*@")
+_QUERY = re.compile(r"(:(?:\\*/){2}[^\s\"'<>?#]*[?#])[^\s\"'<>]*")
+
+
+def evidence(raw: bytes) -> str:
+    """What arrived: base64 opened, addresses without userinfo and query, at most 4,000 characters.
+
+    Bytes that are no text, and characters that do not print, appear as backslash escapes.
+    """
+    text = raw[:_READ_MAX].decode("utf-8", "backslashreplace")
+    return printable(without_secrets(_BASE64.sub(_opened, text)))[:EVIDENCE_LENGTH_MAX]
+
+
+def without_secrets(text: str) -> str:
+    """The text with userinfo, query and fragment of every address in it left out."""
+    return _QUERY.sub(r"\1…", _AUTHORITY.sub(r"\1…@", text))
+
+
+def printable(text: str) -> str:
+    """The text with control characters, lone surrogates and the like as backslash escapes."""
+    return "".join(each if each.isprintable() else _escape(each) for each in text)
+
+
+def _escape(character: str) -> str:
+    return character.encode("unicode_escape").decode("ascii")
+
+
+def _opened(found: re.Match[str]) -> str:
+    """What base64 holds, where it is text: a signature must not hide in it."""
+    digits = found[0].rstrip("=")
+    digits = digits[: len(digits) - (len(digits) % 4 == 1)]
+    data = base64.b64decode(digits + "=" * (-len(digits) % 4))
+    try:
+        # Its end may have been cut off, in the middle of a character.
+        text = codecs.getincrementaldecoder("utf-8")().decode(data)
+    except UnicodeDecodeError:
+        return found[0]
+    return text if all(each.isprintable() or each.isspace() for each in text) else found[0]
