@@ -13,7 +13,9 @@ COPY review ./review
 COPY bundles ./bundles
 
 FROM base AS training
-RUN pip install '.[train]'
+RUN pip install '.[train]' && useradd --create-home --uid 10001 tagger
+USER tagger
+WORKDIR /home/tagger
 ENTRYPOINT ["tagger"]
 CMD ["train", "--help"]
 

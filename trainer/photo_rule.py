@@ -115,11 +115,14 @@ def rule_figures(
     count = int(accepted.sum())
     both = known.any() and (~known).any()
     return {
+        "photos": int(known.sum()),
+        "accuracy": float((predicted == truth)[known].mean()),
         "accepted_coverage": float(accepted[known].mean()),
         "accepted": count,
         "accepted_wrong": wrong,
         "accepted_precision_at_least": 1
         - error_at_most(wrong, count, rule.acceptance.guarantee_level),
+        "strangers": int((~known).sum()),
         "strangers_flagged": float((~accepted[~known]).mean()) if (~known).any() else None,
         "strangers_auroc": separation(strangeness[known], strangeness[~known]) if both else None,
         "classes_accepted": [

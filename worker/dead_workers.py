@@ -12,6 +12,7 @@ from db.ledger.heartbeats import forget_worker, listen
 from db.ledger.reconciling import Claimed, claim_abandoned
 from worker import reserved
 
+# Rows in one transaction, so that workers wait for no lock for long. What is left follows.
 CLAIM_SIZE = 500
 # A worker that no child of ever spoke of, as it ended within its first seconds.
 UNHEARD_S = 60.0

@@ -36,6 +36,8 @@ from worker.tagging.retries import RETRY_AFTER_S_MAX
 QUEUES = (INGEST_QUEUE, BULK_QUEUE)
 # A longer queue gets nothing more from here: what is lost can wait behind what is not.
 DEPTH_MAX = 10_000
+# Rows in one transaction, so that workers wait for no lock for long, and transactions in one pass,
+# 20,000 products: the rest is taken by the next, TAGGER_RECONCILE_INTERVAL_S later.
 CLAIM_SIZE = 500
 CLAIMS_MAX = 40
 # So many of the oldest messages are read for one whose product the ledger still waits for, and so

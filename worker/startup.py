@@ -16,6 +16,8 @@ from worker.broker import SAFE_EVICTION, connect, eviction_policy, redis_url
 from worker.serving import load_serving_bundle
 from worker.watch import metrics
 
+# Chunks that a child reserves: one at work and one at hand. More would wait behind slow ones while
+# other children idle.
 BULK_PREFETCH_MULTIPLIER = 2
 
 

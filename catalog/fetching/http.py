@@ -24,6 +24,8 @@ from catalog.fetching.slots import ConnectionSlots, Slot
 from catalog.fetching.validators import Fetched, of_response
 from catalog.redaction import shown_uri
 
+# A connection that idles for longer is closed: servers close theirs after 5 to 75 s, and one that
+# was closed meanwhile costs a request that is sent again.
 KEEPALIVE_EXPIRY_S = 30.0
 SCHEMES = ("http", "https")
 # The same for all hosts and fetches, so that a host which chooses by it always sends the same.

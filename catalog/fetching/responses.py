@@ -8,6 +8,7 @@ from catalog.failures import FailureCode, FetchFailure
 from catalog.redaction import shown_uri
 
 REDIRECTS = {301, 302, 303, 307, 308}
+# A host that asks for more than a day is asked again after a day.
 RETRY_AFTER_MAX_S = 86_400.0
 
 

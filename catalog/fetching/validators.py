@@ -13,6 +13,8 @@ from dataclasses import dataclass
 
 import httpx
 
+# Servers' tags have 10 to 70 characters, and the column has room for this; a longer one counts as
+# none, and the picture is fetched again.
 ETAG_LENGTH_MAX = 256
 # A file that was written just now may be written again within one tick of its clock.
 SETTLED_AFTER_S = 2.0

@@ -11,6 +11,7 @@ from PIL import Image, ImageFile, JpegImagePlugin, TiffImagePlugin
 from catalog.images.formats import ImageFormat
 from catalog.images.guards import is_buffered_jpeg, webp_size
 
+# The file, and what parsers keep of it: comments and profiles in pieces and joined.
 _FILE_COPIES = 3
 # Rows, tables, entropy decoders, pieces being reduced, and what the allocator rounds up.
 _BASE_BYTES = 24_000_000
@@ -24,7 +25,8 @@ _WEBP_BYTES_A_PIXEL = 14
 _AVIF_BYTES_A_PIXEL = 18
 # A picture in tiles is put together in planes of its own beside those of the tile.
 _AVIF_GRID_BYTES_A_PIXEL = 26
-# Compressed text (zTXt, iTXt) is expanded to so many bytes at most.
+# Compressed text (zTXt, iTXt) is expanded to so many bytes at most: Pillow's MAX_TEXT_MEMORY.
+# Beyond, Pillow complains, and the picture is a corrupt_image.
 _PNG_TEXT_BYTES = 64 * 1024 * 1024
 _SAMPLES, _BITS, _ORIENTATION, _TILE_WIDTH, _TILE_LENGTH = 277, 258, 274, 322, 323
 

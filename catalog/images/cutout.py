@@ -10,19 +10,23 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-# Differences are in 8-bit CIELAB, the largest of the three channels.
+# Differences are in 8-bit CIELAB, the largest of the three channels. A background is plain where
+# this share of the border is alike; any other goes the slower way, by GrabCut.
 PLAIN_TOLERANCE = 10
 PLAIN_SHARE_MIN = 0.6
 # What differs by more than the background's own noise is garment: white shirts on clean white are
 # told apart by 6 levels, while paper, shadows and JPEG artefacts need up to 14.
 GARMENT_DIFFERENCE_MIN = 6
 GARMENT_DIFFERENCE_MAX = 14
+# GrabCut takes a frame this wide, of the longest edge, for background: a pixel or two.
 FRAME_SHARE = 0.03
 # At 112 pixels and three rounds it was no better within the noise, and three times as slow.
 GRABCUT_PX = 64
 GRABCUT_ROUNDS = 2
 # Parts smaller than this share of the largest part are residue: price tags, shadows, logos.
 PART_SHARE_MIN = 0.1
+# A garment that fills less or more of the photo was not told apart: the whole photo is shown to
+# the network, and a person looks at it (poor_image).
 GARMENT_SHARE_MIN = 0.01
 GARMENT_SHARE_MAX = 0.97
 

@@ -94,10 +94,18 @@ _filters_lock = threading.Lock()
 
 @dataclass(frozen=True, kw_only=True)
 class DecodeLimits:
-    """What a file may cost at most; memory is that of decoding it, see catalog/images/costs.py."""
+    """What a file may cost at most; one that costs more becomes a permanent failure.
 
+    The settings' own defaults; each is checked before what it bounds is spent.
+    """
+
+    # A camera's largest JPEG has some 20 MB. Beyond: too_many_bytes, before it is looked at.
     bytes_max: int = 25_000_000
+    # A camera's largest picture has 45 to 50 megapixels; decoding time grows with them. Beyond:
+    # too_many_pixels, by the header.
     pixels_max: int = 50_000_000
+    # Two children of a worker and their parent fit into 1 GB. Beyond, by catalog/images/costs.py:
+    # too_many_pixels, by the header. It is shared: threads whose pictures do not fit together wait.
     memory_bytes_max: int = 300_000_000
 
     @classmethod

@@ -75,6 +75,7 @@ def sniff(data: bytes) -> ImageFormat:
 
 def _iso_media(data: bytes) -> ImageFormat:
     """Tell AVIF from HEIC and video by the brands of the `ftyp` box (ISO/IEC 14496-12)."""
+    # Real files name fewer than ten brands of four bytes; what stands behind 512 is not read.
     end = min(int.from_bytes(data[:4], "big"), 512)
     brands = {data[8:12]} | {data[at : at + 4] for at in range(16, end, 4)}
     if brands & _AVIF_BRANDS:

@@ -11,16 +11,21 @@ from dataclasses import dataclass
 from catalog.failures import DecodeFailure, FailureCode
 from catalog.images.formats import ImageFormat
 
-# Real files have tens of these, some hundreds where a large colour profile is cut up.
+# Beyond each of these a file is too_costly_image, a permanent failure, and nothing was decoded.
+# Parts of a file, over each of which Pillow spends some microseconds in Python. Real files have
+# tens of them, JPEGs some hundreds where a colour profile of megabytes is cut into pieces of 64 kB,
+# PNGs thousands where encoders write 8 kB at a time.
 JPEG_SEGMENTS_MAX = 4_096
 PNG_CHUNKS_MAX = 20_000
 GIF_BLOCKS_MAX = 100_000
 TIFF_STRIPS_MAX = 100_000
-# libtiff writes a line to stderr for each tag that it does not understand.
+# libtiff writes a line to stderr for each tag that it does not understand; cameras write some 100.
 TIFF_TAGS_MAX = 1_000
-# Encoders write about ten scans; libjpeg-turbo's own fuzzers stop at 500.
+# Each scan is a pass over the picture. Encoders write about ten; libjpeg-turbo's own fuzzers stop
+# at 500.
 JPEG_SCANS_MAX = 500
-# Decoding all scans may touch each of the allowed pixels this many times.
+# And so many passes over pixels_max pixels in all: a smaller picture may have more
+# scans.
 JPEG_PASSES_MAX = 20
 
 _SOF = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}

@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 _M_MMAP_THRESHOLD = -3
+# A picture of a quarter of a megapixel. Smaller blocks stay with the process, as mapping each anew
+# would cost more than it gives back.
 _LARGE_BYTES = 1 << 20
 
 

@@ -17,16 +17,20 @@ from catalog.images.wearer import without_wearer
 # The name of these steps and their constants: a bundle made for others must not serve.
 PREPROCESSING = "cutout-4"
 
+# Fashion-MNIST's own size. A picture that is no larger came reduced and is not cut out.
 SIZE_PX = 28
 # The garment is cut out at this size: the mask is reduced to a quarter of it anyway.
 WORKING_PX = 112
 # A white garment on white is dark once negated; this keeps it apart from the black around it.
 GARMENT_FLOOR = 40
+# Corners beyond these, of 0-255, tell which way round a picture that came reduced is.
 NEARLY_WHITE, NEARLY_BLACK = 225, 30
 SHARPEN_SIGMA_PX = 1.0
 SHARPEN_AMOUNT = 0.5
-# Below this many grey levels between garment and background there is nothing to see.
+# Below this many grey levels between garment and background there is nothing to see; it is tagged
+# all the same, and a person looks at it (poor_image). So for the next three.
 CONTRAST_MIN = 16
+# Of a picture that came reduced: below, shirt and coat are the same few pixels.
 TINY_PX = 20
 # The steepest edges of a photo in focus climb by more than this share of its contrast per pixel of
 # the working size; a Gaussian blur of 1/35 of the longest edge leaves less.

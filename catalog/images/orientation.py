@@ -40,6 +40,8 @@ def _entry(block: bytes, order: ByteOrder) -> int:
         return int.from_bytes(block[start : start + size], order)
 
     directory = number(4, 4)
+    # Cameras write about 100 entries; a directory may announce 65,535. Behind 1,000 none is looked
+    # at, and the picture is taken as upright.
     for index in range(min(number(directory, 2), 1_000)):
         start = directory + 2 + index * _ENTRY_BYTES
         if number(start, 2) == _TAG:

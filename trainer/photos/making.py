@@ -11,13 +11,14 @@ from catalog.taxonomy.model import Taxonomy
 from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.dataset import load_train
 from trainer.fashion_mnist.download import find_dataset
+from trainer.photo_rule import FittedRule
 from trainer.photos.backbone import find_backbone
 from trainer.photos.cross_fitting import between, choose_share, cross_fit, fitted_network
 from trainer.photos.data import PhotoSet, drafted_taxonomy, load_photos, read_photos
 from trainer.photos.garments import Garments, find_garments
 from trainer.photos.publishing import WrittenPart, write_part
 from trainer.photos.recipe import PhotoRecipe
-from trainer.photos.rule import PhotoNetworkRule, Promise, fit_rule, strangeness_of
+from trainer.photos.rule import fit_rule
 
 MANIFEST_PART = "network.json"
 
@@ -28,7 +29,7 @@ class MadeNetwork:
 
     folder: Path
     part: WrittenPart
-    rule: PhotoNetworkRule
+    rule: FittedRule
     share: float
 
 
@@ -59,11 +60,10 @@ def make_photo_network(
     found = cross_fit(photos, garments, backbone, recipe, run_folder)
     share = choose_share(found, photos)
     scores = found.scores[found.shares.index(share)]
-    promise = Promise()
-    rule = fit_rule(scores[:, :-1], strangeness_of(scores), photos.targets, promise)
+    rule = fit_rule(scores, photos.targets, photos.labels)
     network, first = fitted_network(photos, garments, backbone, recipe, run_folder / "all")
     network.set_weights(between(first, network.get_weights(), share))
-    part = write_part(part_folder, network, photos, rule, promise, recipe, backbone)
+    part = write_part(part_folder, network, photos, rule, recipe, backbone)
     description = {
         **part.fields,
         "labels": list(taxonomy.ids),

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from catalog.check_predictions import clear_cases
 from catalog.images.preprocessing import preprocessing_of
 from catalog.networks import NetworkName
+from trainer.photo_rule import FittedRule
 from trainer.photos.backbone import Backbone
 from trainer.photos.data import PhotoSet
 from trainer.photos.export import Exported, export_photo_network, save_halved
@@ -22,7 +23,6 @@ from trainer.photos.network import (
     pooled_features,
 )
 from trainer.photos.recipe import PhotoRecipe
-from trainer.photos.rule import PhotoNetworkRule, Promise
 from trainer.photos.training import batches, inputs
 from trainer.serving_model import ServingModel
 
@@ -45,8 +45,7 @@ def write_part(
     folder: Path,
     network: keras.Model,
     photos: PhotoSet,
-    rule: PhotoNetworkRule,
-    promise: Promise,
+    fitted: FittedRule,
     recipe: PhotoRecipe,
     backbone: Backbone,
 ) -> WrittenPart:
@@ -77,16 +76,11 @@ def write_part(
         "input": [recipe.side_px, recipe.side_px, 3],
         "preprocessing": asdict(preprocessing_of(NetworkName.PHOTO)),
         "outputs": shapes,
-        "temperature": rule.temperature,
-        "acceptance": {
-            "confidence_min": dict(zip(photos.labels, map(float, rule.least), strict=True)),
-            "precision": promise.precision,
-            "guarantee_level": promise.level,
-            "class_precision": promise.class_precision,
-        },
+        "temperature": fitted.rule.temperature,
+        "acceptance": asdict(fitted.rule.acceptance),
         "out_of_taxonomy": {
             "score": SCORE,
-            "threshold": rule.strangeness_max,
+            "threshold": fitted.rule.out_of_taxonomy_threshold,
             "parameters": PARAMETERS,
         },
         "backbone": dict(backbone.about),

@@ -20,6 +20,7 @@ from worker.client import EnqueueClient
 from worker.photo_folders import find_pictures, picture_job
 
 LISTS = frozenset({".csv", ".jsonl", ".ndjson"})
+# So few go as single messages, whose outcome is there at once; more go in chunks on the bulk queue.
 SINGLE_MAX = 16
 FIELDS = ("product_id", "image_uri", "declared_label")
 

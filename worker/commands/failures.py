@@ -21,6 +21,7 @@ from worker.commands.tables import table
 from worker.door.evidence import printable
 
 REASONS = click.Choice([code.value for code in FailureCode])
+# Products in one transaction and one bulk message, which may hold no more.
 REPLAY_SIZE = 256
 
 

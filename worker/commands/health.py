@@ -9,6 +9,7 @@ from catalog.settings import settings
 from db.engine import make_engine
 from worker.watch.health import all_queues, check_health
 
+# For the database: who asks (Prometheus, a container's health check) gives up after 10 s or so.
 PATIENCE_S = 5.0
 
 

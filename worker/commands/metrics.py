@@ -5,6 +5,7 @@ import click
 from catalog.settings import settings
 from db.engine import make_engine
 
+# For the database: who asks (Prometheus, a container's health check) gives up after 10 s or so.
 PATIENCE_S = 5.0
 
 

@@ -15,6 +15,7 @@ from worker.local.processes import stop, tied_to_parent
 SOCKET = "valkey.sock"
 # The kernel's limit for the path of a Unix socket is 108 bytes, the closing NUL included.
 SOCKET_PATH_BYTES_MAX = 107
+# A second is usual. Beyond, `tagger up` ends with the end of its log rather than wait for ever.
 START_TIMEOUT_S = 30.0
 
 

@@ -16,6 +16,7 @@ from worker.local.stack import LocalStack
 
 NAME = "review"
 LOOPBACK = ("127.0.0.1", "::1", "localhost")
+# A second is usual. Beyond, `tagger up` ends with the end of its log rather than wait for ever.
 START_TIMEOUT_S = 30.0
 POLL_S = 0.05
 

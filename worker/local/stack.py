@@ -19,7 +19,10 @@ from worker.local.embedded import EmbeddedBroker
 from worker.local.processes import stop, tied_to_parent
 from worker.serving import load_serving_bundle
 
+# So much of a dead worker's log is shown: the end of a traceback.
 LOG_TAIL_LINES = 15
+# What dies sooner after its start would die again: `tagger up` ends and says why, unless it had
+# lived for longer before. Between two starts it pauses, so that a fault does not take the machine.
 EARLY_DEATH_S = 10.0
 RESTART_PAUSE_S = 5.0
 # The upkeep has nothing to do in the first seconds; importing its modules takes 1.4 s of a core

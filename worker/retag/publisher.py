@@ -31,10 +31,12 @@ from worker.broker import depths
 from worker.client import EnqueueClient
 from worker.serving import serving_manifest
 
+# A paused or cancelled run publishes for this long at most.
 CHECK_EVERY_S = 5.0
+# Between two looks at a queue that has TAGGER_RETAG_CHUNKS_MAX chunks already.
 IDLE_S = 0.1
-CHANGES_MIN = 1000  # a share of fewer products says little
-SMOOTHING = 0.3
+CHANGES_MIN = 1000  # a share of fewer products says little: such a run never pauses itself
+SMOOTHING = 0.3  # weight of the newest pace in the one that is shown
 
 
 class Step(Enum):

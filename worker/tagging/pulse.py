@@ -11,6 +11,7 @@ from catalog.jobs import BULK_QUEUE
 from db.registry.bundles import beat_and_look
 from db.registry.photo_trust import earned
 
+# A promoted model serves within this and a batch; batches in between cost no further row.
 HEARTBEAT_S = 5.0
 
 

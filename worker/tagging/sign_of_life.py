@@ -12,6 +12,8 @@ from db.engine import make_engine, sessions
 from db.ledger.heartbeats import beat_child, forget_child
 from worker.tagging.identity import owner
 
+# A few statements a minute; how many may be missed before a child counts as dead stands in
+# db/ledger/heartbeats.py.
 BEAT_S = 5.0
 # After a beat that failed: a database that is back must hear of the living before anyone asks.
 AGAIN_S = 1.0

@@ -101,6 +101,8 @@ def _models(session: Session) -> Iterator[Metric]:
     yield from (shares, refused)
 
 
+# Readings of the children's files in one scrape, as one of them may go away during each. A scrape
+# that finds none whole fails, and the next one is 15 s or so later.
 SCRAPE_ATTEMPTS = 5
 
 

@@ -22,6 +22,8 @@ from worker.serving import Bundles
 
 # Above the time limit of a batch, within which a child that works shows no new sign of life.
 SILENCE_FACTOR = 2.0
+# A reconciler that has not passed for so many intervals, and this beside (a pass over long queues
+# takes its time), is unhealthy: what is lost or due waits.
 RECONCILER_INTERVALS_MAX = 5
 RECONCILER_SLACK_S = 30.0
 
