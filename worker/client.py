@@ -17,6 +17,7 @@ from catalog.jobs import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE, TAG_CHUNK, TA
 from catalog.settings import settings
 from db.engine import make_engine, sessions
 from db.ledger import accepting as ledger
+from db.ledger.message_ids import new_message_id
 from worker.broker import celery_url, redis_url
 
 WAITING, LISTENING = "tagger_waiting", "tagger_listening"
@@ -51,7 +52,7 @@ class EnqueueClient:
         """Accept many products and publish them in chunks on the bulk queue; return how many."""
         accepted = 0
         for chunk in _chunks(jobs, min(chunk_size or settings().chunk_size, CHUNK_SIZE_MAX)):
-            message_id = ledger.new_message_id()
+            message_id = new_message_id()
             with self._sessions.begin() as session:
                 ledger.accept(
                     session, chunk, datetime.now(UTC), queue=BULK_QUEUE, message_id=message_id

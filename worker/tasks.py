@@ -32,8 +32,7 @@ def tag_product(
 ) -> Suspects:
     """Tag the products of one batch of messages; return the suspects among them."""
     jobs = [job for request in requests for job in _jobs(request)]
-    ids = [request.id for request in requests]
-    return [(place, 0) for place in _work(INGEST_QUEUE, jobs, ids, alone, crash)]
+    return [(place, 0) for place in _work(INGEST_QUEUE, jobs, requests, alone, crash)]
 
 
 @app.task(base=SafeBatches, name=TAG_CHUNK, acks_late=True, messages_max=1)  # type: ignore[untyped-decorator]
@@ -49,20 +48,29 @@ def tag_chunk(
     suspects: Suspects = []
     for start in range(0, len(jobs), CHUNK_SIZE_MAX):
         piece = jobs[start : start + CHUNK_SIZE_MAX]
-        ids = [request.id] * len(piece)
-        places = _work(BULK_QUEUE, piece, ids, alone, crash)
+        places = _work(BULK_QUEUE, piece, [request] * len(piece), alone, crash)
         suspects += [(0, start + place) for place in places]
     return suspects
 
 
 def _work(
-    queue: str, jobs: Sequence[object], ids: Sequence[str], alone: bool, crash: Crash | None
+    queue: str,
+    jobs: Sequence[object],
+    requests: Sequence[SimpleRequest],
+    alone: bool,
+    crash: Crash | None,
 ) -> list[int]:
+    """requests: the message of each job."""
     try:
         if crash is not None:
             batch_runner(queue).record_crash(jobs, crash.owner, crash.code)
             return []
-        return batch_runner(queue).tag_and_store(jobs, ids, alone=alone)
+        return batch_runner(queue).tag_and_store(
+            jobs,
+            [str(request.id) for request in requests],
+            redelivered=[_redelivered(request) for request in requests],
+            alone=alone,
+        )
     except StoreUnavailableError:
         time.sleep(REQUEUE_PAUSE_S)  # in the child, where waiting is free
         raise
@@ -71,3 +79,8 @@ def _work(
 def _jobs(request: SimpleRequest) -> list[object]:
     """The payloads of a message, which the door has let in: see worker/door/admission.py."""
     return payloads(request.name, request.args, request.kwargs)
+
+
+def _redelivered(request: SimpleRequest) -> bool:
+    """The broker's word that it has handed the message out before."""
+    return bool((request.delivery_info or {}).get("redelivered"))

@@ -2,21 +2,12 @@
 
 from collections.abc import Sequence
 from datetime import datetime
-from uuid import uuid4
 
 from sqlalchemy.orm import Session
 
 from catalog.jobs import INGEST_QUEUE, Job
 from db.ledger import transitions
-
-# Message ids that begin so were written to the ledger before they were published: one that the
-# ledger no longer names was superseded by a later acceptance.
-ACCEPTED = "accepted-"
-
-
-def new_message_id() -> str:
-    """An id for one acceptance and for its message."""
-    return ACCEPTED + uuid4().hex
+from db.ledger.message_ids import new_message_id
 
 
 def accept(

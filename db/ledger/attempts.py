@@ -16,7 +16,7 @@ from catalog.failures import FailureCode
 from catalog.jobs import INGEST_QUEUE, Job
 from catalog.outcomes import Failure, Outcome
 from db.ledger import transitions
-from db.ledger.accepting import ACCEPTED
+from db.ledger.message_ids import is_ours, new_id_of_sent, was_sent_as
 from db.ledger.models import Product
 
 CRASHES_MAX = 3
@@ -24,10 +24,18 @@ CRASHES_MAX = 3
 
 @dataclass(frozen=True, kw_only=True)
 class Delivery:
-    """One job as a message brought it."""
+    """One job as a message brought it: the message's id, and whether it was delivered before."""
 
     job: Job
     message_id: str
+    redelivered: bool = False
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Named(Delivery):
+    """A delivery under the id of its acceptance, which may be a new one."""
+
+    is_new: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,6 +61,7 @@ class Begun:
 class _Standing:
     """The columns of a product's row that decide."""
 
+    image_uri: str
     message_id: str | None
     settled_message_id: str | None
     attempts: int
@@ -92,22 +101,23 @@ def begin(
     if lost:
         transitions.record_lost_attempt(session, lost)
         standings |= _standings(session, lost)
-    verdicts = _verdicts(deliveries, standings, owner, now)
+    named = [_named(each, standings.get(each.job.product_id)) for each in deliveries]
+    verdicts = _verdicts(named, standings, owner, now)
     suspects = [each for each, verdict in verdicts.items() if verdict is _Verdict.SUSPECT]
     tag = [each for each, verdict in verdicts.items() if verdict is _Verdict.TAG]
     if alone:
         tag, suspects = [*tag, *suspects], []
     bad = [each for each, verdict in verdicts.items() if verdict is _Verdict.QUARANTINE]
     attempts = {
-        deliveries[position].job.product_id: _attempt(deliveries[position], standings, owner)
+        named[position].job.product_id: _attempt(named[position], standings, owner)
         for position in (*tag, *bad)
     }
-    _begin(session, [deliveries[position] for position in tag], standings, attempts, now, queue)
+    _begin(session, [named[position] for position in tag], standings, attempts, now, queue)
     return Begun(
         now=tag,
         alone=suspects,
         quarantined=[
-            _quarantine(deliveries[position].job, standings[deliveries[position].job.product_id])
+            _quarantine(named[position].job, standings[named[position].job.product_id])
             for position in bad
         ],
         attempts=attempts,
@@ -162,8 +172,31 @@ def _lost(standing: _Standing, owner: str, oldest: datetime) -> bool:
     return started <= oldest
 
 
+def _named(delivery: Delivery, standing: _Standing | None) -> _Named:
+    """The delivery under the id of its acceptance.
+
+    A message that the ledger did not name is a new acceptance: its sender may use one name for all
+    pictures of a product. Only one that the broker has delivered before, with the address that the
+    row has, is the acceptance that was begun then.
+    """
+    name, job = delivery.message_id, delivery.job
+    if is_ours(name) or (standing is not None and name == standing.message_id):
+        return _Named(job=job, message_id=name)
+    if delivery.redelivered and standing is not None:
+        current, settled = standing.message_id, standing.settled_message_id
+        if (
+            current is not None
+            and was_sent_as(current, name)
+            and job.image_uri == standing.image_uri
+        ):
+            return _Named(job=job, message_id=current)
+        if settled is not None and settled != current and was_sent_as(settled, name):
+            return _Named(job=job, message_id=settled)
+    return _Named(job=job, message_id=new_id_of_sent(name), is_new=True)
+
+
 def _verdicts(
-    deliveries: Sequence[Delivery],
+    deliveries: Sequence[_Named],
     standings: Mapping[str, _Standing],
     owner: str,
     now: datetime,
@@ -178,7 +211,7 @@ def _verdicts(
 
 
 def _judge(
-    delivery: Delivery, standings: Mapping[str, _Standing], owner: str, now: datetime
+    delivery: _Named, standings: Mapping[str, _Standing], owner: str, now: datetime
 ) -> _Verdict:
     """What is to be done with a delivery, by its product's row as it stands under our lock.
 
@@ -202,10 +235,10 @@ def _judge(
     if standing is None:
         return _Verdict.TAG
     same = delivery.message_id == standing.message_id
-    if not same and delivery.message_id.startswith(ACCEPTED):
-        return _Verdict.DONE  # a later acceptance took its place, and has a message of its own
     if delivery.message_id == standing.settled_message_id:
         return _Verdict.DONE
+    if not same and not delivery.is_new:
+        return _Verdict.DONE  # a later acceptance took its place, and has a message of its own
     if same and standing.next_attempt_at is not None and standing.next_attempt_at > now:
         return _Verdict.DONE  # its outcome is the retry that is planned
     if same and standing.crashes >= CRASHES_MAX:

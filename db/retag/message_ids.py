@@ -1,16 +1,16 @@
 """Message ids of runs: they say which run they belong to, so that no row has to."""
 
 import re
-from uuid import uuid4
 
-from db.ledger.accepting import ACCEPTED
+from db.ledger import message_ids as ledger
+from db.ledger.message_ids import ACCEPTED
 
 _PATTERN = re.compile(re.escape(ACCEPTED) + r"retag-(\d+)-[0-9a-f]{32}")
 
 
 def new_message_id(run_id: int) -> str:
     """An id for one chunk of a run, and for its message; at most 64 characters."""
-    return f"{prefix(run_id)}{uuid4().hex}"
+    return ledger.new_message_id(prefix(run_id))
 
 
 def prefix(run_id: int) -> str:

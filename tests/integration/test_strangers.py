@@ -6,6 +6,9 @@ from pathlib import Path
 import pytest
 from celery import Celery
 
+from catalog.jobs import file_job
+from db.engine import reading
+from db.ledger.models import Product
 from lab.faults.databases import SqliteDatabase
 from lab.faults.test_rig import TestRig, staged
 from worker.broker import celery_url
@@ -40,3 +43,26 @@ def test_countdowns_expiries_and_long_ids_are_tagged_at_once(scene: TestRig) -> 
     assert (tally.tagged, tally.lost, tally.doubled) == (len(ids), 0, 0)
     # The outcome is committed first, the message acknowledged after it.
     assert scene.wait_for(lambda: held(scene.redis) == 0, timeout_s=10)
+
+
+@pytest.mark.parametrize("task_id", ["product", "accepted-product"])
+def test_one_id_for_every_picture_of_a_product(scene: TestRig, task_id: str) -> None:
+    """As a sender does that uses the product's id for the message's."""
+    app = Celery(broker=celery_url(scene.broker.url), set_as_current=False)
+    seen: set[str] = set()
+    for picture in (scene.pictures[0], scene.pictures[1], scene.pictures[0]):
+        job = file_job(picture, "product")
+        app.send_task("worker.tag_product", kwargs=job.payload(), queue="ingest", task_id=task_id)
+
+        def is_tagged(uri: str = job.image_uri) -> bool:
+            with reading(scene.engine)() as session:
+                row = session.get(Product, "product")
+                done = row is not None and row.settled_message_id not in (None, *seen)
+                return bool(row and done and row.image_uri == uri)
+
+        assert scene.wait_for(is_tagged, timeout_s=60)
+        with reading(scene.engine)() as session:
+            seen.add(session.get_one(Product, "product").settled_message_id or "")
+    app.close()
+    assert len(seen) == 3
+    assert scene.tally(["product"]).doubled == 0

@@ -75,11 +75,17 @@ class BatchRunner:
         self._metrics = metrics
 
     def tag_and_store(
-        self, payloads: Sequence[object], message_ids: Sequence[str], *, alone: bool = False
+        self,
+        payloads: Sequence[object],
+        message_ids: Sequence[str],
+        *,
+        redelivered: Sequence[bool] | None = None,
+        alone: bool = False,
     ) -> list[int]:
         """Tag what the payloads ask for and commit every outcome, malformed ones included.
 
-        message_ids: the id of each payload's message. Returns the positions of suspects, which
+        message_ids: the id of each payload's message; redelivered: whether the broker says that it
+        has delivered it before, None: of none. Returns the positions of suspects, which
         are untouched: each is to be given again, alone.
 
         Raises:
@@ -93,7 +99,11 @@ class BatchRunner:
         with self.clock.time("begin"):
             begun = self._store.begin(
                 [
-                    Delivery(job=job, message_id=message_ids[place])
+                    Delivery(
+                        job=job,
+                        message_id=message_ids[place],
+                        redelivered=redelivered is not None and redelivered[place],
+                    )
                     for job, place in zip(jobs, places, strict=True)
                 ],
                 alone=alone,
