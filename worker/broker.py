@@ -1,5 +1,6 @@
 """Where the broker is: REDIS_URL, or the embedded one in the home folder."""
 
+import re
 from pathlib import Path
 
 import redis
@@ -63,3 +64,9 @@ def eviction_policy(client: redis.Redis) -> str | None:
     """
     found = client.info("memory").get("maxmemory_policy")
     return None if found is None else str(found)
+
+
+def version(client: redis.Redis) -> tuple[int, ...] | None:
+    """Which Redis the broker is, or is like; None where it does not say."""
+    found = client.info("server").get("redis_version")
+    return None if found is None else tuple(map(int, re.findall(r"\d+", str(found))))

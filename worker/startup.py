@@ -12,13 +12,14 @@ from catalog.jobs import INGEST_QUEUE
 from catalog.settings import Settings, SettingsError, settings, variable
 from db.engine import make_engine
 from db.migrate import require_newest
-from worker.broker import SAFE_EVICTION, connect, eviction_policy, redis_url
+from worker.broker import SAFE_EVICTION, connect, eviction_policy, redis_url, version
 from worker.serving import load_serving_bundle
 from worker.watch import metrics
 
 # Chunks that a child reserves: one at work and one at hand. More would wait behind slow ones while
 # other children idle.
 BULK_PREFETCH_MULTIPLIER = 2
+BROKER_VERSION_MIN = (6, 2)  # BLMOVE; see worker/taking.py
 
 
 class RefuseUnsafeSettings(bootsteps.Step):  # type: ignore[misc]
@@ -78,15 +79,26 @@ def require_time_limits(chosen: Settings, queues: set[str], prefetch: int) -> No
 
 
 def _require_faithful_broker(chosen: Settings) -> None:
-    """A broker that is away is waited for, later; one that evicts is refused."""
+    """A broker that is away is waited for, later; one that is too old or evicts is refused."""
+    client = connect(redis_url(chosen))
     try:
-        policy = eviction_policy(connect(redis_url(chosen)))
+        found, policy = version(client), eviction_policy(client)
     except redis.RedisError:
         return
+    require_version(found)
     if policy not in (None, SAFE_EVICTION):
         raise SettingsError(
             f"maxmemory-policy={policy}: the broker would forget messages when its memory is "
             f"full. Set it to {SAFE_EVICTION} (CONFIG SET maxmemory-policy {SAFE_EVICTION})."
+        )
+
+
+def require_version(found: tuple[int, ...] | None) -> None:
+    """Raise SettingsError of a broker that is too old for worker/taking.py."""
+    if found is not None and found < BROKER_VERSION_MIN:
+        raise SettingsError(
+            f"REDIS_URL: the broker is Redis {'.'.join(map(str, found))}; workers take messages "
+            f"with commands of Redis {'.'.join(map(str, BROKER_VERSION_MIN))} and newer."
         )
 
 

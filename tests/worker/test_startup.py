@@ -7,8 +7,10 @@ from catalog.images.preprocessing import preprocessing_of
 from catalog.networks import NetworkName, Preprocessing
 from catalog.settings import SettingsError, read_settings
 from tests.factories import manifest, network
+from worker.broker import connect, version
+from worker.local.embedded import EmbeddedBroker
 from worker.serving import require_same_preprocessing
-from worker.startup import prefetch_multiplier
+from worker.startup import prefetch_multiplier, require_version
 
 
 @pytest.mark.parametrize(("processes", "needed"), [(1, 128), (2, 96), (4, 80)])
@@ -45,3 +47,10 @@ def test_bundle_of_another_preprocessing_is_refused() -> None:
         require_same_preprocessing(made_for(other))
     with pytest.raises(BundleError, match="other values of decode_px"):
         require_same_preprocessing(made_for(replace(steps, decode_px=512)))
+
+
+def test_broker_that_is_too_old_is_refused(broker: EmbeddedBroker) -> None:
+    require_version(version(connect(broker.url)))
+    require_version(None)
+    with pytest.raises(SettingsError, match=r"the broker is Redis 6\.0\.16; .* Redis 6\.2"):
+        require_version((6, 0, 16))
