@@ -24,7 +24,8 @@ def level_confidences(
     """The probability of a category, float64 (N,), of confidences (N, classes) by label."""
     below = set(taxonomy.below(category))
     mine = np.array([label in below for label in labels], bool)
-    return np.minimum(1.0, np.asarray(confidences, np.float64)[:, mine].sum(axis=1))
+    summed = np.asarray(confidences, np.float64)[:, mine].sum(axis=1)
+    return np.asarray(np.minimum(1.0, summed), np.float64)
 
 
 def certain_at(

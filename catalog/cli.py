@@ -34,7 +34,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "taxonomy": (
         "catalog.taxonomy.commands",
         "taxonomy",
-        "Look at the categories, check or compare them.",
+        "Look at the categories, check, compare, adopt them.",
     ),
     "db": ("db.commands", "db", "Look after the database's schema."),
     "data": ("trainer.commands", "data", "Look at the training data."),

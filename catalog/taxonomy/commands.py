@@ -8,16 +8,19 @@ from pathlib import Path
 import click
 
 from catalog.bundle import MANIFEST, TAXONOMY, read_manifest
+from catalog.cli import LazyGroup
 from catalog.settings import settings
 from catalog.taxonomy.changes import Change, ChangeKind, changes, drafted_replacement, touched
 from catalog.taxonomy.document import to_fields
 from catalog.taxonomy.files import read_taxonomy, shipped, shipped_names, to_yaml
 from catalog.taxonomy.model import Taxonomy
 
+ADOPT = ("db.taxonomies.commands", "adopt", "Put a taxonomy in force; carry decisions over.")
 
-@click.group()
+
+@click.group(cls=LazyGroup, lazy={"adopt": ADOPT})
 def taxonomy() -> None:
-    """Look at a taxonomy, check its file, compare two versions of it."""
+    """Look at a taxonomy, check its file, compare two versions, put one in force."""
 
 
 @taxonomy.command()

@@ -22,6 +22,7 @@ from db.ledger.models import FailureRow, Model, Product, Thumbnail
 from db.ledger.models import Tagging as TaggingRow
 from db.retag import outcomes as retag_outcomes
 from db.review import queue as review_queue
+from db.taxonomies.moves import know_taxonomy
 from db.upsert import insert, insert_many
 
 NO_ATTEMPTS: Mapping[str, Attempt] = MappingProxyType({})
@@ -40,7 +41,9 @@ def record_model(session: Session, manifest: Manifest, now: datetime) -> None:
         "created_at": _sortable(manifest.created_at),
         "first_used_at": now,
     }
-    session.execute(insert(session, Model).values(fields).on_conflict_do_nothing())
+    statement = insert(session, Model).values(fields).on_conflict_do_nothing()
+    if session.execute(statement.returning(Model.version)).first() is not None:
+        know_taxonomy(session, manifest.taxonomy)
 
 
 def record_outcomes(

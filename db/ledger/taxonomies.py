@@ -10,6 +10,7 @@ from catalog.taxonomy.document import of_fields
 from catalog.taxonomy.files import shipped
 from catalog.taxonomy.model import Taxonomy
 from db.ledger.models import Model
+from db.taxonomies.models import Adoption
 
 DEFAULT = "fashion-mnist"
 
@@ -30,7 +31,11 @@ def taxonomies_of(session: Session) -> dict[str, Taxonomy]:
 
 
 def taxonomy_in_force(session: Session) -> Taxonomy:
-    """The newest model's; before there is any, the default one."""
+    """The one that was adopted last; before any was, the newest model's, or else the default."""
+    adopted = select(Adoption.document).order_by(Adoption.id.desc()).limit(1)
+    document = session.execute(adopted).scalar_one_or_none()
+    if document is not None:
+        return read(document)
     newest = _document().order_by(Model.first_used_at.desc(), Model.version.desc()).limit(1)
     document = session.execute(newest).scalar_one_or_none()
     return shipped(DEFAULT) if document is None else read(document)

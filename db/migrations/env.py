@@ -10,9 +10,11 @@ from db.registry.models import RegisteredBundle
 from db.registry.photo_trust_models import EarnedTrust
 from db.retag.models import RetagRun
 from db.review.models import Review
+from db.taxonomies.models import MovedLabel
 
 # Each of these modules adds its tables to one metadata.
 METADATA = Review.metadata
+assert MovedLabel.metadata is METADATA
 assert Model.metadata is METADATA
 assert RegisteredBundle.metadata is METADATA
 assert RetagRun.metadata is METADATA

@@ -16,6 +16,7 @@ from db.ledger.models import Product
 from db.ledger.models import Tagging as TaggingRow
 from db.retag.message_ids import run_of
 from db.retag.models import RetagChange, RetagChunk
+from db.taxonomies.moves import moves_of_models, now_called
 from db.upsert import insert
 
 
@@ -29,6 +30,12 @@ class Before:
     label: str | None
     confidence: float
     person_label: str | None  # in force, whatever the machine says
+    # The label in the taxonomy in force, where that has changed since.
+    label_now: str | None = None
+
+    def said(self, label: str) -> bool:
+        """Whether this is what was said before."""
+        return label in (self.label, self.label_now)
 
 
 def before(session: Session, attempts: Mapping[str, Attempt]) -> dict[str, Before]:
@@ -41,13 +48,14 @@ def before(session: Session, attempts: Mapping[str, Attempt]) -> dict[str, Befor
         return {}
     columns = (
         Product.id, Product.status, Product.reviewed_label, Product.settled_message_id,
-        TaggingRow.id, TaggingRow.label, TaggingRow.confidence,
+        TaggingRow.id, TaggingRow.label, TaggingRow.confidence, TaggingRow.model_version,
     )  # fmt: skip
     found = session.execute(
         select(*columns)
         .outerjoin(TaggingRow, TaggingRow.id == Product.current_tagging_id)
         .where(Product.id.in_(runs))
-    )
+    ).all()
+    moved = moves_of_models(session, sorted({row[7] for row in found if row[7] is not None}))
     return {
         id_: Before(
             run_id=runs[id_],
@@ -56,8 +64,9 @@ def before(session: Session, attempts: Mapping[str, Attempt]) -> dict[str, Befor
             label=label,
             confidence=confidence or 0.0,
             person_label=person if status == ProductStatus.REVIEWED else None,
+            label_now=now_called(moved[version], label) if version and label else None,
         )
-        for id_, status, person, settled, tagging_id, label, confidence in found
+        for id_, status, person, settled, tagging_id, label, confidence, version in found
         # A message that came twice, or another model's second word: it is counted already.
         if settled != attempts[id_].message_id
     }
@@ -77,7 +86,7 @@ def _flagged(outcome: Outcome, known: Before | None, confidence_min: float) -> O
     result = outcome.result
     if known is None or known.person_label is not None or not isinstance(result, Tagging):
         return outcome
-    if known.label in (None, result.label) or known.confidence < confidence_min:
+    if known.label is None or known.said(result.label) or known.confidence < confidence_min:
         return outcome
     # The audit sample measures what was accepted; this is not accepted.
     kept = tuple(each for each in result.reasons if each is not FlagReason.AUDIT_SAMPLE)
@@ -162,7 +171,7 @@ def _add(session: Session, message_id: str, columns: Mapping[str, int]) -> None:
 def _column(outcome: Outcome, known: Before) -> str:
     if isinstance(outcome.result, Failure):
         return "failed"
-    return "kept" if outcome.result.label == known.label else "changed"
+    return "kept" if known.said(outcome.result.label) else "changed"
 
 
 def _change(

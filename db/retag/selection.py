@@ -5,16 +5,20 @@ from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, and_, func, select
+from sqlalchemy import ColumnElement, Select, and_, func, select
 
 from catalog.errors import OperatorError
 from catalog.failures import FailureCode
 from catalog.status import ProductStatus
-from db.ledger.models import FailureRow, Product, Tagging
+from db.ledger.models import FailureRow, Model, Product, Tagging
+from db.taxonomies.models import MovedLabel
 
 TRANSIENT = tuple(code.value for code in FailureCode if code.transient)
 LABELLED = (ProductStatus.TAGGED, ProductStatus.NEEDS_REVIEW, ProductStatus.REVIEWED)
-_TEXT = "older-model, older-than=30d, label=NAME (these three combine), failed-transient or all"
+_TEXT = (
+    "older-model, older-than=30d, label=NAME, changed-taxonomy (these combine), failed-transient "
+    "or all"
+)
 
 
 class SelectionError(OperatorError):
@@ -23,21 +27,24 @@ class SelectionError(OperatorError):
 
 @dataclass(frozen=True, kw_only=True)
 class Selection:
-    """The first three narrow each other down; each of the last two stands alone.
+    """The first four narrow each other down; each of the last two stands alone.
 
     older_model: the model that looked last is not the one that serves. older_than_days: it looked
-    longer ago than this. labels: the machine's label is one of these. failed_transient: failed for
+    longer ago than this. labels: the machine's label is one of these.
+    changed_taxonomy: its category was split or removed since. failed_transient: failed for
     a reason that may have passed. everything: all but what is on its way already.
     """
 
     older_model: bool = False
     older_than_days: float | None = None
     labels: tuple[str, ...] = ()
+    changed_taxonomy: bool = False
     failed_transient: bool = False
     everything: bool = False
 
     def __post_init__(self) -> None:
         narrowing = self.older_model or self.older_than_days is not None or bool(self.labels)
+        narrowing = narrowing or self.changed_taxonomy
         if sum((narrowing, self.failed_transient, self.everything)) != 1:
             raise SelectionError(f"Expected a selection: {_TEXT}; found {self.text or 'none'}.")
         if self.older_than_days is not None and not 0 <= self.older_than_days < 36_500:
@@ -55,6 +62,7 @@ class Selection:
             *(["older-model"] if self.older_model else []),
             *([] if age is None else [f"older-than={age:g}d"]),
             *(f"label={label}" for label in sorted(set(self.labels))),
+            *(["changed-taxonomy"] if self.changed_taxonomy else []),
             *(["failed-transient"] if self.failed_transient else []),
             *(["all"] if self.everything else []),
         ]
@@ -87,7 +95,7 @@ def parse_selection(text: str) -> Selection:
             labels.append(value)
         elif name == "older-than" and value:
             fields["older_than_days"] = parse_days(value)
-        elif part in ("older-model", "failed-transient", "all"):
+        elif part in ("older-model", "changed-taxonomy", "failed-transient", "all"):
             fields["everything" if part == "all" else part.replace("-", "_")] = True
         else:
             raise SelectionError(f"Expected a selection: {_TEXT}; found {part!r}. Correct it.")
@@ -142,4 +150,22 @@ def condition(selection: Selection, *, model_version: str, as_of: datetime) -> C
     if selection.labels:
         label = select(Tagging.label).where(Tagging.id == Product.current_tagging_id)
         chosen.append(label.scalar_subquery().in_(selection.labels))
+    if selection.changed_taxonomy:
+        chosen.append(_touched().scalar_subquery() > 0)
     return and_(*chosen)
+
+
+def _touched() -> Select[int]:
+    """1 where the category of a product's current tagging was split or removed, else 0."""
+    return (
+        select(func.count())
+        .select_from(Tagging)
+        .join(Model, Model.version == Tagging.model_version)
+        .join(
+            MovedLabel,
+            (MovedLabel.taxonomy_name == Model.taxonomy_name)
+            & (MovedLabel.taxonomy_version == Model.taxonomy_version)
+            & (MovedLabel.label == Tagging.label),
+        )
+        .where(Tagging.id == Product.current_tagging_id, MovedLabel.in_force.is_(None))
+    )

@@ -12,10 +12,11 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session, aliased
 
 from catalog.status import ProductStatus
+from catalog.taxonomy.model import Taxonomy
 from catalog.taxonomy.reserved import BAD_IMAGE, NOT_IN_TAXONOMY
 from db.ledger import transitions
 from db.ledger.models import Product, Tagging
-from db.ledger.taxonomies import taxonomy_of
+from db.ledger.taxonomies import taxonomy_in_force
 from db.review.errors import (
     KeyReusedError,
     OwnOpinionError,
@@ -27,6 +28,7 @@ from db.review.errors import (
 from db.review.leases import LEASE
 from db.review.models import Action, Channel, Review, Reviewer, ReviewItem, Role, WaitsFor
 from db.review.standing import NO_DECISION, Opinion, drawn_for_second, effective, standing
+from db.taxonomies.moves import moves, moves_of_models, now_called
 
 UNDO_STEPS = 10
 LABELS_SHOWN = 20
@@ -78,16 +80,26 @@ def decide(
     if earlier is not None:
         return _same(earlier, reviewer, decision)
     place = _locked(session, decision.tagging_id)
-    label = _label_wanted(session, place, decision)
+    taxonomy = taxonomy_in_force(session)
+    label = _label_wanted(taxonomy, decision)
     _require_fresh(session, place, reviewer, decision, now)
     _require_another_person(session, place, reviewer, decision)
     action = decision.action
-    if action is Action.ACCEPT or (action is Action.CORRECT and label == place.tagging.label):
-        action, label = Action.ACCEPT, place.tagging.label
+    machine = _machines_label(session, place)
+    if action is Action.ACCEPT and machine is None:
+        raise UnknownLabelError(
+            f"Expected another category than {place.tagging.label!r}, which {taxonomy.title} does "
+            "not have any more. Choose one."
+        )
+    if action is Action.ACCEPT or (action is Action.CORRECT and label == machine):
+        action, label = Action.ACCEPT, machine
     review = _audit_row(place, reviewer, decision, now)
     review.action, review.label = action, label
+    review.taxonomy_name, review.taxonomy_version = taxonomy.name, taxonomy.version
     session.add(review)
     session.flush()
+    # Whoever adopts another one waits for the audit's rows, and asks again about this one.
+    _require_in_force(session, taxonomy)
     _settle(session, place, now, second_share)
     return review
 
@@ -139,11 +151,10 @@ def etag(tagging_id: int, version: int) -> str:
     return f'"{tagging_id}.{version}"'
 
 
-def _label_wanted(session: Session, place: _Place, decision: Decision) -> str | None:
+def _label_wanted(taxonomy: Taxonomy, decision: Decision) -> str | None:
     fixed = {Action.NOT_IN_TAXONOMY: NOT_IN_TAXONOMY, Action.BAD_IMAGE: BAD_IMAGE}
     if decision.action is not Action.CORRECT:
         return fixed.get(decision.action)
-    taxonomy = taxonomy_of(session, place.tagging.model_version)
     label = taxonomy.find(decision.label or "")
     if label not in taxonomy.ids:
         raise UnknownLabelError(
@@ -151,6 +162,17 @@ def _label_wanted(session: Session, place: _Place, decision: Decision) -> str | 
             f"{str(decision.label)[:64]!r}."
         )
     return label
+
+
+def _machines_label(session: Session, place: _Place) -> str | None:
+    """The machine's label in the taxonomy in force."""
+    version = place.tagging.model_version
+    return now_called(moves_of_models(session, [version])[version], place.tagging.label)
+
+
+def _require_in_force(session: Session, taxonomy: Taxonomy) -> None:
+    if taxonomy_in_force(session).title != taxonomy.title:
+        raise StaleDecisionError("The categories have changed since you saw it. Look at it anew.")
 
 
 def _some(labels: Sequence[str]) -> str:
@@ -269,14 +291,14 @@ def _audit_row(place: _Place, reviewer: Reviewer, decision: Decision, now: datet
 
 def _settle(session: Session, place: _Place, now: datetime, second_share: float) -> None:
     """Work out queue row and product from the audit."""
-    decisions = effective(history(session, place.tagging.id))
+    decisions = _standing_labels(session, effective(history(session, place.tagging.id)))
     people = select(Reviewer.id, Reviewer.role).where(
-        Reviewer.id.in_({review.reviewer_id for review in decisions})
+        Reviewer.id.in_({review.reviewer_id for review, _ in decisions})
     )
     roles = {reviewer_id: Role(role) for reviewer_id, role in session.execute(people)}
     wants_second = drawn_for_second(place.product.id, second_share) and _several(session)
     result = standing(
-        [Opinion(label=each.label or "", role=roles[each.reviewer_id]) for each in decisions],
+        [Opinion(label=label, role=roles[review.reviewer_id]) for review, label in decisions],
         wants_second=wants_second,
     )
     item, product = place.item, place.product
@@ -285,6 +307,20 @@ def _settle(session: Session, place: _Place, now: datetime, second_share: float)
     item.leased_by = item.leased_until = None
     transitions.review(product, result.label, now)
     session.flush()
+
+
+def _standing_labels(session: Session, decisions: Sequence[Review]) -> list[tuple[Review, str]]:
+    """The decisions with their labels in the taxonomy in force; without those that have none."""
+    by_model = moves_of_models(session, sorted({each.model_version for each in decisions}))
+    found = []
+    for each in decisions:
+        moved = by_model[each.model_version]
+        if each.taxonomy_name is not None and each.taxonomy_version is not None:
+            moved = moves(session, each.taxonomy_name, each.taxonomy_version)
+        label = now_called(moved, each.label or "")
+        if label is not None:
+            found.append((each, label))
+    return found
 
 
 def _several(session: Session) -> bool:

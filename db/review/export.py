@@ -4,12 +4,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import func, or_, select, text
+from sqlalchemy import case, func, or_, select, text
 from sqlalchemy.orm import Session, aliased
 
 from catalog.status import ProductStatus
-from db.ledger.models import Product
+from db.ledger.models import Model, Product
 from db.review.models import Action, Review, Reviewer, ReviewItem, WaitsFor
+from db.taxonomies.models import MovedLabel
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,11 +49,13 @@ def corrections(session: Session, *, after: int, up_to: int) -> Iterator[Correct
     """
     undoing = aliased(Review)
     undone = aliased(Review)
+    # What was said, in the taxonomy in force; none where the category was split or removed.
+    label = case((MovedLabel.label.is_(None), Review.label), else_=MovedLabel.in_force)
     in_force = (
         Review.action.not_in((Action.SKIP, Action.UNDO, Action.BAD_IMAGE))
         & (Product.status == ProductStatus.REVIEWED)
         & (Product.current_tagging_id == Review.tagging_id)
-        & (Product.reviewed_label == Review.label)
+        & (Product.reviewed_label == label)
         & (ReviewItem.waits_for != WaitsFor.LEAD)
         & or_(undoing.id.is_(None), undoing.id > up_to)
     )
@@ -60,21 +63,31 @@ def corrections(session: Session, *, after: int, up_to: int) -> Iterator[Correct
     retraction = (Review.action == Action.UNDO) & (undone.id <= after)
     retraction = retraction & undone.action.not_in((Action.SKIP, Action.BAD_IMAGE))
     statement = (
-        select(Review, Reviewer.name, Product.image_uri)
+        select(Review, Reviewer.name, Product.image_uri, label)
         .join(Reviewer, Reviewer.id == Review.reviewer_id)
         .join(Product, Product.id == Review.product_id)
         .outerjoin(ReviewItem, ReviewItem.product_id == Review.product_id)
         .outerjoin(undoing, undoing.undoes_id == Review.id)
         .outerjoin(undone, undone.id == Review.undoes_id)
+        .join(Model, Model.version == Review.model_version)
+        .outerjoin(
+            MovedLabel,
+            (MovedLabel.taxonomy_name == func.coalesce(Review.taxonomy_name, Model.taxonomy_name))
+            & (
+                MovedLabel.taxonomy_version
+                == func.coalesce(Review.taxonomy_version, Model.taxonomy_version)
+            )
+            & (MovedLabel.label == Review.label),
+        )
         .where(Review.id > after, Review.id <= up_to, or_(in_force, retraction))
         .order_by(Review.id)
         .execution_options(yield_per=1000)
     )
-    for review, name, image_uri in session.execute(statement):
-        yield _correction(review, name, image_uri)
+    for review, name, image_uri, said in session.execute(statement):
+        yield _correction(review, name, image_uri, said)
 
 
-def _correction(review: Review, reviewer: str, image_uri: str) -> Correction:
+def _correction(review: Review, reviewer: str, image_uri: str, label: str | None) -> Correction:
     return Correction(
         review_id=review.id,
         kind="retraction" if review.action == Action.UNDO else "label",
@@ -82,7 +95,7 @@ def _correction(review: Review, reviewer: str, image_uri: str) -> Correction:
         product_id=review.product_id,
         image_uri=image_uri,
         image_sha256=review.image_sha256,
-        label=review.label,
+        label=label,
         machine_label=review.machine_label,
         machine_confidence=review.machine_confidence,
         model_version=review.model_version,

@@ -162,3 +162,6 @@ class Review(Base):
     seconds: Mapped[float | None]  # from seeing the item to deciding
     decided_at: Mapped[datetime] = mapped_column(index=True)
     undoes_id: Mapped[int | None] = mapped_column(ForeignKey("reviews.id"))
+    # The taxonomy that the label is of; none: that of the model.
+    taxonomy_name: Mapped[str | None] = mapped_column(String(64))
+    taxonomy_version: Mapped[int | None]

@@ -10,6 +10,7 @@ from catalog.status import ProductStatus
 from db.ledger.models import Product, Tagging, Thumbnail
 from db.review.models import ReviewItem, WaitsFor
 from db.review.value import bucket, disagreement, novelty
+from db.taxonomies.moves import moves_of_models, now_called
 from db.upsert import insert
 
 FILL_SIZE = 5000
@@ -58,11 +59,15 @@ def _wanted(
     found = session.execute(statement).all()
     buckets = [bucket(embedding or b"") for _, _, embedding in found]
     alike = _counts_by_bucket(session, set(buckets))
+    versions = sorted({tagging.model_version for _, tagging, _ in found})
+    moved = moves_of_models(session, versions)
     rows = []
     for (declared_label, tagging, embedding), number in zip(found, buckets, strict=True):
         before = alike.get(number, 0)
         alike[number] = before + 1
-        rows.append(_row(declared_label, tagging, embedding or b"", number, before))
+        row = _row(declared_label, tagging, embedding or b"", number, before)
+        label = now_called(moved[tagging.model_version], tagging.label)
+        rows.append(row | {"label": label or tagging.label})
     return rows
 
 

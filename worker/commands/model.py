@@ -12,13 +12,17 @@ from catalog.bundle import Bundle, BundleError
 from catalog.bundle_store import BundleStore, behaviour
 from catalog.errors import OperatorError
 from catalog.settings import settings
+from catalog.taxonomy.model import Taxonomy
 from db.command_line import looking, writing
+from db.ledger.taxonomies import taxonomy_in_force
 from db.registry import bundles as registry
 from db.registry import shadows as shadow_taggings
 from db.registry.bundles import RegistryError
 from db.registry.comparison import Comparison
 from db.registry.comparison import compare as compare_models
 from db.registry.models import Role
+from db.taxonomies.adopting import adopt
+from db.taxonomies.commands import told
 from worker.commands.model_tables import as_json_list, comparison_table, list_tables
 from worker.serving import (
     Bundles,
@@ -101,7 +105,7 @@ def promote(name: str, force: bool, by: str) -> None:
     # Comparing may take a while, and in SQLite whoever may write keeps the workers waiting.
     with looking() as session:
         bundle = registry.find(session, name)
-        Bundles(settings()).load(bundle.sha256)
+        taxonomy = Bundles(settings()).load(bundle.sha256).manifest.taxonomy
         before = serving_version(session, settings())
         found = compare_models(session, before, bundle.version)
     if found.worse and not force:
@@ -115,6 +119,9 @@ def promote(name: str, force: bool, by: str) -> None:
             forced=found.worse,
             evidence=found.figures(),
         )
+        adopted = _adopt_newer(session, taxonomy, by)
+    for line in adopted:
+        click.echo(line)
     if not found.audited.items and before != bundle.version:
         click.echo(
             f"Warning: no audited item was seen by both {before} and {bundle.version}; nothing "
@@ -122,6 +129,15 @@ def promote(name: str, force: bool, by: str) -> None:
             err=True,
         )
     click.echo(f"{bundle.version} serves instead of {before}. {HEARTBEAT_NOTE}")
+
+
+def _adopt_newer(session: Session, taxonomy: Taxonomy, by: str) -> list[str]:
+    """Put the taxonomy of what serves in force, unless a later version of it is already."""
+    in_force = taxonomy_in_force(session)
+    if taxonomy.name == in_force.name and taxonomy.version <= in_force.version:
+        return []
+    done = adopt(session, taxonomy, by=by, now=datetime.now(UTC))
+    return [f"{taxonomy.title} is in force instead of {in_force.title}.", *told(done)]
 
 
 @model.command()

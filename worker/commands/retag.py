@@ -42,6 +42,9 @@ def retag() -> None:
 @click.option("--older-model", is_flag=True, help="What the serving model has not looked at.")
 @click.option("--older-than", metavar="AGE", help="What was looked at longer ago: 30d, 12h.")
 @click.option("--label", "labels", multiple=True, help="What the machine gave this label.")
+@click.option(
+    "--changed-taxonomy", is_flag=True, help="What has a label that was split or removed since."
+)
 @click.option("--failed-transient", is_flag=True, help="What failed for a reason that may pass.")
 @click.option("--all", "everything", is_flag=True, help="Everything.")
 @click.option("--selection", metavar="TEXT", help="The same as one text: older-model,label=bag.")
@@ -52,6 +55,7 @@ def start(
     older_model: bool,
     older_than: str | None,
     labels: tuple[str, ...],
+    changed_taxonomy: bool,
     failed_transient: bool,
     everything: bool,
     selection: str | None,
@@ -61,7 +65,7 @@ def start(
 ) -> None:
     """Start a run and publish it until it is done.
 
-    The first three options narrow each other down. Ctrl-C leaves the run to the upkeep process
+    The first four options narrow each other down. Ctrl-C leaves the run to the upkeep process
     of `tagger up`; `tagger retag pause` stops it.
     """
     chosen = (
@@ -71,6 +75,7 @@ def start(
             older_model=older_model,
             older_than_days=None if older_than is None else parse_days(older_than),
             labels=labels,
+            changed_taxonomy=changed_taxonomy,
             failed_transient=failed_transient,
             everything=everything,
         )
