@@ -4,6 +4,23 @@ celery-batches 0.11 acknowledges a batch whose function raised, forgets a batch 
 holds messages with an ETA until a clock that has nothing to do with theirs says so, and may never
 flush again after a reconnect. This subclass closes the four, and gives suspects a batch of their
 own.
+
+What can interleave. Everything here runs in one thread, the one of the worker's event loop: the
+handler of messages, the timer, and the pool's callbacks, which it calls as it reads what children
+wrote. So nothing is locked, and one of them never runs in the middle of another. Their order can
+surprise:
+- A child says that it accepted a batch and later what came of it through the same pipe, so these
+  two keep their order. A child may die before the first or between them, or after it wrote its
+  result: the pool reads what is left in the pipe for LOST_WORKER_TIMEOUT_S before it calls
+  on_error, and a job that has its result is forgotten. So on_return or on_error is called, once.
+- A child may die after its commit and before its result. The batch then goes back although it is
+  stored; the ledger knows its message ids, and does nothing twice.
+- A connection may end while batches are at work. The broker gives their messages out again; the
+  acknowledgements on the old connection say nothing to anybody, and the second delivery finds its
+  outcome in the ledger, or tags for nothing and changes no row.
+- A pool that is closing takes nothing more, and says so to nobody. What _submit hands it then is
+  neither acknowledged nor put back; the broker's record of this worker gives it back.
+Messages that could not be pickled for a child do not get here: see worker/door/reading.py.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
@@ -41,6 +58,10 @@ class SafeBatches(Batches):  # type: ignore[misc]
     acks_late = True
     # Messages in a batch at most; None: as the settings say.
     messages_max: int | None = None
+    # Private to celery-batches, whose version is pinned for them: `_buffer`, what arrived and is
+    # in no batch; `_count`, arrivals since the last flush, the next of which fills the batch;
+    # `_tref`, the timer that flushes what does not fill one, none while nothing waits; `_pool`,
+    # the consumer's. Its `_pending`, for messages with an ETA, stays empty.
     _tref: Any
 
     def Strategy(  # noqa: N802 - celery's name
@@ -67,9 +88,13 @@ class SafeBatches(Batches):  # type: ignore[misc]
         Retries are planned in the ledger: a message that was held here would keep a place of the
         prefetch, and one that was dropped would be lost.
         """
+        # Called by the timer, and by the handler for the message that fills a batch: never both at
+        # once. Whichever is second finds the buffer empty, or what came in between.
         requests = list(consume_queue(self._buffer))
         if requests:
             self.flush(requests)
+            # Otherwise what the timer flushed would count towards the next batch, and that would
+            # be handed over before it is full.
             self._count = count(1)
         elif self._tref is not None:
             self._tref.cancel()
@@ -94,6 +119,8 @@ class SafeBatches(Batches):  # type: ignore[misc]
                 message.begin(process_id)
 
         def on_return(result: Suspects | None) -> None:
+            # The suspects first: a message of which all parts but these have ended must not be
+            # acknowledged before they have.
             for place, job in result or []:
                 messages[place].parts += 1
                 self._submit([messages[place]], [_single(parts[place], job)], alone=True)
@@ -123,7 +150,12 @@ class SafeBatches(Batches):  # type: ignore[misc]
         at_work: list[int],
         error: BaseException,
     ) -> None:
-        """Have a new child record the crash; only then put the messages back."""
+        """Have a new child record the crash; only then put the messages back.
+
+        The other way round the next child could meet them before it knows of the crash, and begin
+        another attempt on top of one that looks alive. If the record itself fails they go back all
+        the same: the open attempt is found dead when it is too old to be alive.
+        """
         hung = isinstance(error, TimeLimitExceeded)
         code = FailureCode.PROCESSING_TIMED_OUT if hung else FailureCode.PROCESSING_CRASHED
         crash = Crash(owner=owner(at_work[0]) if at_work else "", code=code)
