@@ -1,6 +1,6 @@
 """At which level a tagging is certain: its label, or a parent of it.
 
-Where T-shirt against Top is unsure, Tops may still be certain: the probability of a parent is the
+Where a shirt might be a pullover, Tops may still be certain: the probability of a parent is the
 sum of those of the labels under it, and the acceptance rule names parents too, with the lowest
 probability that keeps the promised precision. A sender may use the coarse label at once.
 """

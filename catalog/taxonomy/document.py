@@ -104,7 +104,7 @@ def drafted(labels: Sequence[str], name: str = "drafted") -> Taxonomy:
 
 
 def slug(name: str) -> str:
-    """An id made of a name: `T-shirt/top` becomes `t-shirt-top`."""
+    """An id made of a name: `Ankle boot` becomes `ankle-boot`."""
     plain = fold(name).encode("ascii", "ignore").decode()
     made = re.sub(r"[^a-z0-9]+", "-", plain).strip("-")[:64].strip("-")
     # A name in another script: its characters' numbers, so that it is the same every time.

@@ -1,7 +1,7 @@
 """A taxonomy: what a shop's categories are. Standard library only, as bundles carry one.
 
 The database stores a category's id, which never changes; names, translations, aliases and order
-may. Parents are categories that no model predicts: `Tops` is said of a T-shirt, never instead.
+may. Parents are categories that no model predicts: `Tops` is said of a shirt, never instead.
 """
 
 from collections.abc import Iterator, Mapping
@@ -82,7 +82,7 @@ class Taxonomy:
         return category.translations.get(language or "", category.name)
 
     def path_of(self, label: str) -> str:
-        """The name after those of its parents, such as `Tops > T-shirt`."""
+        """The name after those of its parents, such as `Tops > Shirt`."""
         above = [self.name_of(each) for each in self.ancestors(label)][::-1]
         return f" {PATH_SIGN} ".join([*above, self.name_of(label)])
 
@@ -99,7 +99,7 @@ class Taxonomy:
     def find(self, text: str) -> str | None:
         """The category that a text names by id, name, alias or translation; None: none.
 
-        `Tops > T-shirt` names what its last part does.
+        `Tops > Shirt` names what its last part does.
         """
         wanted = text.strip()
         if wanted in self.by_id:
