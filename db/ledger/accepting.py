@@ -1,6 +1,6 @@
 """Accepting products: the ledger first, then the queue."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 
 from sqlalchemy.orm import Session
@@ -26,10 +26,7 @@ def accept(
     """
     latest = {job.product_id: job for job in jobs}
     message_ids = {each: message_id or new_message_id() for each in latest}
-    rows = [
-        transitions.accepted_row(job, message_ids[product_id], queue)
-        for product_id, job in latest.items()
-    ]
+    rows = [accepted_row(job, message_ids[product_id], queue) for product_id, job in latest.items()]
     transitions.accept(session, rows, now)
     return message_ids
 
@@ -39,8 +36,17 @@ def replay(
 ) -> dict[str, str]:
     """Accept failed products again; return each one's message id. `suspects` will run alone."""
     message_ids = {job.product_id: new_message_id() for job in jobs}
-    rows = [
-        transitions.accepted_row(job, message_ids[job.product_id], INGEST_QUEUE) for job in jobs
-    ]
+    rows = [accepted_row(job, message_ids[job.product_id], INGEST_QUEUE) for job in jobs]
     transitions.replay(session, rows, suspects, now)
     return message_ids
+
+
+def accepted_row(job: Job, message_id: str, queue: str) -> Mapping[str, object]:
+    """What accept() needs to know of a job."""
+    return {
+        "id": job.product_id,
+        "image_uri": job.image_uri,
+        "declared_label": job.declared_label,
+        "message_id": message_id,
+        "queue": queue,
+    }

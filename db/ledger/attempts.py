@@ -222,7 +222,7 @@ def _judge(
 
     - The first was told to tag and is at work: `attempt_by` is another's, so the second runs alone,
       later. It takes the attempt over then; both outcomes may come, in any order, and
-      db/ledger/transitions.py takes the same one. If the picture kills its process, no mates die
+      db/ledger/product_rows.py takes the same one. If the picture kills its process, no mates die
       with it.
     - The first has stored its outcome: the message is settled, and the second is done. An outcome
       that is stored between this verdict and the second's own is the case before.

@@ -20,6 +20,7 @@ from db.ledger import transitions
 from db.ledger.attempts import Attempt
 from db.ledger.models import FailureRow, Model, Product, Thumbnail
 from db.ledger.models import Tagging as TaggingRow
+from db.ledger.product_rows import lock
 from db.retag import outcomes as retag_outcomes
 from db.review import queue as review_queue
 from db.taxonomies.moves import know_taxonomy
@@ -65,7 +66,7 @@ def record_outcomes(
     twice, the later outcome decides its status.
     """
     retries = retries or {}
-    transitions.lock(session, {each.subject for each in outcomes if each.job})
+    lock(session, {each.subject for each in outcomes if each.job})
     before = retag_outcomes.before(session, attempts)
     outcomes = retag_outcomes.flag_changes(outcomes, before, flag_changes_from)
     current = _record_taggings(session, outcomes, now)
