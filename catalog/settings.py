@@ -137,7 +137,9 @@ class Settings(BaseSettings):
     connect_timeout_s: float = Field(5.0, gt=0, description="time to connect to an image host")
     redirects_max: int = Field(5, ge=0, description="redirects followed, each re-checked")
     connections_max: int = Field(32, ge=1, description="image connections of one child")
-    connections_per_host_max: int = Field(8, ge=1, description="of these to one host")
+    connections_per_host_max: int = Field(
+        32, ge=1, description="of these to one host; how many it bears is found out"
+    )
 
     thumbnail_size_px: int = Field(
         128, ge=32, le=512, description="edge of the Grad-CAM overlay; from 256 on, enlarged"

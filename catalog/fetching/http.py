@@ -5,7 +5,7 @@ proxies, redirects and unpacking are all things that must not happen here.
 """
 
 import ssl
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cached_property
 
@@ -28,6 +28,9 @@ from catalog.redaction import shown_uri
 # was closed meanwhile costs a request that is sent again.
 KEEPALIVE_EXPIRY_S = 30.0
 SCHEMES = ("http", "https")
+# How a host says that it is asked for too much at once, in words and without.
+BUSY = {429, 503}
+SILENT = {FailureCode.FETCH_TIMEOUT, FailureCode.CONNECTION_FAILED}
 # The same for all hosts and fetches, so that a host which chooses by it always sends the same.
 _HEADERS = (
     ("User-Agent", "catalog-tagger"),
@@ -150,7 +153,8 @@ class HttpSource:
                 raise error.failure from error
 
     def _get_once(self, url: httpx.URL) -> Fetched | httpx.URL:
-        with self._response(url) as response:
+        with self._paced(url) as told, self._response(url) as response:
+            told(response.status)
             headers = httpx.Headers(response.headers)
             if response.status in REDIRECTS and "location" in headers:
                 return parse_url(_join(url, headers["location"]))
@@ -163,6 +167,21 @@ class HttpSource:
                 body.add(chunk)
             _drop_if_more_came(response, body.received)
             return Fetched(data=body.whole(), validator=of_response(str(url), headers))
+
+    @contextmanager
+    def _paced(self, url: httpx.URL) -> Iterator[Callable[[int], None]]:
+        """Tell the slots how the host bears what it is asked for; yields what is told a status."""
+        host, began = host_of(url), self._slots.now()
+
+        def told(status: int) -> None:
+            (self._slots.refused if status in BUSY else self._slots.answered)(host, began)
+
+        try:
+            yield told
+        except FetchFailure as failure:
+            if failure.code in SILENT:
+                self._slots.refused(host, began)
+            raise
 
     @contextmanager
     def _response(self, url: httpx.URL, method: str = "GET") -> Iterator[httpcore.Response]:

@@ -21,7 +21,7 @@ class FetchLimits:
     total_timeout_s: float = 20.0
     connect_timeout_s: float = 5.0
     redirects_max: int = 5
-    connections_per_host_max: int = 8
+    connections_per_host_max: int = 32
     connections_max: int = 32
     allowed_networks: tuple[str, ...] = ()
     object_stores: tuple[str, ...] = ()

@@ -207,3 +207,27 @@ def test_chunked_responses_keep_their_connection(make: Fetchers) -> None:
 def _chunked(body: bytes) -> bytes:
     head = b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
     return head + f"{len(body):x}\r\n".encode() + body + b"\r\n0\r\n\r\n"
+
+
+@pytest.mark.parametrize("status", ["429 Later", "503 Busy"])
+def test_a_host_that_is_asked_for_too_much_gets_fewer_connections(
+    make: Fetchers, status: str
+) -> None:
+    fetcher = make(connections_per_host_max=8)
+    with host(saying(response(status))) as busy, host(saying(response("500 Oops"))) as odd:
+        before = fetcher.slots.limit("127.0.0.1")
+        refused(fetcher, odd.url())
+        assert fetcher.slots.limit("127.0.0.1") == before == 8
+        for expected in (4, 2, 1, 1):
+            refused(fetcher, busy.url())
+            assert fetcher.slots.limit("127.0.0.1") == expected
+
+
+def test_a_host_that_does_not_answer_gets_fewer_connections(make: Fetchers) -> None:
+    fetcher = make(connections_per_host_max=8, total_timeout_s=0.3)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        assert refused(fetcher, f"http://127.0.0.1:{port}/").code is FailureCode.FETCH_TIMEOUT
+    assert fetcher.slots.limit("127.0.0.1") == 4
+    assert refused(fetcher, f"http://127.0.0.1:{port}/").code is FailureCode.CONNECTION_FAILED
+    assert fetcher.slots.limit("127.0.0.1") == 2
