@@ -17,6 +17,7 @@ from catalog.jobs import file_job
 from catalog.sample import write_pictures
 from catalog.settings import SHIPPED_BUNDLE, environment
 from catalog.status import ProductStatus
+from catalog.taxonomy.document import to_fields
 from db.engine import sessions
 from db.ledger.models import Model, Product, Tagging
 from db.ledger.results import ProductResult
@@ -45,11 +46,15 @@ def tagger(system: LocalStack, *arguments: str) -> subprocess.CompletedProcess[s
 
 def pretend_another_model_tagged(engine: Engine, wrong: list[str], reviewed: str) -> None:
     """All taggings become another model's, sure ones; those of `wrong` said bag."""
+    shipped = read_manifest(SHIPPED_BUNDLE)
     with sessions(engine).begin() as session:
         session.add(
             Model(
                 version=FORMER,
-                labels=list(read_manifest(SHIPPED_BUNDLE).labels),
+                labels=list(shipped.labels),
+                taxonomy=to_fields(shipped.taxonomy),
+                taxonomy_name=shipped.taxonomy.name,
+                taxonomy_version=shipped.taxonomy.version,
                 manifest={},
                 created_at="2020-01-01T00:00:00+00:00",
                 first_used_at=session.scalars(select(Tagging.tagged_at).limit(1)).one(),
