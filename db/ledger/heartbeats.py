@@ -83,16 +83,22 @@ def listen(session: Session) -> Workers:
     A worker whose children come and go lives; one whose own process is gone has none that beats.
     """
     now = clock(session)
-    living, dead = set(), {}
+    living: set[str] = set()
+    silent: list[Heartbeat] = []
     for child in session.scalars(select(Heartbeat).where(Heartbeat.kind == CHILD)).all():
-        worker = child.name.rsplit(":", 1)[0]
-        if not _is_dead(session, child, now):
-            living.add(worker)
+        if _is_dead(session, child, now):
+            silent.append(child)
         else:
-            dead[worker] = child.detail["queue"]
-            if now - child.beat_at > KEPT and worker in living:
-                session.delete(child)
-    return Workers(living=living, dead={each: dead[each] for each in dead.keys() - living})
+            living.add(_worker(child))
+    for child in silent:
+        if _worker(child) in living and now - child.beat_at > KEPT:
+            session.delete(child)
+    queues = {_worker(child): child.detail["queue"] for child in silent}
+    return Workers(living=living, dead={each: queues[each] for each in queues.keys() - living})
+
+
+def _worker(child: Heartbeat) -> str:
+    return child.name.rsplit(":", 1)[0]
 
 
 def forget_worker(session: Session, worker: str) -> None:

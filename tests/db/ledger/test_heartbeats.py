@@ -5,7 +5,7 @@ from datetime import timedelta
 from sqlalchemy.orm import Session
 
 from db.ledger import heartbeats
-from db.ledger.heartbeats import CONFIRMED, QUIET, beat_child, clock, listen
+from db.ledger.heartbeats import CONFIRMED, KEPT, QUIET, beat_child, clock, listen
 from db.ledger.models import Heartbeat
 
 SECOND = timedelta(seconds=1)
@@ -56,6 +56,18 @@ def test_a_worker_lives_as_long_as_one_of_its_children_does(session: Session) ->
         let_pass(session, owner, CONFIRMED + SECOND)
     found = listen(session)
     assert (found.living, found.dead) == ({"one"}, {"two": "bulk"})
+
+
+def test_a_child_that_was_replaced_is_forgotten_after_a_while(session: Session) -> None:
+    for owner in ("w:1", "w:2"):
+        beat_child(session, owner, "ingest")
+    let_pass(session, "w:1", QUIET + SECOND)
+    listen(session)
+    let_pass(session, "w:1", KEPT)
+    assert listen(session).living == {"w"}
+    session.flush()
+    assert session.get(Heartbeat, "w:1") is None
+    assert session.get(Heartbeat, "w:2") is not None
 
 
 def test_a_worker_that_was_given_up_is_forgotten_and_one_that_ended_well_too(

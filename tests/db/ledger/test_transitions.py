@@ -188,6 +188,20 @@ def test_the_functions_are_those_of_the_diagram() -> None:
     assert set(functions()) == {name for _, _, name in drawn()} == set(CALLS)
 
 
+def test_nothing_else_writes_products() -> None:
+    root = DESIGN.parents[1]
+    writing = re.compile(
+        r"update\(Product\)|insert_many\(session, Product\b|insert\(session, Product\b"
+    )
+    found = {
+        path.relative_to(root).as_posix()
+        for package in ("db", "worker", "review")
+        for path in (root / package).rglob("*.py")
+        if writing.search(path.read_text())
+    }
+    assert found == {"db/ledger/transitions.py", "db/ledger/product_rows.py"}
+
+
 def test_the_states_are_those_of_the_diagram() -> None:
     named = {each for start, end, _ in drawn() for each in (start, end)}
     assert named == STATES | {OUTSIDE}
