@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from celery import signals
 from celery_batches import SimpleRequest
 
-from catalog.jobs import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT
+from catalog.jobs import CHUNK_SIZE_MAX, TAG_CHUNK, TAG_PRODUCT
 from worker.app import app
 from worker.batches import Crash, SafeBatches, Suspects
 from worker.door.calls import payloads
@@ -32,7 +32,7 @@ def tag_product(
 ) -> Suspects:
     """Tag the products of one batch of messages; return the suspects among them."""
     jobs = [job for request in requests for job in _jobs(request)]
-    return [(place, 0) for place in _work(INGEST_QUEUE, jobs, requests, alone, crash)]
+    return [(place, 0) for place in _work(jobs, requests, alone, crash)]
 
 
 @app.task(base=SafeBatches, name=TAG_CHUNK, acks_late=True, messages_max=1)  # type: ignore[untyped-decorator]
@@ -48,13 +48,12 @@ def tag_chunk(
     suspects: Suspects = []
     for start in range(0, len(jobs), CHUNK_SIZE_MAX):
         piece = jobs[start : start + CHUNK_SIZE_MAX]
-        places = _work(BULK_QUEUE, piece, [request] * len(piece), alone, crash)
+        places = _work(piece, [request] * len(piece), alone, crash)
         suspects += [(0, start + place) for place in places]
     return suspects
 
 
 def _work(
-    queue: str,
     jobs: Sequence[object],
     requests: Sequence[SimpleRequest],
     alone: bool,
@@ -62,10 +61,11 @@ def _work(
 ) -> list[int]:
     """requests: the message of each job."""
     try:
+        runner = batch_runner(_queue(requests[0]))
         if crash is not None:
-            batch_runner(queue).record_crash(jobs, crash.owner, crash.code)
+            runner.record_crash(jobs, crash.owner, crash.code)
             return []
-        return batch_runner(queue).tag_and_store(
+        return runner.tag_and_store(
             jobs,
             [str(request.id) for request in requests],
             redelivered=[_redelivered(request) for request in requests],
@@ -74,6 +74,15 @@ def _work(
     except StoreUnavailableError:
         time.sleep(REQUEUE_PAUSE_S)  # in the child, where waiting is free
         raise
+
+
+def _queue(request: SimpleRequest) -> str:
+    """Where the message waited, as the door wrote it.
+
+    Not where such a message should: a sender who puts chunks into the ingest queue must not make
+    its workers load all that they work with anew for every second batch.
+    """
+    return str(request.delivery_info["routing_key"])
 
 
 def _jobs(request: SimpleRequest) -> list[object]:

@@ -4,14 +4,15 @@ import base64
 import codecs
 import re
 
+from catalog.redaction import without_secrets
+
 EVIDENCE_LENGTH_MAX = 4000
 # Base64 shrinks by a quarter when it is opened; four bytes may become one character.
 _READ_MAX = 4 * EVIDENCE_LENGTH_MAX
 
 _BASE64 = re.compile(r"[A-Za-z0-9+/]{24,}={0,2}")
-# The slashes may be escaped, once or more, as in JSON that PHP writes.
-_AUTHORITY = re.compile(r"(:(?:\\*/){2})[^\s\"'<>/?#@\\]*@")
-_QUERY = re.compile(r"(:(?:\\*/){2}[^\s\"'<>?#]*[?#])[^\s\"'<>]*")
+# As in JSON that PHP writes.
+_ESCAPED_SLASH = re.compile(r"\\+/")
 
 
 def evidence(raw: bytes) -> str:
@@ -20,12 +21,8 @@ def evidence(raw: bytes) -> str:
     Bytes that are no text, and characters that do not print, appear as backslash escapes.
     """
     text = raw[:_READ_MAX].decode("utf-8", "backslashreplace")
-    return printable(without_secrets(_BASE64.sub(_opened, text)))[:EVIDENCE_LENGTH_MAX]
-
-
-def without_secrets(text: str) -> str:
-    """The text with userinfo, query and fragment of every address in it left out."""
-    return _QUERY.sub(r"\1…", _AUTHORITY.sub(r"\1…@", text))
+    text = _ESCAPED_SLASH.sub("/", _BASE64.sub(_opened, text))
+    return printable(without_secrets(text))[:EVIDENCE_LENGTH_MAX]
 
 
 def printable(text: str) -> str:

@@ -14,7 +14,6 @@ from catalog.fetching.fetcher import Fetcher
 from catalog.jobs import Job, MalformedJobError, canonical_json, parse_job, payload_subject
 from catalog.outcomes import Failure, Outcome
 from db.ledger.attempts import Attempt, Delivery
-from worker.door.evidence import without_secrets
 from worker.door.refusals import Refusal
 from worker.retag.skipping import unchanged
 from worker.tagging.fetching import BatchFetching
@@ -181,5 +180,5 @@ def _parse(payload: object) -> Job | Outcome:
             subject=payload_subject(payload),
             job=None,
             result=Failure(code=FailureCode.MALFORMED_PAYLOAD, detail=str(error)),
-            payload=without_secrets(canonical_json(payload)),
+            payload=canonical_json(payload),
         )

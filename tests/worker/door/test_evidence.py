@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tests.worker.door.envelopes import encoded, message
-from worker.door.evidence import EVIDENCE_LENGTH_MAX, evidence, without_secrets
+from worker.door.evidence import EVIDENCE_LENGTH_MAX, evidence
 
 SIGNED = "https://user:s3cret@img.example.com/p1.jpg?X-Signature=s3cret&a=1#s3cret"
 
@@ -51,7 +51,3 @@ def test_what_is_kept_is_bounded() -> None:
 )
 def test_what_prints_stays_and_the_rest_is_escaped(raw: bytes, kept: str) -> None:
     assert evidence(raw) == kept
-
-
-def test_text_without_addresses_stays_as_it_is() -> None:
-    assert without_secrets("what? user@example.com #1") == "what? user@example.com #1"
