@@ -1,5 +1,6 @@
 """The serving models: LiteRT, no TensorFlow."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,6 +18,9 @@ from catalog.out_of_taxonomy import SCORES, stored_parameters
 from catalog.statistics import softmax
 
 SIGNATURE = "serve"
+# So much input at once, 16 photos of 160 pixels a side: 64 of them at once take 50 MB more of a
+# MobileNetV2, and no less CPU. Pictures of 28 pixels all go at once.
+SLICE_BYTES_MAX = 16 * 160 * 160 * 3
 # What LiteRT, NumPy and zip files that verify and still are none raise.
 UNUSABLE = (
     OSError,
@@ -89,6 +93,18 @@ class ServingNetwork:
 
     def classify(self, images: NDArray[np.uint8]) -> Predictions:
         """Classify images, uint8 (N, height, width, channels), 0-255, as its kind wants them."""
+        size = max(1, SLICE_BYTES_MAX // math.prod(self.network.input))
+        parts = [
+            self._classify(images[start : start + size]) for start in range(0, len(images), size)
+        ]
+        if len(parts) == 1:
+            return parts[0]
+        names = Predictions.__dataclass_fields__
+        return Predictions(
+            **{name: np.concatenate([getattr(part, name) for part in parts]) for name in names}
+        )
+
+    def _classify(self, images: NDArray[np.uint8]) -> Predictions:
         outputs = self._serve(images=images)
         logits, embedding = logits_of(outputs), outputs["embedding"]
         return Predictions(

@@ -1,5 +1,6 @@
 """Which network judges a picture, from its bytes to the database."""
 
+import math
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
@@ -29,7 +30,7 @@ from tests.catalog.images.pictures import encode
 from tests.photo_networks import COLOURS, SIDE_PX, bundle_with_photo_network, photo_network
 from tests.taxonomies import LABELS
 from worker.serving import load_serving_bundle
-from worker.tagging.classifier import Classifier
+from worker.tagging.classifier import SLICE_BYTES_MAX, Classifier
 from worker.tagging.explanation import draw, explain
 from worker.tagging.fetch_ahead import FetchAhead
 from worker.tagging.lineup import Lineup, Trial
@@ -154,6 +155,21 @@ def test_each_tagging_is_stored_with_the_network_that_spoke(tmp_path: Path) -> N
         ).all()
     engine.dispose()
     assert sorted(map(tuple, rows)) == [("photo", "photo", 4), ("reduced", "reduced", 7)]
+
+
+def test_a_photo_alone_and_in_any_batch_gets_the_same_confidences(tmp_path: Path) -> None:
+    network = classifier(bundle_with_photo_network(tmp_path)).networks[NetworkName.PHOTO]
+    shape = (250, SIDE_PX, SIDE_PX, 3)
+    # More than go through the network at once.
+    assert math.prod(shape) > 2 * SLICE_BYTES_MAX
+    images = np.random.default_rng(0).integers(0, 256, shape, dtype=np.uint8)
+    whole = network.classify(images)
+    assert whole.class_maps.shape == (250, 4, 4, len(LABELS))
+    for place in (0, 99, 100, 249):
+        alone = network.classify(images[place : place + 1])
+        np.testing.assert_array_equal(alone.confidences[0], whole.confidences[place])
+        np.testing.assert_array_equal(alone.embedding[0], whole.embedding[place])
+        np.testing.assert_array_equal(alone.out_of_taxonomy[0], whole.out_of_taxonomy[place])
 
 
 def test_explain_shows_what_the_photo_network_saw(tmp_path: Path) -> None:
