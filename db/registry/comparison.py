@@ -14,7 +14,9 @@ from db.ledger.models import Tagging
 from db.registry.mcnemar import Paired
 from db.registry.models import ShadowTagging
 from db.review.models import Review, Reviewer, Role
+from db.review.opinions import OpinionsNow
 from db.review.standing import Opinion, effective, standing
+from db.taxonomies.moves import as_called_now
 
 BINS = 10
 CHANGES_SHOWN = 10
@@ -90,7 +92,10 @@ class Comparison:
 
 def compare(session: Session, first: str, second: str) -> Comparison:
     """Compare two model versions on the pictures that both have seen."""
-    ours, theirs = _words(first).subquery("ours"), _words(second).subquery("theirs")
+    ours, theirs = (
+        _words(session, version).subquery(name)
+        for version, name in ((first, "ours"), (second, "theirs"))
+    )
     same = and_(
         ours.c.product_id == theirs.c.product_id, ours.c.image_sha256 == theirs.c.image_sha256
     )
@@ -117,12 +122,12 @@ def compare(session: Session, first: str, second: str) -> Comparison:
     )
 
 
-def _words(version: str) -> Any:
+def _words(session: Session, version: str) -> Any:
     """What a model said of each picture of each product, as itself or as a shadow."""
     tagged = select(
         Tagging.product_id,
         Tagging.image_sha256,
-        Tagging.label,
+        as_called_now(session, version, Tagging.label),
         Tagging.confidence,
         _flagged(Tagging.reasons).label("flagged"),
     ).where(Tagging.model_version == version)
@@ -134,7 +139,7 @@ def _words(version: str) -> Any:
     shadowed = select(
         ShadowTagging.product_id,
         ShadowTagging.image_sha256,
-        ShadowTagging.label,
+        as_called_now(session, version, ShadowTagging.label),
         ShadowTagging.confidence,
         _flagged(ShadowTagging.reasons),
     ).where(ShadowTagging.model_version == version, ~again)
@@ -183,9 +188,10 @@ def _judged(
     for row in rows:
         picture = row.Review.product_id, row.Review.image_sha256
         by_picture[picture].setdefault(row.Review.tagging_id, []).append(row)
+    opinions = OpinionsNow(session)
     for taggings in by_picture.values():
         for tagging_id in sorted(taggings, reverse=True):
-            truth = _truth(taggings[tagging_id])
+            truth = _truth(opinions, taggings[tagging_id])
             if truth in (NOT_IN_TAXONOMY, BAD_IMAGE):
                 break
             if truth is not None:
@@ -193,13 +199,14 @@ def _judged(
                 break
 
 
-def _truth(rows: Sequence[Any]) -> str | None:
+def _truth(opinions: OpinionsNow, rows: Sequence[Any]) -> str | None:
     roles = {row.Review.id: Role(row.role) for row in rows}
-    opinions = [
-        Opinion(label=review.label or "", role=roles[review.id])
-        for review in effective([row.Review for row in rows])
+    decisions = effective([row.Review for row in rows])
+    said = [
+        Opinion(label=label, role=roles[review.id])
+        for review, label in opinions.standing(decisions)
     ]
-    return standing(opinions, wants_second=False).label
+    return standing(said, wants_second=False).label
 
 
 def _one(row: Any, truth: str) -> Judged:

@@ -17,6 +17,7 @@ from catalog.status import ProductStatus
 from catalog.taxonomy.reserved import BAD_IMAGE
 from db.ledger.models import Product, Tagging
 from db.registry.photo_trust_models import EarnedTrust
+from db.taxonomies.moves import moves_of_models, now_called
 
 # The newest ones; enough for any bound, and read in seconds.
 PHOTOS_MAX = 200_000
@@ -95,9 +96,10 @@ def stream(
         [row.status == ProductStatus.REVIEWED and row.reviewed_label is not None for row in rows],
         bool,
     )
-    places = {label: place for place, label in enumerate(labels)}
+    moved = moves_of_models(session, [model_version]).get(model_version, {})
+    now = [now_called(moved, label) for label in labels]
     truth = [
-        places.get(row.reviewed_label, -1) if done else -1
+        _truth(now, row.reviewed_label, row.confidences) if done else -1
         for row, done in zip(rows, reviewed, strict=True)
     ]
     reasons = [set(row.reasons) for row in rows]
@@ -115,6 +117,18 @@ def stream(
         asked=np.array([bool(each) for each in reasons], bool),
         comparable=np.array([each <= audited or each == unsure for each in reasons], bool),
     )
+
+
+def _truth(now: Sequence[str | None], said: str, confidences: Sequence[float]) -> int:
+    """The place of the label that a person gave, -1 for none of the model's.
+
+    now: the model's labels as they are called now. Of several that were merged into one since,
+    that which the model gave is right.
+    """
+    predicted = int(np.argmax(confidences))
+    if now[predicted] == said:
+        return predicted
+    return now.index(said) if said in now else -1
 
 
 def earned(session: Session) -> dict[str, Earned]:

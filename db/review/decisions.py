@@ -27,8 +27,9 @@ from db.review.errors import (
 )
 from db.review.leases import LEASE
 from db.review.models import Action, Channel, Review, Reviewer, ReviewItem, Role, WaitsFor
+from db.review.opinions import OpinionsNow
 from db.review.standing import NO_DECISION, Opinion, drawn_for_second, effective, standing
-from db.taxonomies.moves import moves, moves_of_models, now_called
+from db.taxonomies.moves import moves_of_models, now_called
 
 UNDO_STEPS = 10
 LABELS_SHOWN = 20
@@ -291,7 +292,7 @@ def _audit_row(place: _Place, reviewer: Reviewer, decision: Decision, now: datet
 
 def _settle(session: Session, place: _Place, now: datetime, second_share: float) -> None:
     """Work out queue row and product from the audit."""
-    decisions = _standing_labels(session, effective(history(session, place.tagging.id)))
+    decisions = OpinionsNow(session).standing(effective(history(session, place.tagging.id)))
     people = select(Reviewer.id, Reviewer.role).where(
         Reviewer.id.in_({review.reviewer_id for review, _ in decisions})
     )
@@ -307,20 +308,6 @@ def _settle(session: Session, place: _Place, now: datetime, second_share: float)
     item.leased_by = item.leased_until = None
     transitions.review(product, result.label, now)
     session.flush()
-
-
-def _standing_labels(session: Session, decisions: Sequence[Review]) -> list[tuple[Review, str]]:
-    """The decisions with their labels in the taxonomy in force; without those that have none."""
-    by_model = moves_of_models(session, sorted({each.model_version for each in decisions}))
-    found = []
-    for each in decisions:
-        moved = by_model[each.model_version]
-        if each.taxonomy_name is not None and each.taxonomy_version is not None:
-            moved = moves(session, each.taxonomy_name, each.taxonomy_version)
-        label = now_called(moved, each.label or "")
-        if label is not None:
-            found.append((each, label))
-    return found
 
 
 def _several(session: Session) -> bool:

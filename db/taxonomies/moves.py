@@ -1,8 +1,9 @@
 """What labels are in the taxonomy in force."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import case, select
 from sqlalchemy.orm import Session
 
 from catalog.taxonomy.changes import mapped
@@ -38,6 +39,13 @@ def moves_of_models(session: Session, versions: Sequence[str]) -> dict[str, Move
 def now_called(moved: Moves, label: str) -> str | None:
     """What a label is in the taxonomy in force; None: split or removed."""
     return moved.get(label, label)
+
+
+def as_called_now(session: Session, model_version: str, label: Any) -> Any:
+    """A column of one model's labels, as they are called now; what is gone stays what it was."""
+    moved = moves_of_models(session, [model_version]).get(model_version, {})
+    clear = {before: after for before, after in moved.items() if after is not None}
+    return case(clear, value=label, else_=label).label("label") if clear else label
 
 
 def know_taxonomy(session: Session, taxonomy: Taxonomy) -> None:

@@ -13,26 +13,26 @@ import click
 
 from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 
-# As Zalando and the shops sort: a polo or an undershirt is a T-shirt/top, a blouse a shirt. Which
+# As Zalando and the shops sort: a polo or an undershirt is a tee or top, a blouse a shirt. Which
 # kind of shoe a shoe is, its label does not say. A body is neither here nor there, and left out.
 TEN: Mapping[str, str | None] = {
-    "Blazer": "Coat",
-    "Blouse": "Shirt",
+    "Blazer": "coat",
+    "Blouse": "shirt",
     "Body": None,
-    "Dress": "Dress",
+    "Dress": "dress",
     "Hat": NOT_IN_TAXONOMY,
-    "Hoodie": "Pullover",
-    "Longsleeve": "Pullover",
-    "Outwear": "Coat",
-    "Pants": "Trouser",
-    "Polo": "T-shirt/top",
-    "Shirt": "Shirt",
-    "Shoes": "Footwear",
+    "Hoodie": "pullover",
+    "Longsleeve": "pullover",
+    "Outwear": "coat",
+    "Pants": "trouser",
+    "Polo": "t-shirt-top",
+    "Shirt": "shirt",
+    "Shoes": "footwear",
     "Shorts": NOT_IN_TAXONOMY,
     "Skirt": NOT_IN_TAXONOMY,
-    "T-Shirt": "T-shirt/top",
-    "Top": "T-shirt/top",
-    "Undershirt": "T-shirt/top",
+    "T-Shirt": "t-shirt-top",
+    "Top": "t-shirt-top",
+    "Undershirt": "t-shirt-top",
 }
 
 

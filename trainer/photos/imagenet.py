@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 # By the folded id of a category: see `folded`.
 CATEGORIES: Mapping[str, tuple[int, ...]] = {
-    "tshirttop": (610,),  # jersey, T-shirt
+    "tshirttop": (610,),  # jersey, tee shirt
     "tshirt": (610,),
     "trouser": (608,),  # jean
     "pants": (608,),

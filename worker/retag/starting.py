@@ -1,14 +1,14 @@
 """Starting, resuming and listing runs, for the command line and the schedule."""
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
 from catalog.settings import Settings
 from db.engine import reading, sessions
-from db.ledger.models import Model
-from db.ledger.taxonomies import taxonomy_in_force
+from db.ledger.taxonomies import taxonomies_of, taxonomy_in_force
 from db.retag import runs as retag_runs
 from db.retag.models import RetagRun, RunState
 from db.retag.progress import Progress, progress
@@ -25,7 +25,7 @@ def start_run(engine: Engine, chosen: Settings, selection: Selection, who: str) 
         BundleError: there is no model to tag with.
     """
     with sessions(engine).begin() as session:
-        _require_labels(session, selection)
+        selection = _with_ids(session, selection)
         run = retag_runs.plan(
             session,
             selection,
@@ -75,14 +75,20 @@ def progress_of_newest(engine: Engine, limit: int) -> list[Progress]:
         return [progress(session, run, now) for run in found]
 
 
-def _require_labels(session: Session, selection: Selection) -> None:
-    """A mistyped label would make a run over nothing, and take a walk over the ledger to say so."""
-    known = {
-        *taxonomy_in_force(session).ids,
-        *(label for labels in session.scalars(select(Model.labels)) for label in labels),
-    }
-    if unknown := sorted(set(selection.labels) - known):
+def _with_ids(session: Session, selection: Selection) -> Selection:
+    """A selection whose labels are ids, whatever they were called.
+
+    A mistyped label would make a run over nothing, and take a walk over the ledger to say so.
+    """
+    taxonomies = [taxonomy_in_force(session), *taxonomies_of(session).values()]
+    found = {}
+    for label in selection.labels:
+        ids = [each.find(label) for each in taxonomies]
+        found[label] = next((id_ for id_ in ids if id_ is not None), None)
+    if unknown := sorted(label for label, id_ in found.items() if id_ is None):
+        known = sorted({id_ for each in taxonomies for id_ in each.ids})
         raise SelectionError(
-            f"Expected labels that a model gives ({', '.join(sorted(known))}), found "
+            f"Expected labels that a model gives ({', '.join(known)}), found "
             f"{', '.join(unknown)}. Correct them."
         )
+    return replace(selection, labels=tuple(id_ for id_ in found.values() if id_ is not None))

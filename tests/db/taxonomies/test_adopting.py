@@ -10,6 +10,8 @@ from catalog.taxonomy.model import Replaced, Taxonomy
 from db.ledger.models import Product, Tagging
 from db.ledger.recording import record_model
 from db.ledger.taxonomies import taxonomy_in_force
+from db.registry.comparison import compare
+from db.registry.photo_trust import stream
 from db.retag.selection import Selection, condition, parse_selection
 from db.review.decisions import decide, history, undo
 from db.review.errors import UnknownLabelError
@@ -289,3 +291,34 @@ def test_changed_taxonomy_narrows_other_selections_down() -> None:
     assert chosen == Selection(older_model=True, changed_taxonomy=True)
     assert Selection.of_json(chosen.as_json()) == chosen
     assert chosen.text == "older-model,changed-taxonomy"
+
+
+def test_models_are_compared_in_the_taxonomy_in_force(session: Session, ada: Reviewer) -> None:
+    new = second("bag", "boot", "knit", "shirt", jumper=("knit",), pullover=("knit",))
+    tag(session, "p1", "jumper")
+    tag(session, "p2", "bag")
+    judge(session, ada, "p1", "pullover")
+    put(session, new)
+    model(session, "m2", new)
+    for name, label in (("p1", "knit"), ("p2", "shirt")):
+        tag(session, name, label, version="m2")
+    judge(session, ada, "p2", "shirt")
+    found = compare(session, "m1", "m2")
+    assert (found.items, found.agreed) == (2, 1)
+    assert found.changes == [("bag", "shirt", 1)]
+    assert (found.reviewed.items, found.reviewed.first_right, found.reviewed.second_right) == (
+        2, 1, 2,
+    )  # fmt: skip
+
+
+def test_trust_counts_a_merged_label_as_right(session: Session, ada: Reviewer) -> None:
+    sure = {"photo_temperature": 1.0, "confidences": (0.0, 0.1, 0.8, 0.1, 0.0)}
+    tag(session, "p1", "jumper", **sure)
+    tag(session, "p2", "jumper", **sure)
+    judge(session, ada, "p1", "pullover")
+    judge(session, ada, "p2", "boot")
+    before = stream(session, "m1", LABELS, 1.0).of_class(LABELS.index("jumper"))
+    assert before.right.tolist() == [False, False]
+    put(session, second("bag", "boot", "pullover", "shirt", jumper=("pullover",)))
+    after = stream(session, "m1", LABELS, 1.0).of_class(LABELS.index("jumper"))
+    assert after.right.tolist() == [True, False]

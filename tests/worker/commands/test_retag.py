@@ -77,7 +77,7 @@ def test_paused_run_says_why_and_is_listed(engine: Engine, tagger: Tagger) -> No
     [
         ([], "Expected a selection"),
         (["--all", "--older-model"], "Expected a selection"),
-        (["--label", "Coats"], "found Coats"),
+        (["--label", "Coatz"], "found Coatz"),
         (["--older-than", "soon"], "Expected an age such as 30d"),
     ],
 )
