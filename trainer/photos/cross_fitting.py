@@ -43,8 +43,13 @@ def cross_fit(
     backbone: Backbone,
     recipe: PhotoRecipe,
     folder: Path,
+    *,
+    after: Path | None = None,
 ) -> OutOfFold:
-    """Learn from all folds but one and judge that one, for each; finished folds are kept."""
+    """Learn from all folds but one and judge that one, for each; finished folds are kept.
+
+    `after`: the folder of an earlier round, whose networks learn on.
+    """
     fold = folds_by_group(photos.groups, recipe.folds, recipe.seed)
     scores = np.empty((len(SHARES), *photos.targets.shape), np.float32)
     for number in range(recipe.folds):
@@ -53,7 +58,12 @@ def cross_fit(
         if not path.is_file():
             one = fold_recipe(recipe, number)
             network, first = fitted_network(
-                photos.take(~mine), garments, backbone, one, path.parent
+                photos.take(~mine),
+                garments,
+                backbone,
+                one,
+                path.parent,
+                after=None if after is None else after / f"fold{number}",
             )
             found = scores_at(network, first, inputs(photos.take(mine), recipe))
             np.save(path, found, allow_pickle=False)
@@ -67,17 +77,23 @@ def fitted_network(
     backbone: Backbone,
     recipe: PhotoRecipe,
     folder: Path,
+    *,
+    after: Path | None = None,
 ) -> tuple[keras.Model, list[NDArray[Any]]]:
-    """A trained network, and the weights that it started from; a finished one is read."""
+    """A trained network, and the weights that it started from; a finished one is read.
+
+    `after`: the folder of the same network's earlier round. The first weights are those before it.
+    """
     network = new_network(backbone, photos.labels, recipe)
     first = network.get_weights()
     path = folder / WEIGHTS
     if not path.is_file():
+        if after is not None:
+            _read_weights(network, after / WEIGHTS)
         train(network, photos, garments, recipe, folder)
         arrays = {str(number): value for number, value in enumerate(network.get_weights())}
         np.savez(path, allow_pickle=False, **arrays)
-    with np.load(path, allow_pickle=False) as stored:
-        network.set_weights([stored[str(number)] for number in range(len(stored.files))])
+    _read_weights(network, path)
     return network, first
 
 
@@ -102,6 +118,11 @@ def between(
 ) -> list[NDArray[Any]]:
     """Weights at `share` of the way from the first to the learned ones."""
     return [(1 - share) * a + share * b for a, b in zip(first, learned, strict=True)]
+
+
+def _read_weights(network: keras.Model, path: Path) -> None:
+    with np.load(path, allow_pickle=False) as stored:
+        network.set_weights([stored[str(number)] for number in range(len(stored.files))])
 
 
 def choose_share(found: OutOfFold, photos: PhotoSet) -> float:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from catalog.taxonomy.document import to_fields
@@ -12,6 +12,7 @@ from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.dataset import load_train
 from trainer.fashion_mnist.download import find_dataset
 from trainer.photo_rule import FittedRule
+from trainer.photos.ambiguity import is_ambiguous, resolved
 from trainer.photos.backbone import find_backbone
 from trainer.photos.cross_fitting import between, choose_share, cross_fit, fitted_network
 from trainer.photos.data import PhotoSet, drafted_taxonomy, load_photos, read_photos
@@ -58,10 +59,16 @@ def make_photo_network(
         say(line)
     garments = _garments(photos, recipe, data_dir)
     found = cross_fit(photos, garments, backbone, recipe, run_folder)
+    network, first = fitted_network(photos, garments, backbone, recipe, run_folder / "all")
+    if recipe.second_epochs and is_ambiguous(photos.targets):
+        sure = replace(photos, targets=resolved(found.scores[-1], photos.targets))
+        again = run_folder / "second"
+        learn_on = sure, garments, backbone, recipe.second
+        found = cross_fit(*learn_on, again, after=run_folder)
+        network, first = fitted_network(*learn_on, again / "all", after=run_folder / "all")
     share = choose_share(found, photos)
     scores = found.scores[found.shares.index(share)]
     rule = fit_rule(scores, photos.targets, photos.labels)
-    network, first = fitted_network(photos, garments, backbone, recipe, run_folder / "all")
     network.set_weights(between(first, network.get_weights(), share))
     part = write_part(part_folder, network, photos, rule, recipe, backbone)
     description = {

@@ -58,7 +58,9 @@ def write_part(
     served = inputs(photos, recipe)
     projection = fit_projection(pooled_features(network, served))
     explainer = build_explainer(network, projection)
-    checked = spread(served, CHECKED_PHOTOS)
+    # In no order: a list often has one category after the other.
+    order = np.random.default_rng(recipe.seed).permutation(len(served))
+    checked = served[order[:CHECKED_PHOTOS]]
     save_halved(explainer, folder / KERAS_MODEL, checked)
     exported = export_photo_network(explainer, shown_photos(photos, recipe), checked)
     (folder / SERVING_MODEL).write_bytes(exported.model)

@@ -32,6 +32,9 @@ class PhotoRecipe:
     ema_momentum: float = 0.99
     garments: int = 0  # Fashion-MNIST pictures an epoch, tinted, beside the photos
     folds: int = 3  # over groups; rule and temperature are fitted out of fold
+    # A second round, where labels allow several categories: see trainer/photos/ambiguity.
+    second_epochs: int = 1
+    second_learning_rate: float = 3e-4
     patience: int = 0  # epochs without gain before it stops; 0: goes on to the end
     seed: int = 0
     # How far photos are varied.
@@ -42,6 +45,11 @@ class PhotoRecipe:
     background_share: float = 0.35  # of photos whose garment is cut out onto another background
     erase_share: float = 0.3
     blur_share: float = 0.2
+
+    @property
+    def second(self) -> "PhotoRecipe":
+        """The recipe of the second round."""
+        return replace(self, epochs=self.second_epochs, learning_rate=self.second_learning_rate)
 
     def to_dict(self) -> dict[str, Any]:
         """As JSON holds it."""
