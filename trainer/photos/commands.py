@@ -4,6 +4,8 @@ from pathlib import Path
 
 import click
 
+from catalog.bundle import load_bundle
+from catalog.settings import SHIPPED_BUNDLE
 from trainer.photos.recipe import PhotoRecipe, with_setting
 
 
@@ -43,11 +45,20 @@ from trainer.photos.recipe import PhotoRecipe, with_setting
     help="Checkpoints and finished folds: the same command goes on from them.",
 )
 @click.option(
-    "--part",
-    "part_folder",
+    "--bundle",
+    "bundle_folder",
+    required=True,
     type=click.Path(path_type=Path),
-    help="Where the network's files go. Default: the run's folder.",
+    help="Where the bundle goes.",
 )
+@click.option(
+    "--base",
+    type=click.Path(path_type=Path, exists=True),
+    default=SHIPPED_BUNDLE,
+    help="Bundle whose 28×28 network goes along, if its categories are the same. "
+    "Default: the shipped one.",
+)
+@click.option("--origin", default="", help="Of the photos, with their licence: for the manifest.")
 def photos(
     sources: tuple[Path, ...],
     taxonomy_name: str | None,
@@ -56,9 +67,11 @@ def photos(
     settings: tuple[str, ...],
     data_dir: Path | None,
     run_folder: Path,
-    part_folder: Path | None,
+    bundle_folder: Path,
+    base: Path,
+    origin: str,
 ) -> None:
-    """Train a photo network on labelled photos and write its part of a bundle.
+    """Train a photo network on labelled photos and write a bundle with it.
 
     A label may allow several categories, `Sandal|Sneaker`, or name their parent; photos of
     not_in_taxonomy, or of no category of the taxonomy, teach what belongs to none. With garments=N
@@ -78,7 +91,9 @@ def photos(
         recipe=recipe,
         data_dir=data_dir,
         run_folder=run_folder,
-        part_folder=part_folder or run_folder / "photo",
+        bundle_folder=bundle_folder,
+        base=load_bundle(base),
+        origin=origin,
         say=lambda line: click.echo(line, err=True),
     )
     figures = made.rule.figures
@@ -96,4 +111,4 @@ def photos(
         f"Serves as {made.part.exported.kind}: the network's own label on "
         f"{made.part.exported.agreement:.1%} of photos, {len(made.part.exported.model):,} bytes"
     )
-    click.echo(f"Wrote {made.folder}")
+    click.echo(f"Wrote {made.model_version} to {made.folder}")

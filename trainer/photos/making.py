@@ -1,34 +1,38 @@
 """From lists of photos to a network's files: read, complain, cross-fit, decide, learn, export."""
 
-import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from catalog.taxonomy.document import to_fields
+import numpy as np
+from numpy.typing import NDArray
+
+from catalog.bundle import Bundle
+from catalog.networks import PhotoRule
 from catalog.taxonomy.files import read_taxonomy, shipped, shipped_names
 from catalog.taxonomy.model import Taxonomy
 from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.dataset import load_train
 from trainer.fashion_mnist.download import find_dataset
+from trainer.level_acceptance import with_parents
 from trainer.photo_rule import FittedRule
 from trainer.photos.ambiguity import is_ambiguous, resolved
 from trainer.photos.backbone import find_backbone
+from trainer.photos.bundling import PhotoFacts, write_photo_bundle
 from trainer.photos.cross_fitting import between, choose_share, cross_fit, fitted_network
 from trainer.photos.data import PhotoSet, drafted_taxonomy, load_photos, read_photos
 from trainer.photos.garments import Garments, find_garments
 from trainer.photos.publishing import WrittenPart, write_part
 from trainer.photos.recipe import PhotoRecipe
-from trainer.photos.rule import fit_rule
-
-MANIFEST_PART = "network.json"
+from trainer.photos.rule import fit_rule, labels_in_view, strangeness_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class MadeNetwork:
-    """Where its files are; `share`: how far from the first weights it went, 0-1."""
+    """The bundle's folder and version; `share`: how far from the first weights it went, 0-1."""
 
     folder: Path
+    model_version: str
     part: WrittenPart
     rule: FittedRule
     share: float
@@ -43,13 +47,18 @@ def make_photo_network(
     recipe: PhotoRecipe,
     data_dir: Path | None,
     run_folder: Path,
-    part_folder: Path,
+    bundle_folder: Path,
+    base: Bundle | None,
+    origin: str,
     say: Callable[[str], object],
 ) -> MadeNetwork:
-    """Train on the photos, decide out of fold, and write the network's files and network.json.
+    """Train on the photos, decide out of fold, and write a bundle.
+
+    base: whose 28×28 network goes along. origin: of the photos, with their licence.
 
     Raises:
-        PhotosError, TaxonomyError, BackboneError, DatasetError: what is missing, and what to do.
+        PhotosError, TaxonomyError, BackboneError, DatasetError, BundleError: what is missing, and
+            what to do.
     """
     backbone = find_backbone(backbone_name)
     listed = read_photos(sources, group_column)
@@ -68,18 +77,38 @@ def make_photo_network(
         network, first = fitted_network(*learn_on, again / "all", after=run_folder / "all")
     share = choose_share(found, photos)
     scores = found.scores[found.shares.index(share)]
-    rule = fit_rule(scores, photos.targets, photos.labels)
+    fitted = fit_rule(scores, photos.targets, photos.labels)
+    fitted = replace(fitted, rule=_with_parents(fitted, scores, photos, taxonomy))
     network.set_weights(between(first, network.get_weights(), share))
-    part = write_part(part_folder, network, photos, rule, recipe, backbone)
-    description = {
-        **part.fields,
-        "labels": list(taxonomy.ids),
-        "taxonomy": to_fields(taxonomy),
-        "training": {"recipe": recipe.to_dict(), "share": share, "photos": len(photos)},
-        "metrics": {"out_of_fold": dict(rule.figures), "agreement": part.exported.agreement},
-    }
-    (part_folder / MANIFEST_PART).write_text(json.dumps(description, indent=2) + "\n", "utf-8")
-    return MadeNetwork(folder=part_folder, part=part, rule=rule, share=share)
+    part_folder = run_folder / "photo"
+    part = write_part(part_folder, network, photos, fitted, recipe, backbone)
+    facts = PhotoFacts(
+        metrics={"out_of_fold": dict(fitted.figures), "agreement": part.exported.agreement},
+        training={"recipe": recipe.to_dict(), "share": share},
+        data={
+            "origin": origin,
+            "photos": len(photos),
+            "groups": int(photos.groups.max()) + 1,
+            "left_out": len(listed) - len(photos),
+        },
+    )
+    manifest = write_photo_bundle(bundle_folder, part_folder, part.fields, taxonomy, facts, base)
+    return MadeNetwork(
+        folder=bundle_folder,
+        model_version=manifest.model_version,
+        part=part,
+        rule=fitted,
+        share=share,
+    )
+
+
+def _with_parents(
+    fitted: FittedRule, scores: NDArray[np.float32], photos: PhotoSet, taxonomy: Taxonomy
+) -> PhotoRule:
+    logits = scores[:, :-1]
+    truth = labels_in_view(logits, photos.targets)
+    strangeness = strangeness_of(scores)
+    return with_parents(fitted.rule, logits, truth, strangeness, photos.labels, taxonomy)
 
 
 def find_taxonomy(name: str) -> Taxonomy:

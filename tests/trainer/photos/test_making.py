@@ -1,6 +1,5 @@
 """From folders of photos to the files of a network, with a small one that starts from nothing."""
 
-import json
 from pathlib import Path
 
 import keras
@@ -8,8 +7,14 @@ import numpy as np
 import pytest
 from click.testing import CliRunner, Result
 
+from catalog.bundle import load_bundle
+from catalog.check_predictions import read_check, require_reproduced
 from catalog.cli import main
+from catalog.networks import NetworkName
+from catalog.settings import SHIPPED_BUNDLE
+from catalog.taxonomy.files import shipped
 from tests.trainer.photos.pictures import LABELS, photo_set, write_folders
+from trainer.photos.bundling import takes_along
 from trainer.photos.cross_fitting import OutOfFold, between, choose_share
 from trainer.photos.network import predict
 from trainer.serving_model import ServingModel
@@ -24,6 +29,7 @@ SETTINGS = (
 
 def train_photos(root: Path, *sources: Path) -> Result:
     arguments = ["train", "photos", "--backbone", "none", "--run", str(root / "run")]
+    arguments += ["--bundle", str(root / "bundle"), "--origin", "drawn, CC0 1.0"]
     for source in sources:
         arguments += ["--photos", str(source)]
     for setting in SETTINGS:
@@ -56,18 +62,19 @@ def test_the_command_says_what_the_network_is_worth_on_photos_held_out(
     assert "of 24, AUROC" in result.output
 
 
-def test_the_files_serve_as_the_manifest_says(made: tuple[Path, Result]) -> None:
-    folder = made[0] / "run" / "photo"
-    fields = json.loads((folder / "network.json").read_text())
-    assert fields["labels"] == sorted(LABELS)
-    assert fields["input"] == [32, 32, 3]
-    assert fields["metrics"]["agreement"] >= 0.99
-    serve = ServingModel(folder / "model.tflite")
-    with np.load(folder / "check.npz") as check:
-        outputs = serve(check["images"])
-        np.testing.assert_allclose(outputs.logits, check["logits"], atol=1e-4)
-    for name, shape in fields["outputs"].items():
-        assert list(getattr(outputs, name).shape[1:]) == shape
+def test_the_bundle_serves_as_its_manifest_says(made: tuple[Path, Result]) -> None:
+    bundle = load_bundle(made[0] / "bundle")
+    assert set(bundle.parts) == {NetworkName.PHOTO}  # the shipped 28×28 one has other categories
+    assert bundle.manifest.labels == tuple(sorted(LABELS))
+    assert bundle.manifest.data["photo"]["origin"] == "drawn, CC0 1.0"
+    assert bundle.manifest.data["photo"]["photos"] == 96
+    assert bundle.manifest.metrics["photo"]["agreement"] >= 0.99
+    part = bundle.part(NetworkName.PHOTO)
+    assert part.network.input == (32, 32, 3)
+    outputs = ServingModel(part.serving_model)(read_check(part).images)
+    require_reproduced(part, outputs.logits)
+    for name, shape in part.network.outputs.items():
+        assert getattr(outputs, name).shape[1:] == shape
     assert outputs.embedding.shape[1] <= 128
     np.testing.assert_allclose(outputs.logits, outputs.class_maps.mean(axis=(1, 2)), atol=1e-3)
 
@@ -75,13 +82,19 @@ def test_the_files_serve_as_the_manifest_says(made: tuple[Path, Result]) -> None
 def test_the_stored_keras_model_is_half_as_wide_and_says_the_same(
     made: tuple[Path, Result],
 ) -> None:
-    folder = made[0] / "run" / "photo"
-    model = keras.models.load_model(folder / "model.keras")
-    with np.load(folder / "check.npz") as check:
-        images, logits = check["images"], check["logits"]
-    np.testing.assert_array_equal(predict(model, images)["logits"].argmax(1), logits.argmax(1))
+    part = load_bundle(made[0] / "bundle").part(NetworkName.PHOTO)
+    model = keras.models.load_model(part.folder / "model.keras")
+    check = read_check(part)
+    found = predict(model, check.images)["logits"]
+    np.testing.assert_array_equal(found.argmax(1), check.logits.argmax(1))
     values = sum(int(np.prod(weight.shape)) for weight in model.weights)
-    assert (folder / "model.keras").stat().st_size < 3.5 * values
+    assert (part.folder / "model.keras").stat().st_size < 3.5 * values
+
+
+def test_the_28_by_28_network_of_the_same_categories_goes_along() -> None:
+    shipped_bundle = load_bundle(SHIPPED_BUNDLE)
+    assert takes_along(shipped_bundle, shipped("fashion-mnist"))
+    assert not takes_along(shipped_bundle, shipped("clothing-17"))
 
 
 def test_finished_folds_are_not_trained_again(made: tuple[Path, Result]) -> None:
@@ -93,11 +106,12 @@ def test_finished_folds_are_not_trained_again(made: tuple[Path, Result]) -> None
     assert [log.read_text() for log in logs] == before
     assert len(logs) == 3
     assert again.stdout.splitlines()[0] == first.stdout.splitlines()[0]
+    assert load_bundle(root / "bundle").manifest.model_version.startswith("drafted-")
 
 
 def test_an_unknown_setting_is_refused_with_those_that_there_are(tmp_path: Path) -> None:
     result = CliRunner().invoke(
-        main, ["train", "photos", "--photos", str(tmp_path), "--set", "epoch=3"]
+        main, ["train", "photos", "--photos", str(tmp_path), "--bundle", "b", "--set", "epoch=3"]
     )
     assert result.exit_code == 1
     assert "epochs" in result.output

@@ -1,0 +1,116 @@
+"""A bundle around a photo network: with the 28×28 network of another bundle, or without."""
+
+import hashlib
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from catalog.bundle import (
+    FORMAT,
+    TAXONOMY,
+    Bundle,
+    Manifest,
+    checksums,
+    load_bundle,
+    write_manifest,
+)
+from catalog.networks import Network, NetworkName, network_of
+from catalog.taxonomy.document import to_json
+from catalog.taxonomy.model import Taxonomy
+from trainer.publish import library_versions
+from trainer.written_aside import written_aside
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoFacts:
+    """What the manifest says of a photo network beside its own part: metrics, training, data."""
+
+    metrics: Mapping[str, Any]
+    training: Mapping[str, Any]
+    data: Mapping[str, Any]
+
+
+def write_photo_bundle(
+    folder: Path,
+    part_folder: Path,
+    fields: Mapping[str, Any],
+    taxonomy: Taxonomy,
+    facts: PhotoFacts,
+    base: Bundle | None,
+) -> Manifest:
+    """Write a bundle with the photo network of `part_folder`, replacing one that is there.
+
+    fields: the network's part of the manifest. base: whose 28×28 network goes along, where its
+    categories are the same.
+
+    Raises:
+        BundleError: the disk is full, or what was written does not verify; `folder` is as it was.
+    """
+    along = base if base is not None and takes_along(base, taxonomy) else None
+    with written_aside(folder) as aside:
+        _copy(aside, part_folder, along)
+        (aside / TAXONOMY).write_text(to_json(taxonomy), encoding="utf-8")
+        photo = network_of(fields, NetworkName.PHOTO)
+        files = checksums(aside)
+        manifest = Manifest(
+            format=FORMAT,
+            model_version=version_of(taxonomy, files),
+            created_at=datetime.now(UTC).isoformat(timespec="seconds"),
+            labels=taxonomy.ids,
+            taxonomy=taxonomy,
+            networks={**_reduced(along), NetworkName.PHOTO: photo},
+            metrics={**(along.manifest.metrics if along else {}), "photo": facts.metrics},
+            training={**(along.manifest.training if along else {}), "photo": facts.training},
+            data={**(along.manifest.data if along else {}), "photo": facts.data},
+            libraries=library_versions(),
+            files=files,
+            licences={
+                **(along.manifest.licences if along else {}),
+                "backbone": _licence(photo.backbone or {}),
+            },
+        )
+        write_manifest(aside, manifest)
+        load_bundle(aside)
+    return manifest
+
+
+def takes_along(base: Bundle, taxonomy: Taxonomy) -> bool:
+    """Whether a bundle has a 28×28 network of the very same categories."""
+    return NetworkName.REDUCED in base.parts and base.manifest.labels == taxonomy.ids
+
+
+def version_of(taxonomy: Taxonomy, files: Mapping[str, str]) -> str:
+    """A name that is the same for the same networks: date-free, 12 hex digits."""
+    models = sorted(sha256 for name, sha256 in files.items() if name.split("/")[-1] in _MODELS)
+    return f"{taxonomy.name}-{hashlib.sha256(json.dumps(models).encode()).hexdigest()[:12]}"
+
+
+_MODELS = ("model.keras", "model.tflite")
+_FILES = (*_MODELS, "check.npz", "out_of_taxonomy.npz")
+
+
+def _copy(aside: Path, part_folder: Path, along: Bundle | None) -> None:
+    if along is not None:
+        for name, content in along.contents.items():
+            if name.startswith((f"{NetworkName.REDUCED}/", "report/")):
+                place = aside / name
+                place.parent.mkdir(parents=True, exist_ok=True)
+                place.write_bytes(content)
+    (aside / NetworkName.PHOTO).mkdir()
+    for name in _FILES:
+        shutil.copyfile(part_folder / name, aside / NetworkName.PHOTO / name)
+
+
+def _reduced(along: Bundle | None) -> dict[NetworkName, Network]:
+    return {} if along is None else {NetworkName.REDUCED: along.part(NetworkName.REDUCED).network}
+
+
+def _licence(backbone: Mapping[str, Any]) -> str:
+    """Under which licence the first weights came, and from where."""
+    if not backbone.get("licence"):
+        return f"none needed: {backbone.get('origin', '')}"
+    return f"{backbone['licence']}: {backbone['origin']}"
