@@ -87,7 +87,7 @@ class BundleStore:
             aside.rename(self.path(sha256))
 
 
-def behaviour(manifest: Manifest) -> str:
+def deciding_sha256(manifest: Manifest) -> str:
     """A sha256 of all that decides a tagging: models, temperatures, rules, labels.
 
     A bundle whose report was written afterwards behaves as before.

@@ -14,7 +14,7 @@ from statistics import median
 from sqlalchemy import Engine, select
 
 from catalog.bundle import read_manifest, write_manifest
-from catalog.bundle_store import BundleStore, behaviour
+from catalog.bundle_store import BundleStore, deciding_sha256
 from catalog.jobs import Job
 from catalog.settings import Settings, read_settings
 from db import migrate
@@ -132,7 +132,7 @@ def _register_candidate(chosen: Settings, engine: Engine) -> str:
     sha256, bundle = BundleStore(chosen.models_folder).add(copy)
     now, manifest = datetime.now(UTC), bundle.manifest
     with sessions(engine).begin() as session:
-        registry.register(session, sha256, manifest, behaviour(manifest), by="bench", now=now)
+        registry.register(session, sha256, manifest, deciding_sha256(manifest), by="bench", now=now)
     return sha256
 
 

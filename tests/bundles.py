@@ -9,7 +9,7 @@ from typing import Any
 from sqlalchemy import Engine
 
 from catalog.bundle import read_manifest, write_manifest
-from catalog.bundle_store import BundleStore, behaviour
+from catalog.bundle_store import BundleStore, deciding_sha256
 from catalog.settings import SHIPPED_BUNDLE, Settings
 from db.engine import sessions
 from db.registry import bundles as registry
@@ -32,7 +32,7 @@ def register(chosen: Settings, engine: Engine, source: Path) -> str:
     manifest = bundle.manifest
     with sessions(engine).begin() as session:
         registry.register(
-            session, sha256, manifest, behaviour(manifest), by="test", now=datetime.now(UTC)
+            session, sha256, manifest, deciding_sha256(manifest), by="test", now=datetime.now(UTC)
         )
     return sha256
 

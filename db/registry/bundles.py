@@ -86,11 +86,17 @@ def roles(session: Session) -> Roles:
 
 
 def register(
-    session: Session, sha256: str, manifest: Manifest, behaviour: str, *, by: str, now: datetime
+    session: Session,
+    sha256: str,
+    manifest: Manifest,
+    deciding_sha256: str,
+    *,
+    by: str,
+    now: datetime,
 ) -> bool:
     """Write a bundle's row; False where it is there already.
 
-    behaviour: what catalog.bundle.behaviour gives.
+    deciding_sha256: what catalog.bundle_store.deciding_sha256 gives.
 
     Raises:
         RegistryError: another bundle has this version and would tag otherwise: taggings name
@@ -101,7 +107,7 @@ def register(
     clash = session.scalars(
         select(RegisteredBundle)
         .where(RegisteredBundle.version == manifest.model_version)
-        .where(RegisteredBundle.behaviour != behaviour)
+        .where(RegisteredBundle.deciding_sha256 != deciding_sha256)
     ).first()
     if clash is not None:
         raise RegistryError(
@@ -113,7 +119,7 @@ def register(
         RegisteredBundle(
             sha256=sha256,
             version=manifest.model_version,
-            behaviour=behaviour,
+            deciding_sha256=deciding_sha256,
             created_at=manifest.created_at[:40],
             metrics=dict(manifest.metrics),
             added_at=now,

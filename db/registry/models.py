@@ -34,7 +34,7 @@ class RegisteredBundle(Base):
 
     sha256: Mapped[str] = mapped_column(String(64), primary_key=True)
     version: Mapped[str] = mapped_column(String(64), index=True)
-    behaviour: Mapped[str] = mapped_column(String(64))  # equal: every tagging would be equal
+    deciding_sha256: Mapped[str] = mapped_column(String(64))  # equal: every tagging would be equal
     created_at: Mapped[str] = mapped_column(String(40))  # ISO 8601, as in the manifest
     metrics: Mapped[dict[str, Any]] = mapped_column(JSON)
     added_at: Mapped[datetime]

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from catalog.bundle import MANIFEST, BundleError, Manifest, read_manifest, write_manifest
-from catalog.bundle_store import BundleStore, behaviour
+from catalog.bundle_store import BundleStore, deciding_sha256
 from catalog.networks import NetworkName
 from catalog.settings import SHIPPED_BUNDLE
 from tests.factories import network
@@ -85,8 +85,8 @@ def test_a_store_that_cannot_be_written_is_told(source: Path, tmp_path: Path) ->
 )
 def test_behaviour_is_what_decides_a_tagging(changes: dict[str, object], same: bool) -> None:
     manifest: Manifest = read_manifest(SHIPPED_BUNDLE)
-    assert (behaviour(manifest) == behaviour(replace(manifest, **changes))) is same  # type: ignore[arg-type]
+    assert (deciding_sha256(manifest) == deciding_sha256(replace(manifest, **changes))) is same  # type: ignore[arg-type]
     reported = replace(manifest, files=manifest.files | {"report/new.png": "0"})
-    assert behaviour(reported) == behaviour(manifest)
+    assert deciding_sha256(reported) == deciding_sha256(manifest)
     trained = replace(manifest, files=manifest.files | {"reduced/model.tflite": "0"})
-    assert behaviour(trained) != behaviour(manifest)
+    assert deciding_sha256(trained) != deciding_sha256(manifest)

@@ -9,7 +9,7 @@ import click
 from sqlalchemy.orm import Session
 
 from catalog.bundle import Bundle, BundleError
-from catalog.bundle_store import BundleStore, behaviour
+from catalog.bundle_store import BundleStore, deciding_sha256
 from catalog.errors import OperatorError
 from catalog.settings import settings
 from catalog.taxonomy.model import Taxonomy
@@ -85,7 +85,7 @@ def add(folder: Path, by: str) -> None:
     Classifier(bundle)  # reproduces its check predictions here, or is refused
     with writing() as session:
         new = registry.register(
-            session, sha256, manifest, behaviour(manifest), by=by, now=datetime.now(UTC)
+            session, sha256, manifest, deciding_sha256(manifest), by=by, now=datetime.now(UTC)
         )
     known = "added" if new else "was there already"
     click.echo(f"{manifest.model_version} {known}: sha256 {sha256}")

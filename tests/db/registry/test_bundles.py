@@ -16,7 +16,7 @@ NOW = datetime(2026, 1, 1, tzinfo=UTC)
 def bundle(session: Session, version: str, *, sha256: str = "") -> RegisteredBundle:
     sha256 = sha256 or (version * 64)[:64]
     made = manifest(model_version=version)
-    assert registry.register(session, sha256, made, f"behaviour {version}", by="ann", now=NOW)
+    assert registry.register(session, sha256, made, f"decides {version}", by="ann", now=NOW)
     return registry.find(session, sha256)
 
 
@@ -117,10 +117,10 @@ def test_what_serves_is_not_promoted_or_tried_again(session: Session) -> None:
 def test_one_version_means_one_behaviour(session: Session) -> None:
     bundle(session, "a")
     again = manifest(model_version="a")
-    assert not registry.register(session, "a" * 64, again, "behaviour a", by="x", now=NOW)
-    assert registry.register(session, "f" * 64, again, "behaviour a", by="x", now=NOW)
+    assert not registry.register(session, "a" * 64, again, "decides a", by="x", now=NOW)
+    assert registry.register(session, "f" * 64, again, "decides a", by="x", now=NOW)
     with pytest.raises(RegistryError, match="another model_version"):
-        registry.register(session, "e" * 64, again, "another behaviour", by="x", now=NOW)
+        registry.register(session, "e" * 64, again, "decides otherwise", by="x", now=NOW)
 
 
 def test_bundles_are_named_by_version_or_the_start_of_their_sha256(session: Session) -> None:
