@@ -116,6 +116,20 @@ def test_no_secret_of_an_address_is_written_anywhere(
         assert SECRET not in shown.output
 
 
+@pytest.mark.parametrize(
+    "command", ["status", "status --json", "health ingest", "failures list", "metrics --once"]
+)
+def test_no_command_shows_the_passwords_of_services_that_do_not_answer(
+    monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("REDIS_URL", f"redis://me:{SECRET}@127.0.0.1:1/0")
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://me:{SECRET}@127.0.0.1:1/catalog")
+    shown = CliRunner().invoke(main, command.split())
+    assert shown.output
+    assert SECRET not in shown.output
+    assert SECRET not in str(shown.exception)
+
+
 def dump(chosen: Settings) -> dict[str, list[dict[str, object]]]:
     """Every row of every table."""
     engine = make_engine(chosen.database)
