@@ -1,13 +1,13 @@
 """The dashboard: charts as SVG shapes, and the same figures as tables."""
 
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
 from catalog.outcomes import FlagReason
 from catalog.statistics import Proportion
-from catalog.taxonomy.reserved import BAD_IMAGE, NOT_IN_TAXONOMY
 from db.review.statistics import DAYS_SHOWN, HOURS_SHOWN, Statistics
-from review.sentences import readable
+from review.confusion import Confusion, Group, confusion
 
 PALETTE = 6  # the style sheet's series colours
 
@@ -54,15 +54,6 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ConfusionCell:
-    """heat: share of the row, 0-10."""
-
-    count: int
-    heat: int
-    right: bool
-
-
-@dataclass(frozen=True, kw_only=True)
 class View:
     """Everything the template shows."""
 
@@ -74,13 +65,13 @@ class View:
     audit: tuple[Interval, ...]
     second: Interval
     kappa: str
-    said: tuple[str, ...]
-    confusion: tuple[tuple[str, tuple[ConfusionCell, ...]], ...]
+    confusion: Confusion
     models: tuple[tuple[str, int, str, Interval, Interval], ...]
 
 
-def view(found: Statistics) -> View:
-    """The dashboard of these figures."""
+def view(found: Statistics, opened: Collection[str] | None = None) -> View:
+    """The dashboard of these figures; opened: the parents whose categories are shown apart."""
+    matrix = confusion(found.taxonomy, found.confusion, opened)
     most = max([1, *found.ages.values()])
     return View(
         statistics=found,
@@ -88,11 +79,10 @@ def view(found: Statistics) -> View:
         ages=tuple((name, count, 100 * count / most) for name, count in found.ages.items()),
         hours=_hours(found),
         reasons=_reasons(found),
-        audit=tuple(interval(readable(name), share) for name, share in found.audit.items()),
+        audit=_audit(found, matrix.groups),
         second=interval("second opinions", found.second_opinions),
         kappa="–" if found.kappa is None else f"{found.kappa:.2f}",
-        said=tuple(map(readable, _said(found))),
-        confusion=_confusion(found),
+        confusion=matrix,
         models=tuple(
             (
                 each.version,
@@ -171,18 +161,11 @@ def _stacked(
     return Stacked(columns=tuple(made), series=shown, top=top, table=rows)
 
 
-def _said(found: Statistics) -> tuple[str, ...]:
-    return (*found.labels, NOT_IN_TAXONOMY, BAD_IMAGE)
-
-
-def _confusion(found: Statistics) -> tuple[tuple[str, tuple[ConfusionCell, ...]], ...]:
+def _audit(found: Statistics, groups: Sequence[Group]) -> tuple[Interval, ...]:
+    """By the rows of the matrix, and all together."""
     rows = []
-    for machine in found.labels:
-        counts = [found.confusion.get((machine, person), 0) for person in _said(found)]
-        whole = max(1, sum(counts))
-        cells = tuple(
-            ConfusionCell(count=count, heat=round(10 * count / whole), right=person == machine)
-            for count, person in zip(counts, _said(found), strict=True)
-        )
-        rows.append((machine, cells))
-    return tuple(rows)
+    for group in groups:
+        shares = [found.audit[label] for label in group.labels if label in found.audit]
+        right, whole = sum(each.right for each in shares), sum(each.whole for each in shares)
+        rows.append(interval(group.name, Proportion(right=right, whole=whole)))
+    return (*rows, interval("all", found.audit["all"]))

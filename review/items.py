@@ -52,7 +52,7 @@ def item_of(entry: Entry, reviews: Sequence[tuple[Review, str]] = ()) -> Item:
     row, tagging = entry.item, entry.tagging
     place = f"/pictures/{row.tagging_id}"
     open_ = row.waits_for == WaitsFor.REVIEWER
-    settle = dispute(reviews) if row.waits_for == WaitsFor.LEAD else ""
+    settle = dispute(reviews, entry.taxonomy) if row.waits_for == WaitsFor.LEAD else ""
     return Item(
         item=row.tagging_id,
         etag=etag(row.tagging_id, row.version),
@@ -61,6 +61,8 @@ def item_of(entry: Entry, reviews: Sequence[tuple[Review, str]] = ()) -> Item:
         waits_for=WaitsFor(row.waits_for),
         round=row.round if not open_ else 1,
         label=tagging.label,
+        label_name=entry.taxonomy.name_of(tagging.label),
+        taxonomy=entry.taxonomy.title,
         confidence=tagging.confidence,
         confidences=[
             LabelConfidence(label=label, confidence=share)
@@ -80,7 +82,7 @@ def item_of(entry: Entry, reviews: Sequence[tuple[Review, str]] = ()) -> Item:
         leased_by=entry.holder,
         leased_until=row.leased_until if entry.holder else None,
         photo_url=f"{place}/photo",
-        heat_urls=[f"{place}/heat/{label}" for label in entry.taxonomy.ids],
+        heat_url=f"{place}/heat/",
         thumbnail_url=f"{place}/thumbnail",
         similar=[],
         reviews=[record_of(review, name) for review, name in reviews],

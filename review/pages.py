@@ -1,17 +1,18 @@
 """The pages: signing in and out, the desk, the grid, the dashboard."""
 
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import parse_qs
 
-from fastapi import APIRouter, Depends, Request
+from fastapi import APIRouter, Depends, Query, Request
 from fastapi.responses import HTMLResponse, RedirectResponse, Response
 from fastapi.templating import Jinja2Templates
 from jinja2 import Environment, FileSystemLoader, StrictUndefined, select_autoescape
+from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from catalog.outcomes import FlagReason
-from db.ledger.taxonomies import taxonomy_in_force
+from db.ledger.taxonomies import taxonomies_of, taxonomy_in_force
 from db.review import reviewers
 from db.review import statistics as review_statistics
 from db.review.credentials import selector_of
@@ -115,27 +116,39 @@ def grid_page(request: Request, person: Signed) -> Response:
 
 
 @private.get("/dashboard")
-def dashboard_page(request: Request, person: Signed) -> Response:
+def dashboard_page(
+    request: Request,
+    person: Signed,
+    opened: Annotated[list[str] | None, Query(alias="open")] = None,
+) -> Response:
     """How the desk, the machine and the people are doing."""
     desk = desk_of(request)
     with desk.read() as session:
         statistics = review_statistics.statistics(session, desk.now())
-    return _page(request, person, "dashboard.html", view=dashboard.view(statistics))
+    return _page(request, person, "dashboard.html", view=dashboard.view(statistics, opened))
 
 
 def _choices(desk: Desk) -> dict[str, Any]:
     """What the filters offer."""
     with desk.read() as session:
         models, declared = review_statistics.choices(session)
-        taxonomy = taxonomy_in_force(session)
+        labels = _labels(session)
     return {
-        "labels": taxonomy.ids,
-        "keys": [*"1234567890", *[""] * len(taxonomy.ids)],
+        "labels": labels,
         "reasons": list(FlagReason),
         "orders": list(Order),
         "models": models,
         "declared": declared,
     }
+
+
+def _labels(session: Session) -> list[tuple[str, str]]:
+    """Every category that a model may have said, the taxonomy in force first: id and path."""
+    found: dict[str, str] = {}
+    for taxonomy in (taxonomy_in_force(session), *taxonomies_of(session).values()):
+        for label in taxonomy.ids:
+            found.setdefault(label, taxonomy.path_of(label))
+    return list(found.items())
 
 
 def _page(request: Request, person: Principal, name: str, **context: Any) -> Response:

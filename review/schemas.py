@@ -190,7 +190,10 @@ class ReviewRecord(BaseModel):
 
 
 class Item(BaseModel):
-    """One item of the queue with all a person needs to decide."""
+    """One item of the queue with all a person needs to decide.
+
+    label: a category's id in the taxonomy of this title. heat_url: a category's id is added to it.
+    """
 
     item: int
     etag: str
@@ -199,6 +202,8 @@ class Item(BaseModel):
     waits_for: WaitsFor
     round: int
     label: str
+    label_name: str
+    taxonomy: str
     confidence: float
     confidences: list[LabelConfidence]
     out_of_taxonomy_score: float
@@ -216,7 +221,7 @@ class Item(BaseModel):
     leased_by: str | None
     leased_until: datetime | None
     photo_url: str
-    heat_urls: list[str]
+    heat_url: str
     thumbnail_url: str
     similar: list[SimilarItem]
     reviews: list[ReviewRecord]

@@ -3,6 +3,8 @@
 from collections.abc import Sequence
 
 from catalog.outcomes import FlagReason
+from catalog.taxonomy.model import Taxonomy
+from catalog.taxonomy.reserved import BAD_IMAGE, NOT_IN_TAXONOMY
 from db.review.listing import Entry
 from db.review.models import Action, Review
 
@@ -14,21 +16,22 @@ def why(entry: Entry) -> str:
     return " ".join(_sentence(reason, entry) for reason in entry.reasons)
 
 
-def dispute(reviews: Sequence[tuple[Review, str]]) -> str:
+def dispute(reviews: Sequence[tuple[Review, str]], taxonomy: Taxonomy) -> str:
     """What two people said of an item that a lead should settle."""
     said = [
-        f"{name} said {readable(review.label)}"
+        f"{name} said {readable(review.label, taxonomy)}"
         for review, name in reviews
         if review.label is not None and review.action != Action.UNDO
     ]
     return f"{', '.join(said)}. Settle it." if said else ""
 
 
-def readable(label: str | None) -> str:
-    """A label as people read it."""
-    return {"not_in_taxonomy": "not in the taxonomy", "bad_image": "bad image"}.get(
-        label or "", label or "nothing"
-    )
+def readable(label: str | None, taxonomy: Taxonomy | None = None) -> str:
+    """A label as people read it: by its name, where its taxonomy is at hand."""
+    if label is None:
+        return "nothing"
+    reserved = {NOT_IN_TAXONOMY: "not in the taxonomy", BAD_IMAGE: "bad image"}
+    return reserved.get(label) or (label if taxonomy is None else taxonomy.name_of(label))
 
 
 def percent(share: float) -> str:

@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session, aliased
 from catalog.outcomes import FlagReason
 from catalog.statistics import Proportion, cohens_kappa
 from catalog.status import ProductStatus
+from catalog.taxonomy.model import Taxonomy
 from catalog.taxonomy.reserved import BAD_IMAGE
 from db.ledger.models import Model, Product, Tagging
 from db.ledger.taxonomies import taxonomy_in_force
@@ -56,7 +57,7 @@ class Statistics:
     ages: Mapping[str, int]
     per_hour: Mapping[tuple[datetime, str], int]
     people: Sequence[PersonFigures]
-    labels: Sequence[str]  # of the taxonomy in force, as they are shown
+    taxonomy: Taxonomy  # in force
     audit: Mapping[str, Proportion]  # by label, and `all`
     confusion: Mapping[tuple[str, str], int]  # (machine, person)
     reasons_per_day: Mapping[tuple[date, str], int]
@@ -75,7 +76,7 @@ def statistics(session: Session, now: datetime) -> Statistics:
     disputes = count.where(ReviewItem.waits_for == WaitsFor.LEAD)
     confusion, audit, agreed = _judged(session)
     pairs = _second_opinions(session)
-    labels = taxonomy_in_force(session).ids
+    taxonomy = taxonomy_in_force(session)
     return Statistics(
         open=totals[0],
         second=session.scalar(count.where(waiting, ReviewItem.round == 2)) or 0,
@@ -84,8 +85,8 @@ def statistics(session: Session, now: datetime) -> Statistics:
         ages=_ages(session, now),
         per_hour=_per_hour(session, now),
         people=_people(session, now),
-        labels=labels,
-        audit=_audit(audit, labels),
+        taxonomy=taxonomy,
+        audit=_audit(audit, taxonomy.ids),
         confusion=confusion,
         reasons_per_day=_reasons_per_day(session, now),
         models=_models(session, agreed, audit),

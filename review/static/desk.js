@@ -3,8 +3,10 @@
 import { ask, newKey } from "./api.js";
 import { Outbox } from "./outbox.js";
 import {
-  $, KEYS, announce, banner, labelOfKey, listen, percent, readFilters, showOutbox, showWaiting, toast,
+  $, KEYS, announce, banner, listen, percent, readFilters, showOutbox, showWaiting, toast,
 } from "./page.js";
+import { Search, chip, keyOf } from "./search.js";
+import { load, sharesOf, taxonomyOf } from "./taxonomy.js";
 
 const HELD = 10;
 const REFILL_BELOW = 6;
@@ -16,7 +18,8 @@ const { filter, order } = readFilters();
 const items = []; // what is held, the one on the screen first
 const slides = new Map(); // item -> its loaded pictures
 let heatOn = false;
-let heatLabel = null; // index of the label whose heat is shown; null: the machine's
+let heatLabel = null; // the label whose heat is shown; null: the machine's
+let keys = new Map(); // key -> the label that it gives the item on the screen
 let shownAt = 0;
 let decided = 0;
 let secondsInAll = 0;
@@ -25,7 +28,8 @@ let activeAt = Date.now();
 let refilling = null;
 
 const outbox = new Outbox({ onRefused: (detail) => toast(`Not saved: ${detail}`), onState: showOutbox });
-const labels = [...document.querySelectorAll("#labels .label")];
+const correct = (label, startedAt) => decide("correct", label, startedAt);
+const search = new Search({ choose: correct, look: lookAt });
 
 function slideOf(item) {
   let slide = slides.get(item.item);
@@ -81,24 +85,22 @@ function showNote(slide) {
 
 function loadAhead() {
   for (const item of items.slice(0, AHEAD)) slideOf(item);
-  if (heatOn) for (const item of items.slice(1, 3)) heatOf(item, indexOf(item.label));
+  if (heatOn) for (const item of items.slice(1, 3)) heatOf(item, item.label);
   const wanted = new Set(items.map((item) => item.item));
   for (const key of slides.keys()) if (!wanted.has(key)) slides.delete(key);
 }
 
-const indexOf = (label) => labels.findIndex((each) => each.dataset.label === label);
-
-function heatOf(item, index) {
+function heatOf(item, label) {
   const slide = slideOf(item);
   slide.heats ??= new Map();
-  if (!slide.heats.has(index)) {
+  if (!slide.heats.has(label)) {
     const layer = new Image();
     layer.className = "heat";
     layer.alt = "";
-    layer.src = item.heat_urls[index];
-    slide.heats.set(index, layer);
+    layer.src = item.heat_url + encodeURIComponent(label);
+    slide.heats.set(label, layer);
   }
-  return slide.heats.get(index);
+  return slide.heats.get(label);
 }
 
 function showHeat() {
@@ -106,13 +108,65 @@ function showHeat() {
   if (!item) return;
   const slide = slideOf(item);
   slide.querySelector(".heat")?.remove();
-  const index = heatLabel ?? indexOf(item.label);
-  if (heatOn && !slide.note) slide.append(heatOf(item, index));
+  const label = heatLabel ?? item.label;
+  if (heatOn && !slide.note) slide.append(heatOf(item, label));
   $("heat").setAttribute("aria-pressed", heatOn);
-  $("heat-label").textContent = heatOn ? ` · ${labels[index].dataset.label}` : "";
-  for (const eye of document.querySelectorAll(".eye")) {
-    eye.setAttribute("aria-pressed", heatOn && Number(eye.dataset.heat) === index);
+  $("heat-label").textContent = heatOn ? ` · ${taxonomyOf(item).nameOf(label)}` : "";
+  for (const row of $("labels").children) {
+    row.querySelector(".eye").setAttribute("aria-pressed", heatOn && row.dataset.id === label);
   }
+}
+
+function lookAt(label) {
+  heatOn = true;
+  heatLabel = label;
+  showHeat();
+}
+
+// Rows stay where they are from item to item, and so does the focus of who works without a mouse.
+function rowAt(index) {
+  const known = $("labels").children[index];
+  if (known) return known;
+  const row = document.createElement("li");
+  row.innerHTML = `<button class="label"><kbd></kbd> <span class="name"></span>
+    <span class="bar" aria-hidden="true"><span></span></span> <span class="percent"></span></button>
+    <button class="eye"><span aria-hidden="true"></span></button>`;
+  row.querySelector(".label").addEventListener("click", () => correct(row.dataset.id));
+  row.querySelector(".eye").addEventListener("click", (event) => {
+    const off = event.currentTarget.getAttribute("aria-pressed") === "true";
+    lookAt(row.dataset.id);
+    if (off) toggleHeat();
+  });
+  $("labels").append(row);
+  return row;
+}
+
+function showLabels(item) {
+  const taxonomy = taxonomyOf(item);
+  const shares = sharesOf(item);
+  const [best, near] = [taxonomy.best(shares), taxonomy.near(shares)];
+  const top = item.confidences.slice(0, 3).map((each) => each.label);
+  best.forEach(({ id, key }, index) => {
+    const row = rowAt(index);
+    const [button, eye] = row.children;
+    const share = shares.get(id) ?? 0;
+    row.dataset.id = id;
+    button.dataset.label = id;
+    button.style.setProperty("--share", share);
+    button.classList.toggle("machine", id === item.label);
+    button.classList.toggle("top", top.includes(id));
+    button.title = taxonomy.byId.get(id).parents.concat(taxonomy.nameOf(id)).join(" › ");
+    button.querySelector("kbd").replaceWith(keyOf(key));
+    button.querySelector(".name").textContent = taxonomy.nameOf(id);
+    button.querySelector(".percent").textContent = share < 0.005 ? "" : percent(share);
+    eye.title = `Heat map of ${taxonomy.nameOf(id)}`;
+    eye.setAttribute("aria-label", eye.title);
+  });
+  while ($("labels").children.length > best.length) $("labels").lastElementChild.remove();
+  $("near").replaceChildren(...near.map((each) => chip(taxonomy, each, correct)));
+  $("near").hidden = !near.length;
+  keys = new Map([...best, ...near].map(({ id, key }) => [key, id]));
+  search.about(taxonomy, shares);
 }
 
 function show(startedAt) {
@@ -124,26 +178,18 @@ function show(startedAt) {
   const slide = slideOf(item);
   $("slides").replaceChildren(slide);
   showNote(slide);
-  $("label").textContent = item.label;
+  $("label").textContent = item.label_name;
   $("confidence").textContent = percent(item.confidence);
   $("why").textContent = item.why;
   $("product").textContent = item.product_id;
   $("declared").textContent = item.declared_label ?? "nothing";
   $("model").textContent = item.judged_by;
-  const shares = new Map(item.confidences.map((each) => [each.label, each.confidence]));
-  const top = item.confidences.slice(0, 3).map((each) => each.label);
-  for (const button of labels) {
-    const share = shares.get(button.dataset.label) ?? 0;
-    button.style.setProperty("--share", share);
-    button.classList.toggle("machine", button.dataset.label === item.label);
-    button.classList.toggle("top", top.includes(button.dataset.label));
-    button.querySelector(".percent").textContent = share < 0.005 ? "" : percent(share);
-  }
+  showLabels(item);
   showSimilar(item);
   showHeat();
   showWaiting(waiting);
   shownAt = performance.now();
-  announce(`${item.product_id}: ${item.label}, ${percent(item.confidence)}. ${item.why}`);
+  announce(`${item.product_id}: ${item.label_name}, ${percent(item.confidence)}. ${item.why}`);
   if (startedAt !== undefined) measure(slide, startedAt);
   loadAhead();
 }
@@ -155,7 +201,7 @@ function showSimilar(item) {
     picture.src = each.thumbnail_url;
     picture.alt = "";
     picture.loading = "lazy";
-    entry.append(picture, each.label.replaceAll("_", " "));
+    entry.append(picture, taxonomyOf(item).nameOf(each.label));
     return entry;
   });
   if (!entries.length) {
@@ -184,7 +230,10 @@ function decide(action, label, startedAt = performance.now()) {
   const seconds = Math.min(86_400, (performance.now() - shownAt) / 1000);
   if (action === "correct" && label === item.label) action = "accept";
   const body = { action, key: newKey(), seconds: Math.round(seconds * 100) / 100, channel: "page" };
-  if (action === "correct") body.label = label;
+  if (action === "correct") {
+    body.label = label;
+    taxonomyOf(item).remember(label);
+  }
   if (action !== "skip") {
     waiting = Math.max(0, waiting - 1);
     decided += 1;
@@ -207,6 +256,7 @@ async function undo() {
   await outbox.flush();
   try {
     const { items: back } = await ask("POST", "/api/v1/undo", { key: newKey() });
+    await load(back);
     const ids = new Set(back.map((item) => item.item));
     for (let index = items.length - 1; index >= 0; index -= 1) {
       if (ids.has(items[index].item)) items.splice(index, 1);
@@ -232,6 +282,7 @@ async function claim() {
   await outbox.flush();
   try {
     const found = await ask("POST", "/api/v1/claims", { filter, order, limit: HELD });
+    await load(found.items);
     const known = new Set(items.map((item) => item.item));
     const fresh = found.items.filter((item) => !known.has(item.item) && !outbox.has(item.item));
     const wasEmpty = items.length === 0;
@@ -262,13 +313,13 @@ async function renew() {
   refill();
 }
 
+// Through all categories: in the taxonomy's order, or, where they are many, the likeliest first.
 function moveHeat(step) {
   const item = items[0];
   if (!item) return;
-  const at = heatLabel ?? indexOf(item.label);
-  heatLabel = heatOn ? (at + step + labels.length) % labels.length : at;
-  heatOn = true;
-  showHeat();
+  const all = taxonomyOf(item).few ? taxonomyOf(item).categories.map((each) => each.id) : item.confidences.map((each) => each.label);
+  const at = all.indexOf(heatLabel ?? item.label);
+  lookAt(heatOn ? all[(at + step + all.length) % all.length] : all[at]);
 }
 
 function toggleHeat() {
@@ -278,14 +329,17 @@ function toggleHeat() {
 }
 
 listen((key, event) => {
+  if (items.length && search.picking) return search.pick(key, event.timeStamp);
   if (key === "u") {
     undo();
     return true;
   }
   if (!items.length) return false;
-  const label = labelOfKey(key);
+  const many = !taxonomyOf(items[0]).few;
   if (KEYS[key] && !event.repeat) decide(KEYS[key], undefined, event.timeStamp);
-  else if (label && !event.repeat) decide("correct", label, event.timeStamp);
+  else if (keys.has(key) && !event.repeat) correct(keys.get(key), event.timeStamp);
+  else if (key === "/" && many) search.open();
+  else if (key === "0" && many) search.toggleOthers();
   else if (key === "h") toggleHeat();
   else if (key === "ArrowDown") moveHeat(1);
   else if (key === "ArrowUp") moveHeat(-1);
@@ -293,17 +347,8 @@ listen((key, event) => {
   return true;
 });
 
-for (const button of labels) button.addEventListener("click", () => decide("correct", button.dataset.label));
 for (const button of document.querySelectorAll("[data-action]")) {
   button.addEventListener("click", () => decide(button.dataset.action));
-}
-for (const eye of document.querySelectorAll(".eye")) {
-  eye.addEventListener("click", () => {
-    const index = Number(eye.dataset.heat);
-    heatOn = eye.getAttribute("aria-pressed") !== "true";
-    heatLabel = index;
-    showHeat();
-  });
 }
 $("heat").addEventListener("click", toggleHeat);
 $("undo").addEventListener("click", undo);

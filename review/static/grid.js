@@ -3,8 +3,10 @@
 import { ask, newKey } from "./api.js";
 import { Outbox } from "./outbox.js";
 import {
-  $, KEYS, announce, banner, labelOfKey, listen, percent, readFilters, showOutbox, showWaiting, toast,
+  $, KEYS, announce, banner, listen, percent, readFilters, showOutbox, showWaiting, toast,
 } from "./page.js";
+import { Search, chip } from "./search.js";
+import { load, sharesOf, taxonomyOf } from "./taxonomy.js";
 
 const TILES = 24;
 const RENEW_EVERY_MS = 120_000;
@@ -15,6 +17,9 @@ let group = [];
 let out = new Set();
 let shownAt = 0;
 let busy = false;
+let keys = new Map(); // key -> the label that it gives the group
+const correct = (label) => decide("correct", label);
+const search = new Search({ choose: correct });
 const outbox = new Outbox({ onRefused: (detail) => toast(`Not saved: ${detail}`), onState: showOutbox });
 
 function tileOf(item) {
@@ -29,7 +34,7 @@ function tileOf(item) {
   picture.width = picture.height = 128;
   const caption = document.createElement("span");
   caption.textContent = percent(item.confidence);
-  tile.setAttribute("aria-label", `${item.product_id}, ${item.label} ${percent(item.confidence)}`);
+  tile.setAttribute("aria-label", `${item.product_id}, ${item.label_name} ${percent(item.confidence)}`);
   tile.title = item.product_id;
   tile.append(picture, caption);
   tile.addEventListener("click", () => toggle(tile));
@@ -46,7 +51,7 @@ function toggle(tile) {
 
 function showCount() {
   const count = group.length - out.size;
-  $("accept-text").textContent = `Accept ${count} as ${group[0].label}`;
+  $("accept-text").textContent = `Accept ${count} as ${group[0].label_name}`;
 }
 
 function show() {
@@ -56,16 +61,33 @@ function show() {
   if (!had) return;
   out = new Set();
   $("group-title").textContent =
-    group.length === 1 ? `One ${group[0].label}` : `${group.length} that look alike: ${group[0].label}`;
+    group.length === 1 ? `One ${group[0].label_name}` : `${group.length} that look alike: ${group[0].label_name}`;
   $("tiles").replaceChildren(...group.map(tileOf));
   showCount();
+  showLabels();
   shownAt = performance.now();
   announce($("group-title").textContent);
+}
+
+// The best of the group are those that the machine held likely for all of it together.
+function showLabels() {
+  const taxonomy = taxonomyOf(group[0]);
+  const shares = new Map();
+  for (const item of group) {
+    for (const [label, share] of sharesOf(item)) {
+      shares.set(label, (shares.get(label) ?? 0) + share / group.length);
+    }
+  }
+  const choices = [...taxonomy.best(shares), ...taxonomy.near(shares)];
+  $("chips").replaceChildren(...choices.map((each) => chip(taxonomy, each, correct)));
+  keys = new Map(choices.map(({ id, key }) => [key, id]));
+  search.about(taxonomy, shares);
 }
 
 async function claim() {
   try {
     const found = await ask("POST", "/api/v1/claims", { filter, order, limit: TILES, alike: true });
+    await load(found.items);
     group = found.items;
     showWaiting(found.waiting);
     show();
@@ -101,6 +123,7 @@ async function undo() {
   await outbox.flush();
   try {
     const { items: back } = await ask("POST", "/api/v1/undo", { key: newKey() });
+    await load(back);
     group = back.reverse();
     show();
     announce(`Taken back: ${back.length}.`);
@@ -120,10 +143,13 @@ function move(key) {
 
 listen((key, event) => {
   if (event.repeat && !key.startsWith("Arrow")) return false;
-  const label = labelOfKey(key);
+  if (group.length && search.picking) return search.pick(key);
+  const many = group.length > 0 && !taxonomyOf(group[0]).few;
   if (key === "u") undo();
   else if (KEYS[key]) decide(KEYS[key]);
-  else if (label) decide("correct", label);
+  else if (keys.has(key)) correct(keys.get(key));
+  else if (key === "/" && many) search.open();
+  else if (key === "0" && many) search.toggleOthers();
   else if (key.startsWith("Arrow")) move(key);
   else return false;
   return true;
@@ -131,9 +157,6 @@ listen((key, event) => {
 
 for (const button of document.querySelectorAll("[data-action]")) {
   button.addEventListener("click", () => decide(button.dataset.action));
-}
-for (const button of document.querySelectorAll("[data-label]")) {
-  button.addEventListener("click", () => decide("correct", button.dataset.label));
 }
 $("undo").addEventListener("click", undo);
 $("undo-empty").addEventListener("click", undo);

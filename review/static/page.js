@@ -69,16 +69,12 @@ export function listen(act) {
 
 export const KEYS = { a: "accept", Enter: "accept", n: "not_in_taxonomy", b: "bad_image", s: "skip" };
 
-export function labelOfKey(key) {
-  const index = "1234567890".indexOf(key);
-  return index < 0 ? null : document.querySelectorAll("[data-label]")[index]?.dataset.label;
-}
-
 // The filter stands in the address, so that it can be kept, shared and gone back from.
 export function readFilters() {
   const form = $("filters");
   const given = new URLSearchParams(location.search);
   const filter = {};
+  const shown = [];
   let order = "least_confident";
   for (const [name, value] of given) {
     const field = form.elements[name];
@@ -88,8 +84,9 @@ export function readFilters() {
     else if (name.startsWith("confidence")) filter[name] = Number(value);
     else if (name.startsWith("tagged")) filter[name] = `${value}T00:00:00Z`;
     else filter[name] = value;
+    const text = field.selectedOptions?.[0]?.text ?? value;
+    if (name !== "order") shown.push(text.replaceAll("_", " "));
   }
-  const shown = Object.values(filter).map((each) => String(each).replaceAll("_", " "));
   $("filter-summary").textContent = shown.length ? `· ${shown.join(" · ")}` : "";
   $("clear-filters").href = location.pathname;
   form.addEventListener("submit", () => {

@@ -8,14 +8,18 @@ import pytest
 from fastapi.testclient import TestClient
 from sqlalchemy import Engine, event
 
+from catalog.bundle import Acceptance
 from catalog.outcomes import FlagReason
 from db.engine import sessions
 from db.ledger.models import Product
+from db.ledger.recording import record_model, record_outcomes
 from db.review.models import Role
 from review.desk import Desk
 from tests.desk import flag, flag_many
+from tests.factories import flagged, manifest
 from tests.review.conftest import Clock, browser
-from tests.taxonomies import LABELS
+from tests.taxonomies import LABELS, taxonomy
+from tests.wardrobe import WARDROBE, flag_wardrobe
 
 Json = dict[str, Any]
 
@@ -55,7 +59,9 @@ def test_claimed_item_says_all_that_a_person_needs(both: Desk) -> None:
     )
     assert [bar["label"] for bar in item["confidences"]] == list(LABELS)
     assert item["leased_by"] == "Ada"
-    assert len(item["heat_urls"]) == 10
+    assert item["heat_url"] == f"/pictures/{item['item']}/heat/"
+    assert (item["label"], item["label_name"]) == ("t-shirt-top", "T-shirt/top")
+    assert item["taxonomy"] == "fashion-mnist 1"
 
 
 def test_decision_takes_effect_and_undo_takes_it_back(both: Desk) -> None:
@@ -155,7 +161,7 @@ def test_second_opinion_is_blind(engine: Engine, make_desk: Callable[..., Desk])
     lead = browser(desk, "Lea", Role.LEAD)
     [dispute] = claim(lead)
     assert dispute["item"] == tagging_id
-    assert dispute["why"].startswith("Ada said dress, Ben said coat. Settle it.")
+    assert dispute["why"].startswith("Ada said Dress, Ben said Coat. Settle it.")
     figures = lead.get("/api/v1/statistics").json()
     assert figures["second_opinions"]["whole"] == 1
     assert figures["disputes"] == 1
@@ -281,3 +287,57 @@ def test_two_people_deciding_at_once_leave_one_decision(both: Desk) -> None:
     with ThreadPoolExecutor(8) as pool:
         statuses = list(pool.map(lambda each: decide(each, item).status_code, clients))
     assert sorted(statuses) == [200] + [412] * 7
+
+
+@pytest.fixture
+def wardrobe(engine: Engine, make_desk: Callable[..., Desk]) -> Desk:
+    """A desk on each kind of database, with items of a model of fifty categories."""
+    desk = make_desk(engine)
+    with sessions(engine).begin() as session:
+        flag_wardrobe(session, 4, desk.now())
+    return desk
+
+
+def test_correction_to_any_category_of_the_items_model_is_taken(wardrobe: Desk) -> None:
+    ada = browser(wardrobe)
+    for item, said in zip(claim(ada), ("espadrille", "Gym Shoe", "MÜTZE", "coat"), strict=True):
+        answer = decide(ada, item, "correct", label=said)
+        assert answer.status_code == 200, answer.text
+    labels = [each["label"] for each in ada.get("/api/v1/reviews/mine").json()["reviews"]]
+    assert labels == ["coat", "beanie", "sneaker", "espadrille"]
+
+
+def test_taxonomy_of_an_items_model_says_what_its_labels_mean(wardrobe: Desk) -> None:
+    ada = browser(wardrobe)
+    item = claim(ada)[0]
+    query = {"model_version": item["model_version"]}
+    found = ada.get("/api/v1/taxonomy", params=query).json()
+    assert found["title"] == item["taxonomy"] == "wardrobe 1"
+    assert [each["id"] for each in found["categories"]] == list(WARDROBE.ids)
+    sneaker = next(each for each in found["categories"] if each["id"] == "sneaker")
+    assert (sneaker["name"], sneaker["parents"]) == ("Sneaker", ["Footwear"])
+    assert {"trainer", "gym shoe"} <= set(sneaker["terms"])
+    assert ada.get("/api/v1/taxonomy").json() == found  # it is in force
+    unknown = ada.get("/api/v1/taxonomy", params={"model_version": "none"})
+    assert (unknown.status_code, "tagged something" in unknown.text) == (404, True)
+
+
+def test_label_of_64_characters_is_taken(engine: Engine, make_desk: Callable[..., Desk]) -> None:
+    long = "x" * 64
+    desk, shop = make_desk(engine), taxonomy(long, "other")
+    rule = Acceptance(
+        confidence_min={long: 0.9, "other": 0.9}, precision=0.99, guarantee_level=0.95
+    )
+    with sessions(engine).begin() as session:
+        model = manifest(model_version="long-1", labels=shop.ids, taxonomy=shop, acceptance=rule)
+        record_model(session, model, desk.now())
+        outcome = flagged(
+            "p1", label="other", runner_up=long, confidences=(0.4, 0.6), model_version="long-1"
+        )
+        record_outcomes(session, [outcome], desk.now())
+    ada = browser(desk)
+    answer = decide(ada, claim(ada, filter={"label": "other"})[0], "correct", label=long)
+    assert answer.json()["review"]["label"] == long
+    assert ada.get("/api/v1/statistics").json()["confusion"] == [
+        {"machine": "other", "person": long, "count": 1}
+    ]

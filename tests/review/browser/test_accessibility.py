@@ -14,6 +14,15 @@ pytestmark = pytest.mark.browser
 PHONE = {"width": 390, "height": 844}
 
 
+def serious_violations(page: Page) -> list[tuple[str, list[str]]]:
+    """What axe finds: the rule, and the elements that break it."""
+    return [
+        (each["id"], [node["html"] for node in each["nodes"]])
+        for each in Axe().run(page).response["violations"]
+        if each["impact"] in ("serious", "critical")
+    ]
+
+
 def test_help_opens_and_closes_by_key_and_stops_other_keys(
     desk: Desk, open_page: Callable[..., Page]
 ) -> None:
@@ -53,7 +62,7 @@ def test_next_item_is_announced_to_screen_readers(open_page: Callable[..., Page]
     page = open_page()
     shows(page, "p000")
     page.keyboard.press("a")
-    expect(page.locator("#announce")).to_contain_text("p001: trouser, 22 %. The model is only")
+    expect(page.locator("#announce")).to_contain_text("p001: Trouser, 22 %. The model is only")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -71,12 +80,6 @@ def test_axe_finds_nothing_serious(
         for opened in ("", "?") if path == "/" else ("",):
             if opened:
                 page.keyboard.press(opened)
-            found = Axe().run(page).response["violations"]
-            serious = [
-                (each["id"], [node["html"] for node in each["nodes"]])
-                for each in found
-                if each["impact"] in ("serious", "critical")
-            ]
-            assert serious == [], (path, scheme)
+            assert serious_violations(page) == [], (path, scheme)
         wide = page.evaluate("document.documentElement.scrollWidth > innerWidth")
         assert not wide, path
