@@ -9,9 +9,9 @@ from sqlalchemy.orm import Session
 from catalog.bundle import Acceptance
 from catalog.outcomes import FlagReason
 from catalog.taxonomy.model import Category, Taxonomy
-from db.ledger.recording import record_model, record_outcomes
+from db.ledger.recording import record_model
 from db.review.models import ReviewItem
-from tests.factories import flagged, manifest
+from tests.factories import flagged, manifest, record
 
 PARENTS = {
     "Tops": "T-shirt, Tank top, Polo, Blouse, Shirt, Crop top, Bodysuit",
@@ -95,5 +95,5 @@ def flag_wardrobe(session: Session, count: int, now: datetime) -> list[int]:
                 reasons=(FlagReason.LOW_CONFIDENCE,),
             )
         )  # fmt: skip
-    record_outcomes(session, outcomes, now)
+    record(session, outcomes, now)
     return list(session.scalars(select(ReviewItem.tagging_id).order_by(ReviewItem.product_id)))

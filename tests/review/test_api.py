@@ -12,11 +12,11 @@ from catalog.bundle import Acceptance
 from catalog.outcomes import FlagReason
 from db.engine import sessions
 from db.ledger.models import Product
-from db.ledger.recording import record_model, record_outcomes
+from db.ledger.recording import record_model
 from db.review.models import Role
 from review.desk import Desk
 from tests.desk import flag, flag_many
-from tests.factories import flagged, manifest
+from tests.factories import flagged, manifest, record
 from tests.review.conftest import Clock, browser
 from tests.taxonomies import LABELS, taxonomy
 from tests.wardrobe import WARDROBE, flag_wardrobe
@@ -334,7 +334,7 @@ def test_label_of_64_characters_is_taken(engine: Engine, make_desk: Callable[...
         outcome = flagged(
             "p1", label="other", runner_up=long, confidences=(0.4, 0.6), model_version="long-1"
         )
-        record_outcomes(session, [outcome], desk.now())
+        record(session, [outcome], desk.now())
     ada = browser(desk)
     answer = decide(ada, claim(ada, filter={"label": "other"})[0], "correct", label=long)
     assert answer.json()["review"]["label"] == long
