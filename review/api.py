@@ -88,7 +88,13 @@ def claim(request: Request, person: Signed, body: schemas.ClaimBody) -> schemas.
     with desk.write() as session:
         reviewer = _reviewer(session, person)
         held = take(
-            session, reviewer, desk.now(), wanted=wanted, order=body.order, limit=body.limit
+            session,
+            reviewer,
+            desk.now(),
+            wanted=wanted,
+            order=body.order,
+            limit=body.limit,
+            keep=body.keep,
         )
     with desk.read() as session:
         items = show(session, desk.similar, person, held, desk.now())

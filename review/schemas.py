@@ -105,12 +105,16 @@ class AuditQuery(Body):
 
 
 class ClaimBody(Body):
-    """Take items; with `alike`, the next one and those that look like it."""
+    """Take items; with `alike`, the next one and those that look like it.
+
+    keep: what you hold and work on elsewhere; it is neither given back nor handed out again.
+    """
 
     filter: BodyFilter = Field(default_factory=BodyFilter)
     order: Order = Order.LEAST_CONFIDENT
     limit: Annotated[int, Field(ge=1, le=CLAIM_MAX, strict=True)] = 10
     alike: StrictBool = False
+    keep: Annotated[list[StrictItemId], Field(max_length=PAGE_MAX)] = Field(default_factory=list)
 
 
 class ItemsBody(Body):

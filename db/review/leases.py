@@ -30,16 +30,19 @@ def claim(
     wanted: QueueFilter | None = None,
     order: Order = Order.LEAST_CONFIDENT,
     limit: int = CLAIM_SIZE,
+    keep: Sequence[int] = (),
 ) -> list[int]:
     """Fill the reviewer's hands up to `limit` items; their tagging ids, in order.
 
     What the reviewer holds already and still fits the filter is renewed and counts; the rest of
     it goes back. Items that the reviewer skipped come again only when nothing else is left, and
-    a second opinion is never asked of the person who gave the first.
+    a second opinion is never asked of the person who gave the first. What they work on elsewhere,
+    `keep`, neither goes back nor counts.
     """
     conditions = (wanted or QueueFilter()).conditions()
-    held = _held(session, reviewer, now, conditions, order)[:limit]
-    release(session, reviewer, keep=held)
+    here = _held(session, reviewer, now, conditions, order)
+    held = [each for each in here if each not in set(keep)][:limit]
+    release(session, reviewer, keep=[*held, *keep])
     renew(session, reviewer, held, now)
     found = list(held)
     for waits_for in _queues_of(reviewer):
@@ -58,9 +61,13 @@ def claim_alike(
     wanted: QueueFilter | None = None,
     order: Order = Order.LEAST_CONFIDENT,
     limit: int,
+    keep: Sequence[int] = (),
 ) -> list[int]:
-    """Take the next item and the free items of its label that look most like it."""
-    release(session, reviewer)
+    """Take the next item and the free items of its label that look most like it.
+
+    What the reviewer holds goes back, but for what they work on elsewhere, `keep`.
+    """
+    release(session, reviewer, keep=keep)
     conditions = (wanted or QueueFilter()).conditions()
     free = _free(reviewer, now, WaitsFor.REVIEWER, skipped=False).where(*conditions)
     found = _take(session, reviewer, ordered(free, order), now, 1)

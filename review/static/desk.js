@@ -1,6 +1,7 @@
 // One item at a time: what comes next is claimed, loaded and decoded before it is needed.
 
 import { ask, newKey } from "./api.js";
+import { elsewhere, hold } from "./held.js";
 import { Outbox } from "./outbox.js";
 import {
   $, KEYS, announce, banner, listen, percent, readFilters, showOutbox, showWaiting, toast,
@@ -84,6 +85,7 @@ function showNote(slide) {
 }
 
 function loadAhead() {
+  hold(items);
   for (const item of items.slice(0, AHEAD)) slideOf(item);
   if (heatOn) for (const item of items.slice(1, 3)) heatOf(item, item.label);
   const wanted = new Set(items.map((item) => item.item));
@@ -173,7 +175,10 @@ function show(startedAt) {
   const item = items[0];
   $("desk").hidden = !item;
   $("empty").hidden = Boolean(item);
-  if (!item) return;
+  if (!item) {
+    hold(items);
+    return;
+  }
   heatLabel = null;
   const slide = slideOf(item);
   $("slides").replaceChildren(slide);
@@ -281,7 +286,7 @@ function refill() {
 async function claim() {
   await outbox.flush();
   try {
-    const found = await ask("POST", "/api/v1/claims", { filter, order, limit: HELD });
+    const found = await ask("POST", "/api/v1/claims", { filter, order, limit: HELD, keep: elsewhere() });
     await load(found.items);
     const known = new Set(items.map((item) => item.item));
     const fresh = found.items.filter((item) => !known.has(item.item) && !outbox.has(item.item));
@@ -301,6 +306,7 @@ async function claim() {
 
 async function renew() {
   if (!items.length || Date.now() - activeAt > RENEW_EVERY_MS * 4) return;
+  hold(items);
   const { held } = await ask("POST", "/api/v1/leases/renew", { items: items.map((each) => each.item) });
   const current = items[0]?.item;
   const kept = items.filter((item) => held.includes(item.item));
@@ -357,7 +363,7 @@ for (const kind of ["keydown", "pointerdown"]) {
   addEventListener(kind, () => (activeAt = Date.now()), { passive: true });
 }
 addEventListener("pagehide", () => {
-  const keep = outbox.entries.flatMap((entry) => entry.items);
+  const keep = [...outbox.entries.flatMap((entry) => entry.items), ...elsewhere()];
   ask("POST", "/api/v1/leases/release", { items: keep }).catch(() => {});
 });
 addEventListener("pageshow", (event) => {

@@ -1,6 +1,7 @@
 // Look-alikes: one key gives all that are selected one label; what was taken out is left for later.
 
 import { ask, newKey } from "./api.js";
+import { elsewhere, hold } from "./held.js";
 import { Outbox } from "./outbox.js";
 import {
   $, KEYS, announce, banner, listen, percent, readFilters, showOutbox, showWaiting, toast,
@@ -55,6 +56,7 @@ function showCount() {
 }
 
 function show() {
+  hold(group);
   const had = group.length > 0;
   $("desk").hidden = !had;
   $("empty").hidden = had;
@@ -86,7 +88,7 @@ function showLabels() {
 
 async function claim() {
   try {
-    const found = await ask("POST", "/api/v1/claims", { filter, order, limit: TILES, alike: true });
+    const found = await ask("POST", "/api/v1/claims", { filter, order, limit: TILES, alike: true, keep: elsewhere() });
     await load(found.items);
     group = found.items;
     showWaiting(found.waiting);
@@ -161,13 +163,15 @@ for (const button of document.querySelectorAll("[data-action]")) {
 $("undo").addEventListener("click", undo);
 $("undo-empty").addEventListener("click", undo);
 addEventListener("pagehide", () => {
-  ask("POST", "/api/v1/leases/release", { items: outbox.entries.flatMap((each) => each.items) }).catch(() => {});
+  const keep = [...outbox.entries.flatMap((each) => each.items), ...elsewhere()];
+  ask("POST", "/api/v1/leases/release", { items: keep }).catch(() => {});
 });
 addEventListener("pageshow", (event) => {
   if (event.persisted) location.reload();
 });
 setInterval(() => {
   if (group.length) {
+    hold(group);
     ask("POST", "/api/v1/leases/renew", { items: group.map((each) => each.item) }).catch(() => {});
   }
 }, RENEW_EVERY_MS);

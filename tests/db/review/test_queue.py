@@ -214,6 +214,20 @@ def test_product_that_is_queued_anew_is_not_handed_out(session: Session) -> None
     assert not claim_one(session, person(session, "Ben"), item(session, "p1").tagging_id, LATER)
 
 
+def test_what_is_kept_for_another_tab_is_neither_given_back_nor_handed_out(
+    session: Session,
+) -> None:
+    ids = flag_many(session, 9)
+    ada = person(session)
+    first = claim(session, ada, NOON, limit=3)
+    second = claim(session, ada, NOON, limit=3, keep=first)
+    assert (first, second) == (ids[:3], ids[3:6])
+    alike = claim_alike(session, ada, NOON, limit=3, keep=first)
+    assert not set(alike) & set(first)
+    assert not set(claim(session, person(session, "Ben"), NOON)) & {*first, *alike}
+    assert claim(session, ada, NOON, limit=3) == first
+
+
 def test_dispute_is_handed_to_leads_only(session: Session) -> None:
     tagging_id = flag(session, "p1")
     ada, ben = person(session, "Ada"), person(session, "Ben")

@@ -102,6 +102,22 @@ def test_two_tabs_lose_no_decision(desk: Desk, open_page: Callable[..., Page], u
     assert second.evaluate(kept) == []
 
 
+def test_tab_that_closes_gives_back_only_its_own(
+    desk: Desk, open_page: Callable[..., Page], url: str
+) -> None:
+    first = open_page()
+    shows(first, "p000")
+    second = first.context.new_page()
+    second.goto(url)
+    shows(second, "p010")
+    second.goto("about:blank")
+    ben = open_page(name="Ben")
+    shows(ben, "p010")
+    for _ in range(3):
+        first.keyboard.press("a")
+    assert [row[:2] for row in said(desk, 3)] == [(f"p00{n}", "accept") for n in range(3)]
+
+
 def test_decision_after_the_session_ended_is_sent_after_signing_in(
     desk: Desk, open_page: Callable[..., Page], url: str
 ) -> None:
