@@ -12,8 +12,12 @@ FAIRLY_SURE = 0.7
 
 
 def why(entry: Entry) -> str:
-    """The flag reasons in one sentence or two."""
-    return " ".join(_sentence(reason, entry) for reason in entry.reasons)
+    """A sentence for each flag reason, and the parent that the model is sure of all the same."""
+    said = [_sentence(reason, entry) for reason in entry.reasons]
+    certain = entry.tagging.certain_at
+    if certain is not None and certain != entry.tagging.label:
+        said.append(f"It is sure of {entry.taxonomy.name_of(certain)}.")
+    return " ".join(said)
 
 
 def dispute(reviews: Sequence[tuple[Review, str]], taxonomy: Taxonomy) -> str:

@@ -53,6 +53,21 @@ def test_every_flag_reason_has_its_sentence(
     assert why(entry) == said
 
 
+@pytest.mark.parametrize(
+    ("certain_at", "said"),
+    [
+        ("footwear", "Shirt follows with 58 %. It is sure of Footwear."),
+        ("ankle-boot", "Shirt follows with 58 %."),
+    ],
+)
+def test_parent_that_the_model_is_sure_of_is_said(
+    session: Session, certain_at: str, said: str
+) -> None:
+    tagging_id = flag(session, "p1", 0.42, label="ankle-boot", certain_at=certain_at)
+    [entry] = entries(session, [tagging_id], NOON)
+    assert why(entry).endswith(said)
+
+
 def test_nearly_certain_is_not_called_certain() -> None:
     assert (percent(0.9999), percent(1.0), percent(0.004)) == ("99 %", "100 %", "0 %")
 

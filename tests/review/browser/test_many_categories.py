@@ -103,7 +103,9 @@ def test_two_or_three_letters_and_enter_find_a_category(
     shows(page, "w000")
     page.keyboard.press("/")
     page.keyboard.type(typed)
-    expect(page.get_by_role("option", selected=True)).to_contain_text(WARDROBE.name_of(label))
+    expect(page.locator("#search-found [aria-selected=true]")).to_contain_text(
+        WARDROBE.name_of(label)
+    )
     page.keyboard.press("Enter")
     shows(page, "w001")
     page.keyboard.press("a")  # single keys decide again at once
