@@ -52,7 +52,7 @@ def item_of(entry: Entry, reviews: Sequence[tuple[Review, str]] = ()) -> Item:
     row, tagging = entry.item, entry.tagging
     place = f"/pictures/{row.tagging_id}"
     open_ = row.waits_for == WaitsFor.REVIEWER
-    settle = dispute(reviews, entry.taxonomy) if row.waits_for == WaitsFor.LEAD else ""
+    settle = dispute(reviews, entry.to_judge_by) if row.waits_for == WaitsFor.LEAD else ""
     return Item(
         item=row.tagging_id,
         etag=etag(row.tagging_id, row.version),
@@ -60,9 +60,9 @@ def item_of(entry: Entry, reviews: Sequence[tuple[Review, str]] = ()) -> Item:
         status=entry.product.status if not open_ else "needs_review",
         waits_for=WaitsFor(row.waits_for),
         round=row.round if not open_ else 1,
-        label=tagging.label,
-        label_name=entry.taxonomy.name_of(tagging.label),
-        taxonomy=entry.taxonomy.title,
+        label=entry.label,
+        label_name=_name(entry),
+        taxonomy=entry.to_judge_by.title,
         confidence=tagging.confidence,
         confidences=[
             LabelConfidence(label=label, confidence=share)
@@ -87,6 +87,12 @@ def item_of(entry: Entry, reviews: Sequence[tuple[Review, str]] = ()) -> Item:
         similar=[],
         reviews=[record_of(review, name) for review, name in reviews],
     )
+
+
+def _name(entry: Entry) -> str:
+    """What the model's label is called now, or was before it was gone."""
+    known = entry.label in entry.to_judge_by.by_id
+    return (entry.to_judge_by if known else entry.taxonomy).name_of(entry.label)
 
 
 def record_of(review: Review, reviewer: str) -> ReviewRecord:

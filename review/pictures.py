@@ -11,6 +11,7 @@ from sqlalchemy.orm import Session
 from catalog.images.overlay import grad_cam
 from catalog.networks import NetworkName
 from db.ledger.models import Model, Product, Tagging, Thumbnail
+from db.taxonomies.moves import moves_of_models, now_called
 from review import schemas
 from review.access import Signed, limited
 from review.desk import Desk, desk_of
@@ -121,9 +122,14 @@ def _class_map(session: Session, item: int, label: str) -> tuple[NDArray[np.floa
     labels = session.get_one(Model, tagging.model_version).labels
     maps = np.frombuffer(stored.class_map, np.float16)
     shape = (stored.class_map_height, stored.class_map_width, len(labels))
-    if label not in labels or maps.size != np.prod(shape):
+    moved = moves_of_models(session, [tagging.model_version])[tagging.model_version]
+    # Several where a change of the taxonomy merged them: what was seen of any.
+    called = [
+        index for index, each in enumerate(labels) if (now_called(moved, each) or each) == label
+    ]
+    if not called or maps.size != np.prod(shape):
         raise ProblemError(404, f"The model of item {item} has no map of {label}.")
-    return maps.reshape(shape)[:, :, labels.index(label)], NetworkName(tagging.network)
+    return maps.reshape(shape)[:, :, called].max(axis=2), NetworkName(tagging.network)
 
 
 def _picture(

@@ -196,7 +196,8 @@ class ReviewRecord(BaseModel):
 class Item(BaseModel):
     """One item of the queue with all a person needs to decide.
 
-    label: a category's id in the taxonomy of this title. heat_url: a category's id is added to it.
+    label: the machine's, as the taxonomy of this title calls it now, of which people may give any
+    category. heat_url: a category's id is added to it.
     """
 
     item: int

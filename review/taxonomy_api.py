@@ -7,7 +7,7 @@ from pydantic import BaseModel
 from sqlalchemy.exc import NoResultFound
 
 from catalog.taxonomy.model import Category, Taxonomy
-from db.ledger.taxonomies import taxonomy_in_force, taxonomy_of
+from db.ledger.taxonomies import taxonomy_in_force, taxonomy_to_judge_by
 from review.access import Signed, limited
 from review.desk import desk_of
 from review.problems import ProblemError, responses
@@ -44,12 +44,12 @@ class ShownTaxonomy(BaseModel):
 def get_taxonomy(
     request: Request, person: Signed, model_version: Annotated[ShortText | None, Query()] = None
 ) -> ShownTaxonomy:
-    """The taxonomy of a model's labels; without a model, the one in force."""
+    """The categories that may be given to a model's items; without a model, those in force."""
     with desk_of(request).read() as session:
         if model_version is None:
             return shown(taxonomy_in_force(session))
         try:
-            return shown(taxonomy_of(session, model_version))
+            return shown(taxonomy_to_judge_by(session, model_version))
         except NoResultFound as error:
             detail = (
                 f"Expected a model that has tagged something, found none named {model_version!r}."

@@ -6,7 +6,6 @@ import numpy as np
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from catalog.bundle import Acceptance
 from catalog.outcomes import FlagReason
 from catalog.taxonomy.model import Category, Taxonomy
 from db.ledger.recording import record_model
@@ -69,17 +68,7 @@ def ranking(start: int) -> list[str]:
 
 def flag_wardrobe(session: Session, count: int, now: datetime) -> list[int]:
     """Flagged products w000, w001, … of a model of fifty categories; number i ranks ranking(i)."""
-    rule = Acceptance(
-        confidence_min=dict.fromkeys(LABELS, 0.9), precision=0.99, guarantee_level=0.95
-    )
-    record_model(
-        session,
-        manifest(
-            model_version=VERSION, labels=LABELS, taxonomy=WARDROBE, acceptance=rule,
-            output_shapes={"logits": (50,), "class_maps": (7, 7, 50), "embedding": (64,)},
-        ),
-        now,
-    )  # fmt: skip
+    record_model(session, manifest(model_version=VERSION, labels=LABELS, taxonomy=WARDROBE), now)
     maps = np.zeros((7, 7, len(LABELS)), np.float16)
     maps[2:5, 2:5] = 5
     outcomes = []

@@ -30,12 +30,20 @@ def taxonomies_of(session: Session) -> dict[str, Taxonomy]:
     return {version: read(document) for version, document in rows}
 
 
+def taxonomy_to_judge_by(session: Session, model_version: str) -> Taxonomy:
+    """What people may say of a model's items: the taxonomy adopted last, or else the model's own.
+
+    Raises:
+        sqlalchemy.exc.NoResultFound: no model of this version has tagged anything.
+    """
+    return _adopted(session) or taxonomy_of(session, model_version)
+
+
 def taxonomy_in_force(session: Session) -> Taxonomy:
     """The one that was adopted last; before any was, the newest model's, or else the default."""
-    adopted = select(Adoption.document).order_by(Adoption.id.desc()).limit(1)
-    document = session.execute(adopted).scalar_one_or_none()
-    if document is not None:
-        return read(document)
+    adopted = _adopted(session)
+    if adopted is not None:
+        return adopted
     newest = _document().order_by(Model.first_used_at.desc(), Model.version.desc()).limit(1)
     document = session.execute(newest).scalar_one_or_none()
     return shipped(DEFAULT) if document is None else read(document)
@@ -44,6 +52,12 @@ def taxonomy_in_force(session: Session) -> Taxonomy:
 def read(document: Mapping[str, Any]) -> Taxonomy:
     """What a row holds; it was checked when it was written."""
     return of_fields(document)
+
+
+def _adopted(session: Session) -> Taxonomy | None:
+    statement = select(Adoption.document).order_by(Adoption.id.desc()).limit(1)
+    document = session.execute(statement).scalar_one_or_none()
+    return None if document is None else read(document)
 
 
 def _document() -> Any:

@@ -16,7 +16,7 @@ from catalog.taxonomy.model import Taxonomy
 from catalog.taxonomy.reserved import BAD_IMAGE, NOT_IN_TAXONOMY
 from db.ledger import transitions
 from db.ledger.models import Product, Tagging
-from db.ledger.taxonomies import taxonomy_in_force
+from db.ledger.taxonomies import taxonomy_to_judge_by
 from db.review.errors import (
     KeyReusedError,
     OwnOpinionError,
@@ -81,7 +81,7 @@ def decide(
     if earlier is not None:
         return _same(earlier, reviewer, decision)
     place = _locked(session, decision.tagging_id)
-    taxonomy = taxonomy_in_force(session)
+    taxonomy = taxonomy_to_judge_by(session, place.tagging.model_version)
     label = _label_wanted(taxonomy, decision)
     _require_fresh(session, place, reviewer, decision, now)
     _require_another_person(session, place, reviewer, decision)
@@ -100,7 +100,7 @@ def decide(
     session.add(review)
     session.flush()
     # Whoever adopts another one waits for the audit's rows, and asks again about this one.
-    _require_in_force(session, taxonomy)
+    _require_in_force(session, place, taxonomy)
     _settle(session, place, now, second_share)
     return review
 
@@ -171,8 +171,9 @@ def _machines_label(session: Session, place: _Place) -> str | None:
     return now_called(moves_of_models(session, [version])[version], place.tagging.label)
 
 
-def _require_in_force(session: Session, taxonomy: Taxonomy) -> None:
-    if taxonomy_in_force(session).title != taxonomy.title:
+def _require_in_force(session: Session, place: _Place, taxonomy: Taxonomy) -> None:
+    now = taxonomy_to_judge_by(session, place.tagging.model_version)
+    if now.title != taxonomy.title:
         raise StaleDecisionError("The categories have changed since you saw it. Look at it anew.")
 
 

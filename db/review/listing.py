@@ -11,23 +11,27 @@ from sqlalchemy.orm import Session
 
 from catalog.taxonomy.model import Taxonomy
 from db.ledger.models import Model, Product, Tagging
-from db.ledger.taxonomies import taxonomy_of
+from db.ledger.taxonomies import taxonomy_of, taxonomy_to_judge_by
 from db.review.filters import Order, QueueFilter, after, cursor_of, ordered
 from db.review.models import Review, Reviewer, ReviewItem, WaitsFor
+from db.taxonomies.moves import Moves, moves_of_models, now_called
 
 
 @dataclass(frozen=True, kw_only=True)
 class Entry:
     """One item of the queue with all that is said of it; confidences by label, best first.
 
-    taxonomy: what the model's labels are of.
+    taxonomy: what the model's labels are of. to_judge_by: what people may say. label, and those of
+    the confidences, are the model's as they are called there; one that is gone stays what it was.
     """
 
     item: ReviewItem
     tagging: Tagging
     product: Product
+    label: str
     confidences: Mapping[str, float]
     taxonomy: Taxonomy
+    to_judge_by: Taxonomy
     holder: str | None
 
     @property
@@ -178,20 +182,44 @@ def _entries(now: datetime) -> Select[ReviewItem, Tagging, Product, list[str], s
 
 
 def _entries_of(session: Session, rows: Sequence[Any]) -> list[Entry]:
-    """Entries of rows; each taxonomy is read once."""
-    versions = {row[1].model_version for row in rows}
-    taxonomies = {version: taxonomy_of(session, version) for version in versions}
-    return [_entry(row, taxonomies[row[1].model_version]) for row in rows]
+    """Entries of rows; what belongs to a model is read once."""
+    versions = sorted({row[1].model_version for row in rows})
+    moved = moves_of_models(session, versions)
+    meant = {
+        version: _Meant(
+            taxonomy=taxonomy_of(session, version),
+            to_judge_by=taxonomy_to_judge_by(session, version),
+            moves=moved[version],
+        )
+        for version in versions
+    }
+    return [_entry(row, meant[row[1].model_version]) for row in rows]
 
 
-def _entry(row: Any, taxonomy: Taxonomy) -> Entry:
+@dataclass(frozen=True, kw_only=True)
+class _Meant:
+    """What a model's labels mean, and what they are called now."""
+
+    taxonomy: Taxonomy
+    to_judge_by: Taxonomy
+    moves: Moves
+
+    def called(self, label: str) -> str:
+        return now_called(self.moves, label) or label
+
+
+def _entry(row: Any, meant: _Meant) -> Entry:
     item, tagging, product, labels, holder = row
-    pairs = zip(labels, tagging.confidences, strict=True)
+    shares: Counter[str] = Counter()
+    for label, confidence in zip(labels, tagging.confidences, strict=True):
+        shares[meant.called(label)] += confidence  # of labels that were merged, all
     return Entry(
         item=item,
         tagging=tagging,
         product=product,
-        confidences=dict(sorted(pairs, key=lambda pair: -pair[1])),
-        taxonomy=taxonomy,
+        label=meant.called(tagging.label),
+        confidences=dict(shares.most_common()),
+        taxonomy=meant.taxonomy,
+        to_judge_by=meant.to_judge_by,
         holder=holder,
     )

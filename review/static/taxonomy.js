@@ -12,7 +12,9 @@ const BEST = 9;
 const RECENT_KEPT = 12;
 const FOUND_SHOWN = 8;
 
-const known = new Map(); // model version -> its taxonomy
+// What may be given to a model's items; another title says that the taxonomy was changed since.
+const known = new Map();
+const keyOf = (item) => `${item.taxonomy} · ${item.model_version}`;
 
 export class Taxonomy {
   constructor({ name, title, categories }) {
@@ -91,16 +93,16 @@ export class Taxonomy {
   }
 }
 
-// The taxonomies of these items' models, asked for once.
+// The taxonomies of these items, asked for once.
 export async function load(items) {
-  for (const version of new Set(items.map((item) => item.model_version))) {
-    if (known.has(version)) continue;
-    const query = new URLSearchParams({ model_version: version });
-    known.set(version, new Taxonomy(await ask("GET", `/api/v1/taxonomy?${query}`)));
+  for (const item of items) {
+    if (known.has(keyOf(item))) continue;
+    const query = new URLSearchParams({ model_version: item.model_version });
+    known.set(keyOf(item), new Taxonomy(await ask("GET", `/api/v1/taxonomy?${query}`)));
   }
 }
 
-export const taxonomyOf = (item) => known.get(item.model_version);
+export const taxonomyOf = (item) => known.get(keyOf(item));
 
 export const sharesOf = (item) => new Map(item.confidences.map((each) => [each.label, each.confidence]));
 
