@@ -40,7 +40,7 @@ def serve(bundle_folder: Path) -> ServingModel:
 
 @pytest.fixture
 def explainer(bundle_folder: Path) -> keras.Model:
-    return load_source_model(load_bundle(bundle_folder))
+    return load_source_model(load_bundle(bundle_folder).part(NetworkName.REDUCED))
 
 
 @pytest.fixture(scope="module")
@@ -69,22 +69,23 @@ def test_a_bundle_carries_predictions_that_its_serving_model_reproduces(
     bundle = load_bundle(bundle_folder)
     part = bundle.part(NetworkName.REDUCED)
     check = read_check(part)
-    assert CHECK in bundle.manifest.files
+    assert f"reduced/{CHECK}" in bundle.manifest.files
     require_reproduced(part, serve(check.images).logits)
 
 
-def test_a_bundle_of_format_1_gets_check_predictions_only_if_it_verifies(
+def test_check_predictions_are_renewed_only_in_a_bundle_that_verifies(
     bundle_folder: Path, tmp_path: Path
 ) -> None:
     folder = Path(shutil.copytree(bundle_folder, tmp_path / "old"))
-    (folder / CHECK).unlink()
+    (folder / "reduced" / CHECK).unlink()
     manifest = load_bundle(bundle_folder).manifest
-    files = {name: sha256 for name, sha256 in manifest.files.items() if name != CHECK}
-    write_manifest(folder, replace(manifest, format=1, files=files))
+    name = f"reduced/{CHECK}"
+    files = {each: sha256 for each, sha256 in manifest.files.items() if each != name}
+    write_manifest(folder, replace(manifest, files=files))
     add_check_predictions(folder)
     assert load_bundle(folder).manifest.model_version == manifest.model_version
 
-    write_manifest(folder, replace(manifest, format=1, files=files))
+    write_manifest(folder, replace(manifest, files=files))
     (folder / "reduced/model.keras").write_bytes(b"altered")
     before = (folder / "manifest.json").read_bytes()
     with pytest.raises(BundleError, match=r"model\.keras"):
