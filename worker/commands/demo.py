@@ -7,11 +7,13 @@ from pathlib import Path
 
 import click
 
+from catalog.bundle import MANIFEST, read_manifest
 from catalog.errors import OperatorError
 from catalog.jobs import Job, file_job
+from catalog.photo_sample import photo_sample
 from catalog.redaction import shown_uri
 from catalog.sample import write_pictures
-from catalog.settings import Settings, settings
+from catalog.settings import SHIPPED_BUNDLE, Settings, settings
 from db.engine import make_engine
 from worker.commands.tables import echo_counts, share, table
 from worker.local.demo import DemoReport, run_demo, write_contact_sheet
@@ -28,16 +30,30 @@ POLL_S = 0.5
     type=click.Path(path_type=Path, exists=True, file_okay=False),
     help="Tag the pictures in this folder instead of the sample.",
 )
+@click.option(
+    "--taxonomy",
+    metavar="NAME",
+    help="Tag the sample of photos of this taxonomy, with a bundle of it: clothing-17.",
+)
 @click.option("--stay", is_flag=True, help="Go on until Ctrl-C, with the review desk open.")
-def demo(photos: Path | None, stay: bool) -> None:
+def demo(photos: Path | None, taxonomy: str | None, stay: bool) -> None:
     """Tag 600 real Fashion-MNIST test pictures, or your own photos, and show the result.
+
+    With --taxonomy clothing-17 it tags 119 photos of clothes, and needs a bundle of that taxonomy:
+    the shipped one, if there is one, or that of TAGGER_BUNDLE.
 
     Starts an embedded broker, a SQLite database, an ingest worker and a bulk worker in .tagger/,
     enqueues half of the pictures one by one and half in chunks, waits for the outcomes, and stops
     everything it started.
     """
     chosen = settings()
-    jobs, known_labels, root = _sample(chosen) if photos is None else _photos(photos)
+    if photos is not None and taxonomy is not None:
+        raise click.UsageError("Expected --photos or --taxonomy, found both.")
+    if taxonomy is not None:
+        chosen = chosen.model_copy(update={"bundle": _bundle_of(taxonomy, chosen)})
+        jobs, known_labels, root = _photo_sample(taxonomy)
+    else:
+        jobs, known_labels, root = _sample(chosen) if photos is None else _photos(photos)
     chosen = chosen.model_copy(update={"allowed_roots": (*chosen.allowed_roots, root)})
     with running(chosen) as system:
         engine = make_engine(system.settings.database)
@@ -73,6 +89,33 @@ def _sample(chosen: Settings) -> tuple[list[Job], dict[str, str], Path]:
     pictures = pictures[::2] + pictures[1::2]
     jobs = [file_job(picture.path, picture.product_id) for picture in pictures]
     return jobs, {picture.product_id: picture.label for picture in pictures}, root
+
+
+def _photo_sample(taxonomy: str) -> tuple[list[Job], dict[str, str], Path]:
+    pictures = photo_sample(taxonomy)
+    jobs = [
+        file_job(picture.path, picture.product_id) for picture in pictures[::2] + pictures[1::2]
+    ]
+    return jobs, {each.product_id: each.label for each in pictures}, pictures[0].path.parent
+
+
+def _bundle_of(taxonomy: str, chosen: Settings) -> Path:
+    """The bundle of the settings or a shipped one, whichever is of this taxonomy.
+
+    Raises:
+        OperatorError: neither is.
+    """
+    photo_sample(taxonomy)
+    folders = [chosen.bundle, SHIPPED_BUNDLE.with_name(taxonomy)]
+    for folder in folders:
+        if (folder / MANIFEST).is_file() and read_manifest(folder).taxonomy.name == taxonomy:
+            return folder
+    found = read_manifest(chosen.bundle).taxonomy.title
+    raise OperatorError(
+        f"Expected a bundle of the taxonomy {taxonomy}, found {found} "
+        f"in {chosen.bundle}. Train one, `tagger train photos --taxonomy {taxonomy}`, and set "
+        "TAGGER_BUNDLE to its folder."
+    )
 
 
 def _photos(folder: Path) -> tuple[list[Job], dict[str, str], Path]:

@@ -12,6 +12,7 @@ from db.ledger.accepting import accept
 from db.ledger.attempts import Delivery, begin
 from db.ledger.models import FailureRow, Product, Tagging, Thumbnail
 from db.ledger.recording import record_model, record_outcomes
+from db.review.models import ReviewItem
 from tests.factories import begun, failed, flagged, job, manifest, record, tagged
 
 NOW = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -141,3 +142,12 @@ def test_message_that_has_its_outcome_does_not_touch_a_row_that_agrees(session: 
     )
     assert (again.now, again.alone) == ([], [])
     assert everything(session) == before
+
+
+def test_labels_of_64_characters_are_stored(session: Session) -> None:
+    longest, other = "l" * 64, "o" * 64
+    record(session, [flagged("p1", label=longest, runner_up=other, certain_at=longest)], NOW)
+    row = session.scalars(select(Tagging)).one()
+    assert (row.label, row.runner_up, row.certain_at) == (longest, other, longest)
+    waiting = session.scalars(select(ReviewItem.label)).one()
+    assert waiting == longest
