@@ -28,6 +28,26 @@ def level_confidences(
     return np.asarray(np.minimum(1.0, summed), np.float64)
 
 
+def certain_levels(
+    rule: Thresholds,
+    labels: Sequence[str],
+    taxonomy: Taxonomy,
+    confidences: NDArray[np.floating],
+) -> NDArray[np.object_]:
+    """The lowest level that is certain of each of N taggings, by confidence alone: object (N,).
+
+    confidences (N, classes) in the order of `labels`. The label itself, the nearest parent that is
+    certain, or None.
+    """
+    predicted = confidences.argmax(axis=1)
+    found = np.full(len(predicted), None, object)
+    for place in np.unique(predicted):
+        levels = (labels[place], *taxonomy.ancestors(labels[place]))
+        rows = predicted == place
+        found[rows] = _first_certain(rule, labels, taxonomy, confidences[rows], levels)
+    return found
+
+
 def certain_at(
     rule: Thresholds,
     labels: Sequence[str],
@@ -37,7 +57,7 @@ def certain_at(
     reasons: Collection[FlagReason],
     declared: str | None = None,
 ) -> str | None:
-    """The lowest level that is certain of one tagging, confidences (classes,); None: none is.
+    """The same for one tagging, confidences (classes,), and whatever else speaks against it.
 
     Where the sender declared something else, only a level on which both agree counts.
     """
@@ -48,8 +68,20 @@ def certain_at(
     if FlagReason.DECLARED_LABEL_CONFLICT in reasons:
         said = taxonomy.find(declared or "")
         levels = tuple(each for each in levels if said and taxonomy.agrees(each, said))
-    for level in levels:
-        [confidence] = level_confidences(confidences[None], labels, taxonomy, level)
-        if confidence >= rule.acceptance.confidence_min.get(level, NEVER):
-            return level
-    return None
+    found: str | None = _first_certain(rule, labels, taxonomy, confidences[None], levels)[0]
+    return found
+
+
+def _first_certain(
+    rule: Thresholds,
+    labels: Sequence[str],
+    taxonomy: Taxonomy,
+    confidences: NDArray[np.floating],
+    levels: Sequence[str],
+) -> NDArray[np.object_]:
+    """The first of `levels` that is certain of each of N taggings, None where none is."""
+    found = np.full(len(confidences), None, object)
+    for level in reversed(levels):
+        least = rule.acceptance.confidence_min.get(level, NEVER)
+        found[level_confidences(confidences, labels, taxonomy, level) >= least] = level
+    return found

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.acceptance import NEVER, Thresholds, least_confidences
-from catalog.certainty import level_confidences
+from catalog.certainty import certain_levels, level_confidences
 from catalog.networks import Acceptance, PhotoRule
 from catalog.statistics import error_at_most, softmax
 from catalog.taxonomy.model import Taxonomy
@@ -79,20 +79,16 @@ def by_level(
 ) -> dict[str, dict[str, Any]]:
     """Selective accuracy: what is certain as a label, and what only as each parent."""
     predicted = confidences.argmax(axis=1)
-    open_ = confidences.max(axis=1) < least_confidences(rule.acceptance, names)[predicted]
+    certain = certain_levels(rule, names, taxonomy, confidences)
     level = rule.acceptance.guarantee_level
-    found = {"label": _figures(~open_, predicted == labels, level)}
-    for depth in range(_depth(taxonomy)):
-        for parent in taxonomy.parents:
-            if _height(taxonomy, parent) != depth:
-                continue
-            below = _places(names, taxonomy, parent)
-            confidence = level_confidences(confidences, names, taxonomy, parent)
-            certain = open_ & np.isin(predicted, below)
-            certain &= confidence >= rule.acceptance.confidence_min.get(parent, NEVER)
-            found[parent] = _figures(certain, np.isin(labels, below), level)
-            open_ = open_ & ~certain
-    found["none"] = {"coverage": float(open_.mean()), "count": int(open_.sum())}
+    itself = certain == np.array(names, object)[predicted]
+    found = {"label": _figures(itself, predicted == labels, level)}
+    # The nearest to the labels first, as they speak first.
+    for parent in sorted(taxonomy.parents, key=lambda each: _height(taxonomy, each)):
+        right = np.isin(labels, _places(names, taxonomy, parent))
+        found[parent] = _figures(certain == parent, right, level)
+    nowhere = np.array([each is None for each in certain], bool)
+    found["none"] = {"coverage": float(nowhere.mean()), "count": int(nowhere.sum())}
     return found
 
 
@@ -112,11 +108,7 @@ def _places(names: Sequence[str], taxonomy: Taxonomy, parent: str) -> list[int]:
 
 
 def _height(taxonomy: Taxonomy, parent: str) -> int:
-    """How many levels of parents are below it: the nearest to the labels speak first."""
+    """How many levels of parents are below it."""
     above = [parent]
     children = [each for each in taxonomy.parents if taxonomy.by_id[each].parent in above]
     return 1 + max(_height(taxonomy, each) for each in children) if children else 0
-
-
-def _depth(taxonomy: Taxonomy) -> int:
-    return 1 + max((_height(taxonomy, each) for each in taxonomy.parents), default=-1)

@@ -3,9 +3,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from catalog.acceptance import flag_reasons, rule_for
-from catalog.certainty import certain_at
+from catalog.acceptance import Rule, flag_reasons, rule_for
+from catalog.certainty import certain_at, certain_levels
 from catalog.outcomes import FlagReason
+from catalog.statistics import softmax
 from tests.factories import manifest
 from tests.taxonomies import taxonomy
 
@@ -15,15 +16,19 @@ LEAST = dict.fromkeys(LABELS, 0.9) | {"tops": 0.8}
 UNSURE = (FlagReason.LOW_CONFIDENCE,)
 
 
+def shop_rule(least: dict[str, float]) -> Rule:
+    made = manifest(labels=LABELS, taxonomy=SHOP)
+    rule = rule_for(made, photo=False)
+    return replace(rule, acceptance=replace(rule.acceptance, confidence_min=least))
+
+
 def level(
     *confidences: float,
     reasons: tuple[FlagReason, ...] = UNSURE,
     declared: str | None = None,
     least: dict[str, float] = LEAST,
 ) -> str | None:
-    made = manifest(labels=LABELS, taxonomy=SHOP)
-    made = replace(made, acceptance=replace(made.acceptance, confidence_min=least))
-    rule = rule_for(made, photo=False)
+    rule = shop_rule(least)
     return certain_at(rule, LABELS, SHOP, np.array(confidences), reasons=reasons, declared=declared)
 
 
@@ -40,6 +45,13 @@ def test_labels_that_share_a_parent_add_up_to_it() -> None:
 def test_a_parent_that_the_rule_does_not_name_is_never_certain() -> None:
     assert level(0.1, 0.05, 0.85, 0.0) is None
     assert level(0.1, 0.05, 0.85, 0.0, least=LEAST | {"shoes": 0.84}) == "shoes"
+
+
+def test_many_at_once_are_certain_of_the_same_as_one_by_one() -> None:
+    confidences = softmax(np.random.default_rng(0).normal(0, 2, (500, 4)))
+    found = certain_levels(shop_rule(LEAST), LABELS, SHOP, confidences).tolist()
+    assert found == [level(*row) for row in confidences]
+    assert {"tee", "shirt", "boot", "bag", "tops", None} == set(found)
 
 
 @pytest.mark.parametrize("doubt", [FlagReason.OUT_OF_TAXONOMY, FlagReason.POOR_IMAGE])

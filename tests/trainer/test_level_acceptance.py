@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from catalog.acceptance import NEVER, rule_for
-from catalog.networks import Acceptance
-from tests.factories import manifest
+from catalog.networks import Acceptance, NetworkName
+from tests.factories import manifest, network
 from tests.taxonomies import taxonomy
 from trainer.level_acceptance import by_level, fit_parents
 
@@ -34,13 +34,11 @@ def test_a_parent_is_certain_where_its_labels_are_not() -> None:
     least = fit_parents(confidences, labels, LABELS, SHOP, RULE)
     assert least["tops"] == pytest.approx(0.98)
     assert least["shoes"] == NEVER
-    made = manifest(
-        labels=LABELS,
-        taxonomy=SHOP,
-        acceptance=Acceptance(
-            confidence_min={**RULE.confidence_min, **least}, precision=0.99, guarantee_level=0.95
-        ),
+    acceptance = Acceptance(
+        confidence_min={**RULE.confidence_min, **least}, precision=0.99, guarantee_level=0.95
     )
+    networks = {NetworkName.REDUCED: network(acceptance=acceptance)}
+    made = manifest(labels=LABELS, taxonomy=SHOP, networks=networks)
     found = by_level(rule_for(made, photo=False), confidences, labels, LABELS, SHOP)
     tops = int((labels != 3).sum())
     assert (found["label"]["count"], found["label"]["precision"]) == (3000 - tops, 1.0)
