@@ -11,6 +11,7 @@ import click
 from catalog.jobs import Job
 from catalog.outcomes import Failure, Outcome, Tagging
 from catalog.settings import settings
+from catalog.taxonomy.model import Taxonomy
 from worker.commands.tables import table
 from worker.photo_folders import find_pictures, product_id
 from worker.serving import load_serving_bundle
@@ -47,7 +48,7 @@ def classify(paths: tuple[Path, ...], as_json: bool) -> None:
             if as_json:
                 click.echo(json.dumps(_as_json(path, outcome, bundle.manifest.labels)))
             else:
-                rows.append(_row(path, outcome))
+                rows.append(_row(path, outcome, bundle.manifest.taxonomy))
     if rows:
         click.echo(table([("path", "label", "confidence", "flagged"), *rows], right=frozenset({2})))
     raise SystemExit(1 if failed else 0)
@@ -78,11 +79,16 @@ def _as_json(path: Path, outcome: Outcome, labels: Sequence[str]) -> dict[str, A
     }
 
 
-def _row(path: Path, outcome: Outcome) -> tuple[str, str, str, str]:
+def _row(path: Path, outcome: Outcome, taxonomy: Taxonomy) -> tuple[str, str, str, str]:
     result = outcome.result
     if isinstance(result, Tagging):
         coarse = result.certain_at not in (None, result.label)
-        certain = [f"certainly {result.certain_at}"] if coarse else []
+        certain = [f"certainly {taxonomy.name_of(result.certain_at or '')}"] if coarse else []
         reasons = ", ".join([*result.reasons, *certain])
-        return str(path), result.label, f"{100 * result.confidence:.1f} %", reasons
+        return (
+            str(path),
+            taxonomy.name_of(result.label),
+            f"{100 * result.confidence:.1f} %",
+            reasons,
+        )
     return str(path), "-", "-", f"{result.code}: {result.detail}"

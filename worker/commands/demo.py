@@ -152,8 +152,9 @@ def _label_rows(report: DemoReport) -> Sequence[Sequence[str]]:
         of_label = [result for result in report.results if result.label == label]
         confidence = sum(result.confidence or 0 for result in of_label) / count
         right = report.share_right(of_label)
+        name = report.taxonomy.name_of(label)
         rows.append((
-            f"  {label}", str(count), str(sum(bool(each.reasons) for each in of_label)),
+            f"  {name}", str(count), str(sum(bool(each.reasons) for each in of_label)),
             f"{100 * confidence:.1f} %", "-" if right is None else f"{100 * right:.1f} %",
         ))  # fmt: skip
     return rows

@@ -10,8 +10,10 @@ from sqlalchemy import Engine
 from tqdm import tqdm
 
 from catalog.jobs import Job
+from catalog.taxonomy.model import Taxonomy
 from db.engine import reading
 from db.ledger.results import ProductResult, overlays, results, unfinished
+from db.ledger.taxonomies import taxonomy_in_force
 from worker.client import EnqueueClient
 from worker.local.contact_sheet import COLUMNS, Cell, contact_sheet
 from worker.local.stack import LocalStack
@@ -27,6 +29,7 @@ class DemoReport:
     results: Sequence[ProductResult]
     known_labels: Mapping[str, str]
     seconds: float
+    taxonomy: Taxonomy
 
     @property
     def by_status(self) -> Counter[str]:
@@ -80,7 +83,8 @@ def run_demo(
     seconds = time.perf_counter() - started
     with reading(engine)() as session:
         found = sorted(results(session, ids), key=lambda result: result.product_id)
-    return DemoReport(results=found, known_labels=known_labels, seconds=seconds)
+        taxonomy = taxonomy_in_force(session)
+    return DemoReport(results=found, known_labels=known_labels, seconds=seconds, taxonomy=taxonomy)
 
 
 def write_contact_sheet(engine: Engine, report: DemoReport, path: Path) -> None:
@@ -99,13 +103,14 @@ def write_contact_sheet(engine: Engine, report: DemoReport, path: Path) -> None:
 def _cell(result: ProductResult, jpegs: Mapping[int, bytes], report: DemoReport) -> Cell:
     assert result.tagging_id is not None
     known = report.known_labels.get(result.product_id)
+    name = report.taxonomy.name_of(result.label or "")
     if known is not None and known != result.label:
-        note = f"is: {known}"
+        note = f"is: {report.taxonomy.name_of(known)}"
     else:
         note = result.reasons[0] if result.reasons else ""
     return Cell(
         overlay_jpeg=jpegs[result.tagging_id],
-        caption=f"{result.label} {100 * (result.confidence or 0):.0f} %",
+        caption=f"{name} {100 * (result.confidence or 0):.0f} %",
         note=note,
         flagged=bool(result.reasons),
     )
