@@ -28,6 +28,8 @@ def moves(session: Session, name: str, version: int) -> Moves:
 
 def moves_of_models(session: Session, versions: Sequence[str]) -> dict[str, Moves]:
     """The same for the taxonomy of each of these models."""
+    if not versions:
+        return {}
     rows = session.execute(
         select(Model.version, Model.taxonomy_name, Model.taxonomy_version).where(
             Model.version.in_(versions)

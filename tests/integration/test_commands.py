@@ -13,6 +13,7 @@ from shutil import copytree
 import pytest
 from PIL import Image
 
+from catalog.bundle import read_manifest
 from catalog.settings import SHIPPED_BUNDLE
 from tests.integration.battery import BAD_FILES, ODD_FILES
 
@@ -121,12 +122,14 @@ def test_classify_reads_on_after_a_bad_file(tmp_path: Path) -> None:
     bad, good, missing = (json.loads(line) for line in done.stdout.splitlines())
     assert (bad["path"], bad["error"]) == ("bad.jpg", "not_an_image")
     assert (missing["path"], missing["error"]) == ("missing.jpg", "not_found")
-    assert set(good) == {"path", "label", "confidence", "confidences", "flagged", "reasons"}
+    assert set(good) == {
+        "path", "label", "certain_at", "confidence", "confidences", "network", "flagged", "reasons",
+    }  # fmt: skip
     assert good["confidence"] == pytest.approx(max(good["confidences"].values()), abs=1e-5)
     assert sum(good["confidences"].values()) == pytest.approx(1, abs=1e-4)
     table = tagger("classify", "good.jpg")
     assert table.returncode == 0
-    assert good["label"] in table.stdout
+    assert read_manifest(SHIPPED_BUNDLE).taxonomy.name_of(good["label"]) in table.stdout
 
 
 def test_altered_bundle_is_refused_with_what_to_do(
