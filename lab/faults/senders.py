@@ -17,7 +17,7 @@ from worker.door.admission import TASKS
 from worker.door.calls import payloads
 from worker.door.reading import read
 from worker.door.refusals import Refusal, RefusedError
-from worker.reserved import held
+from worker.reserved import QUEUES, held
 
 MESSAGES_PER_ITEM = 6.25
 TIMEOUT_S = 180
@@ -40,7 +40,7 @@ def send_broken_messages(scene: TestRig, scale: Scale) -> FaultResult:
 
     def wrong() -> int:
         scene.wait_for(lambda: not _unaccounted(scene, broken), timeout_s=TIMEOUT_S)
-        scene.wait_for(lambda: not held(scene.redis), timeout_s=10)
+        scene.wait_for(lambda: not _held(scene), timeout_s=TIMEOUT_S)
         _require_quiet(scene, workers, len(broken) + len(ids))
         return len(_unaccounted(scene, broken)) + _held(scene)
 
@@ -88,7 +88,7 @@ def _unaccounted(scene: TestRig, broken: Sequence[Message]) -> list[Message]:
 
 def _held(scene: TestRig) -> int:
     """Messages that nobody acknowledged."""
-    return held(scene.redis) + sum(scene.redis.llen(each) for each in TASKS)
+    return held(scene.redis) + sum(scene.redis.llen(each) for each in QUEUES)
 
 
 def _require_quiet(scene: TestRig, workers: Mapping[str, object], messages: int) -> None:
