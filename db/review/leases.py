@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from catalog.status import ProductStatus
-from db.ledger.models import Product
+from db.ledger.models import Product, Tagging
 from db.review.filters import Order, QueueFilter, ordered
 from db.review.models import Action, Review, Reviewer, ReviewItem, Role, WaitsFor
 
@@ -74,7 +74,16 @@ def claim_alike(
     if not found:
         return []
     first = session.scalars(select(ReviewItem).where(ReviewItem.tagging_id == found[0])).one()
-    same = free.where(ReviewItem.label == first.label)
+    network = session.scalars(
+        select(Tagging.network).where(Tagging.id == first.tagging_id)
+    ).one_or_none()
+    # Embeddings of two networks have nothing to do with each other, even if they are as long.
+    same = free.where(
+        ReviewItem.label == first.label,
+        ReviewItem.model_version == first.model_version,
+        select(Tagging.network).where(Tagging.id == ReviewItem.tagging_id).scalar_subquery()
+        == network,
+    )
     candidates = session.execute(
         ordered(same.with_only_columns(ReviewItem.tagging_id, ReviewItem.embedding), order).limit(
             ALIKE_CANDIDATES

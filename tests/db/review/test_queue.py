@@ -7,6 +7,7 @@ import pytest
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
+from catalog.networks import NetworkName
 from catalog.outcomes import FlagReason
 from catalog.status import ProductStatus
 from db.engine import sessions
@@ -249,6 +250,16 @@ def test_grid_takes_the_look_alikes_of_the_next_item(session: Session) -> None:
     found = claim_alike(session, person(session), NOON, limit=6)
     names = session.scalars(select(ReviewItem.product_id).where(ReviewItem.tagging_id.in_(found)))
     assert set(names) == {"p00", "p02", "p04", "p06", "p08", "p10"}
+
+
+def test_grid_compares_nothing_that_two_networks_saw(session: Session) -> None:
+    for index, network in enumerate(["photo", "reduced", "photo", "reduced"]):
+        flag(session, f"p{index}", 0.3 + index / 100, network=NetworkName(network))
+    record_model(session, manifest(model_version="test-2"), NOON)
+    flag(session, "other", 0.5, network=NetworkName.PHOTO, model_version="test-2")
+    found = claim_alike(session, person(session), NOON, limit=6)
+    names = session.scalars(select(ReviewItem.product_id).where(ReviewItem.tagging_id.in_(found)))
+    assert set(names) == {"p0", "p2"}
 
 
 def test_fifty_concurrent_reviewers_never_hold_the_same_item(engine: Engine) -> None:
