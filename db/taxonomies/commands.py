@@ -35,7 +35,7 @@ def told(done: Adopted) -> list[str]:
     lines = [f"Labels that people gave: {done.changed} changed, {done.asked_again} asked again."]
     if done.machine_open:
         lines.append(
-            f"{done.machine_open} products have no label until `tagger retag start "
-            "--changed-taxonomy`, with a model of this taxonomy."
+            f"Products without a label until `tagger retag start --changed-taxonomy`, with a model "
+            f"of this taxonomy: {done.machine_open}."
         )
     return lines

@@ -3,27 +3,32 @@
 import json
 import shutil
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
-from sqlalchemy import Engine
+from sqlalchemy import Engine, text
 
-from catalog.bundle import read_manifest
+from catalog.bundle import MANIFEST, TAXONOMY, checksums, read_manifest
 from catalog.bundle_store import BundleStore
 from catalog.cli import main
 from catalog.outcomes import FlagReason
 from catalog.settings import SHIPPED_BUNDLE, settings
+from catalog.taxonomy.document import to_json
+from catalog.taxonomy.files import to_yaml
+from catalog.taxonomy.model import Replaced, Taxonomy
 from db.engine import sessions
 from db.ledger.recording import record_model
+from db.ledger.taxonomies import taxonomy_in_force
 from db.registry import bundles as registry
 from db.review.decisions import decide
 from db.review.models import Action
 from tests.bundles import variant
 from tests.databases import migrated_sqlite
 from tests.desk import decision, item, person
-from tests.factories import manifest, record, tagged
+from tests.factories import flagged, manifest, record, tagged
 
 SHIPPED = read_manifest(SHIPPED_BUNDLE).model_version
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -177,3 +182,63 @@ def test_what_workers_refuse_is_listed(tagger: Tagger, registered: Path, engine:
         registry.refuse(session, "ingest@host", "f" * 64, "spoilt on the way", NOW)
     assert "REFUSED" in tagger("list").stdout
     assert "spoilt on the way" in tagger("list").stdout
+
+
+def test_promoting_a_bundle_of_a_later_taxonomy_puts_that_in_force(
+    tagger: Tagger, engine: Engine, tmp_path: Path
+) -> None:
+    with sessions(engine).begin() as session:
+        record_model(session, manifest(), NOW)
+        record(session, [tagged("p1", label="bag")], NOW)
+        record(session, [tagged("p2", label="coat")], NOW)
+    source = variant(tmp_path, "later")
+    old = read_manifest(source).taxonomy
+    categories = tuple(
+        replace(each, id="handbag" if each.id == "bag" else each.id) for each in old.categories
+    )
+    later = Taxonomy(
+        name=old.name,
+        version=2,
+        categories=categories,
+        replaces=Replaced(version=1, categories={"bag": ("handbag",)}),
+    )
+    (source / TAXONOMY).write_text(to_json(later), encoding="utf-8")
+    found = json.loads((source / MANIFEST).read_text().replace('"bag"', '"handbag"'))
+    found |= {"taxonomy": {"name": later.name, "version": 2}, "files": checksums(source)}
+    (source / MANIFEST).write_text(json.dumps(found))
+    assert tagger("add", source).exit_code == 0
+    promoted = tagger("promote", "later")
+    assert promoted.exit_code == 0, promoted.output
+    assert "fashion-mnist 2 is in force instead of fashion-mnist 1." in promoted.stdout
+    with sessions(engine).begin() as session:
+        labels = dict(session.execute(text("SELECT product_id, label FROM labels_in_force")).all())
+    assert labels == {"p1": "handbag", "p2": "coat"}
+    assert tagger("rollback").exit_code == 0
+    with sessions(engine).begin() as session:
+        assert taxonomy_in_force(session) == later
+
+
+def test_a_taxonomy_is_put_in_force_from_its_file(engine: Engine, tmp_path: Path) -> None:
+    with sessions(engine).begin() as session:
+        ada = person(session)
+        record_model(session, manifest(), NOW)
+        record(session, [flagged("p1", label="bag"), tagged("p2", label="coat")], NOW)
+        tagging_id = item(session, "p1").tagging_id
+        decide(session, ada, decision(session, tagging_id, Action.CORRECT, label="coat"), NOW)
+    old = read_manifest(SHIPPED_BUNDLE).taxonomy
+    later = replace(
+        old, version=2, categories=tuple(each for each in old.categories if each.id != "coat")
+    )
+    path = tmp_path / "v2.yaml"
+    path.write_text(to_yaml(later), encoding="utf-8")
+    done = CliRunner().invoke(main, ["taxonomy", "adopt", str(path)])
+    assert done.exit_code == 0, done.output
+    assert done.stdout.splitlines() == [
+        "fashion-mnist 2 is in force instead of fashion-mnist 1.",
+        "Labels that people gave: 0 changed, 1 asked again.",
+        "Products without a label until `tagger retag start --changed-taxonomy`, with a model of "
+        "this taxonomy: 1.",
+    ]
+    again = CliRunner().invoke(main, ["taxonomy", "adopt", "fashion-mnist"])
+    assert again.exit_code == 1
+    assert "Expected a version after fashion-mnist 2" in again.output
