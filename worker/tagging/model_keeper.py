@@ -54,7 +54,10 @@ class ModelKeeper:
         """The lineup to use from now on; `generation` is the registry's, as just seen.
 
         Where nothing changed, nothing is read. A database that goes away meanwhile leaves
-        everything as it was, and the next look makes up for it.
+        everything as it was, and the next look makes up for it. A change that is committed between
+        the heartbeat that saw `generation` and the reading here is in what is read, together with
+        its own generation: it is neither missed nor loaded twice. One that is committed later waits
+        for the next heartbeat; this batch is whole under the lineup that it began with.
         """
         if generation == self._generation and monotonic() < self._retry_at:
             return self.lineup
