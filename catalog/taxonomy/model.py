@@ -92,9 +92,7 @@ class Taxonomy:
 
     def below(self, category: str) -> tuple[str, ...]:
         """The leaves under a parent; of a leaf, itself."""
-        return tuple(
-            each for each in self.ids if each == category or category in self.ancestors(each)
-        )
+        return self._leaves_below.get(category, ())
 
     def find(self, text: str) -> str | None:
         """The category that a text names by id, name, alias or translation; None: none.
@@ -121,6 +119,14 @@ class Taxonomy:
             seen.add(category.parent)
             yield category.parent
             category = self.by_id.get(category.parent)
+
+    @cached_property
+    def _leaves_below(self) -> Mapping[str, tuple[str, ...]]:
+        found: dict[str, tuple[str, ...]] = {}
+        for leaf in self.ids:
+            for each in (leaf, *self.ancestors(leaf)):
+                found[each] = (*found.get(each, ()), leaf)
+        return found
 
     @cached_property
     def _terms(self) -> Mapping[str, str]:
