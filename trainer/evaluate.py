@@ -105,7 +105,7 @@ def evaluate(
         "explanation": explanation(serve, explainer, test),
     }
     if photo_manifest is not None:
-        figures["photos"] = photo_table(bundle, serve, photo_manifest)
+        figures["photos"] = photo_table(bundle, photo_manifest)
     return Measured(
         figures=figures,
         bundle=bundle,

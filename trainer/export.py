@@ -36,7 +36,7 @@ def quantized(
     kind: str = "int8",
     float_operations: Sequence[str] = (),
 ) -> bytes:
-    """A LiteRT flatbuffer of weights and activations in int8, or of weights in float16.
+    """A LiteRT flatbuffer of weights and activations in int8, or of weights in int8 or float16.
 
     images: uint8 (N, height, width, channels), which show the range of every activation.
     """
@@ -46,6 +46,8 @@ def quantized(
         save_signature(explainer, Path(folder))
         converter = tf.lite.TFLiteConverter.from_saved_model(folder, signature_keys=[SIGNATURE])
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if kind == "int8 weights":
+            return bytes(converter.convert())
         if kind == "float16":
             converter.target_spec.supported_types = [tf.float16]
             return bytes(converter.convert())

@@ -1,7 +1,7 @@
-"""Measure on product photos of one's own: photo → model input as the worker makes it."""
+"""Measure on product photos of one's own, each judged as the worker judges it."""
 
 import csv
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,11 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.acceptance import flags
+from catalog.acceptance import flags, rule_for
 from catalog.bundle import Bundle
 from catalog.failures import DecodeFailure
 from catalog.images.decode import decode
-from catalog.images.model_input import ModelInput, model_input
+from catalog.images.model_input import ModelInput, comes_reduced, model_input
+from catalog.images.network_input import InputKind, network_input
 from catalog.images.preprocessing import DECODE_PX
 from catalog.networks import NetworkName
 from catalog.out_of_taxonomy import SCORES, stored_parameters
@@ -72,44 +73,54 @@ def read_photos(manifest: Path) -> list[Photo]:
         ]
 
 
-def photo_table(bundle: Bundle, serve: ServingModel, manifest: Path) -> dict[str, Any]:
+def photo_table(bundle: Bundle, manifest: Path) -> dict[str, Any]:
     """Accuracy, confidence, acceptance and strangeness, by set of photos."""
     photos = read_photos(manifest)
+    judges = {name: ServingModel(part.serving_model) for name, part in bundle.parts.items()}
     table = {}
     for name in dict.fromkeys(photo.set for photo in photos):
         mine = [photo for photo in photos if photo.set == name]
-        table[name] = set_figures(bundle, serve, mine)
+        table[name] = set_figures(bundle, judges, mine)
     return table
 
 
-def set_figures(bundle: Bundle, serve: ServingModel, photos: list[Photo]) -> dict[str, Any]:
+@dataclass(frozen=True, kw_only=True)
+class Judged:
+    """What a bundle says of N photos.
+
+    confidences: float64 (N, classes). strangeness: float32 (N,), comparable among photos of one
+    network. accepted, poor: bool (N,).
+    """
+
+    confidences: NDArray[np.float64]
+    strangeness: NDArray[np.float32]
+    accepted: NDArray[np.bool_]
+    poor: NDArray[np.bool_]
+
+
+def set_figures(
+    bundle: Bundle, judges: Mapping[NetworkName, ServingModel], photos: list[Photo]
+) -> dict[str, Any]:
     """The figures of one set; photos that do not decode are counted and left out.
 
-    They are judged by the bundle's rule for photos, before a shop's reviews have earned more.
-    Proportions come with their 95 % Wilson intervals, exact labels first.
+    Each is judged by the network and the rule that serve it, before a shop's reviews have earned
+    more. Proportions come with their 95 % Wilson intervals, exact labels first.
     """
-    inputs = [load_photo(photo.path) for photo in photos]
-    read = [photo for photo, found in zip(photos, inputs, strict=True) if found is not None]
-    seen = [found for found in inputs if found is not None]
-    outputs = serve(np.stack([found.pixels for found in seen]))
-    poor = np.array([found.poor is not None for found in seen])
-    part = bundle.part(NetworkName.REDUCED)
-    rule = part.network.photo_rule
-    confidences = softmax(outputs.logits, rule.temperature)
-    right = rightly_named(read, confidences.argmax(axis=1))
+    pictures = [load_picture(photo.path) for photo in photos]
+    read = [photo for photo, found in zip(photos, pictures, strict=True) if found is not None]
+    judged = judge(bundle, judges, [found for found in pictures if found is not None])
+    accepted, score = judged.accepted, judged.strangeness
+    right = rightly_named(read, judged.confidences.argmax(axis=1))
     known = np.array([photo.label != NOT_IN_TAXONOMY for photo in read])
     exact = np.array([photo.exact for photo in read])
-    score = SCORES[part.network.out_of_taxonomy.score](
-        outputs.logits, outputs.embedding, stored_parameters(part)
-    )
-    accepted = flags(rule, LABELS, confidences, strangeness=score, poor=poor).accepted
+    confidence = judged.confidences.max(axis=1)
     return {
         "photos": len(photos),
         "unreadable": len(photos) - len(read),
         "accuracy_exact": proportion(right, known & exact),
         "accuracy": proportion(right, known),
-        "poor_image_flagged": proportion(poor, known),
-        "mean_confidence": float(confidences.max(axis=1)[known].mean()) if known.any() else None,
+        "poor_image_flagged": proportion(judged.poor, known),
+        "mean_confidence": float(confidence[known].mean()) if known.any() else None,
         "accepted_coverage": proportion(accepted, known),
         "accepted_precision_exact": proportion(right, known & exact & accepted),
         "accepted_precision": proportion(right, known & accepted),
@@ -127,6 +138,44 @@ def set_figures(bundle: Bundle, serve: ServingModel, photos: list[Photo]) -> dic
             if any(each.label == label for each in read)
         },
     }
+
+
+def judge(
+    bundle: Bundle,
+    judges: Mapping[NetworkName, ServingModel],
+    pictures: Sequence[NDArray[np.uint8]],
+) -> Judged:
+    """The word of the network that serves each decoded picture, uint8 (H, W, 3)."""
+    count, labels = len(pictures), bundle.manifest.labels
+    found = Judged(
+        confidences=np.zeros((count, len(labels))),
+        strangeness=np.zeros(count, np.float32),
+        accepted=np.zeros(count, np.bool_),
+        poor=np.zeros(count, np.bool_),
+    )
+    reduced = np.array([comes_reduced(picture) for picture in pictures])
+    for photo in (True, False):
+        mine = np.flatnonzero(reduced != photo)
+        if len(mine):
+            rule = rule_for(bundle.manifest, photo=photo)
+            part = bundle.part(rule.network)
+            kind = InputKind(network=part.name, side_px=part.network.input[0])
+            inputs = [network_input(pictures[int(number)], kind) for number in mine]
+            outputs = judges[part.name](np.stack([each.pixels for each in inputs]))
+            found.poor[mine] = [each.poor is not None for each in inputs]
+            temperature = rule.photo_temperature or part.network.temperature
+            found.confidences[mine] = softmax(outputs.logits, temperature)
+            found.strangeness[mine] = SCORES[part.network.out_of_taxonomy.score](
+                outputs.logits, outputs.embedding, stored_parameters(part)
+            )
+            found.accepted[mine] = flags(
+                rule,
+                labels,
+                found.confidences[mine],
+                strangeness=found.strangeness[mine],
+                poor=found.poor[mine],
+            ).accepted
+    return found
 
 
 def class_figures(
@@ -147,13 +196,18 @@ def rightly_named(photos: Sequence[Photo], predicted: NDArray[np.int64]) -> NDAr
     )
 
 
-def load_photo(path: Path) -> ModelInput | None:
-    """What the model would see of one photo, or None where it cannot be decoded."""
+def load_picture(path: Path) -> NDArray[np.uint8] | None:
+    """A decoded photo, uint8 (H, W, 3), or None where it cannot be decoded."""
     try:
-        photo = decode(path.read_bytes(), size_px_min=DECODE_PX)
+        return decode(path.read_bytes(), size_px_min=DECODE_PX).pixels
     except (DecodeFailure, OSError):
         return None
-    return model_input(photo.pixels)
+
+
+def load_photo(path: Path) -> ModelInput | None:
+    """What the 28×28 network would see of one photo, or None where it cannot be decoded."""
+    picture = load_picture(path)
+    return None if picture is None else model_input(picture)
 
 
 def load_input(path: Path) -> NDArray[np.uint8] | None:

@@ -5,13 +5,11 @@ import numpy as np
 import pytest
 
 from catalog.bundle import load_bundle
-from catalog.networks import NetworkName
 from catalog.sample import SamplePicture, write_pictures
 from catalog.settings import SHIPPED_BUNDLE
 from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from trainer.fashion_mnist.dataset import DatasetError
 from trainer.photo_evaluation import load_input, photo_table, read_photos
-from trainer.serving_model import ServingModel
 
 
 @pytest.fixture(scope="module")
@@ -37,11 +35,7 @@ def test_photos_are_measured_by_set_through_the_shipped_model(
         (pictures[1].path, "odd", pictures[1].label, "approximate"),
     ]
     bundle = load_bundle(SHIPPED_BUNDLE)
-    table = photo_table(
-        bundle,
-        ServingModel(bundle.part(NetworkName.REDUCED).serving_model),
-        write_manifest(tmp_path, rows),
-    )
+    table = photo_table(bundle, write_manifest(tmp_path, rows))
     assert list(table) == ["shop", "odd"]
     assert table["shop"]["photos"] == 121
     assert table["shop"]["unreadable"] == 1
