@@ -12,7 +12,7 @@ class RecipeError(OperatorError):
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoRecipe:
-    """Every setting of a training; the defaults made the shipped network.
+    """Every setting of a training.
 
     The pixels of the lower blocks cost half of a step and know edges and cloth already, so that
     they stay as ImageNet left them, and so do all batch norms: a few thousand photos give worse
