@@ -280,8 +280,8 @@ def test_schedule_is_that_of_the_settings(chosen: Settings) -> None:
 def test_unknown_label_is_refused_before_the_ledger_is_walked(
     engine: Engine, chosen: Settings
 ) -> None:
-    with pytest.raises(OperatorError, match="found Coats"):
-        start_run(engine, chosen, Selection(labels=("Coats",)), "ann")
+    with pytest.raises(OperatorError, match="found Sofas"):
+        start_run(engine, chosen, Selection(labels=("Sofas",)), "ann")
 
 
 def test_time_left_follows_from_what_was_selected_so_far() -> None:
