@@ -174,7 +174,11 @@ def test_slow_image_host_slows_neither_decisions_nor_health(
         connection.sendall(response("404 Not Found"))
         return False
 
-    with host(later) as slow, ThreadPoolExecutor(80) as people, closing(Fetchers()) as make:
+    with (
+        host(later, address="0.0.0.0") as slow,
+        ThreadPoolExecutor(80) as people,
+        closing(Fetchers()) as make,
+    ):
         fetch = make(total_timeout_s=WAIT_S, connections_per_host_max=60, connections_max=60).fetch
         desk = Desk(
             engine=sqlite_engine, photos=Photos(fetch, DecodeLimits()), rates=RATES,
@@ -184,7 +188,11 @@ def test_slow_image_host_slows_neither_decisions_nor_health(
             ids = flag_many(session, 80, desk.now())
             for item in ids:
                 product = session.get_one(Tagging, item).product_id
-                session.get_one(Product, product).image_uri = slow.url(f"/{item}.jpg")
+                session.get_one(Product, product).image_uri = slow.url(
+                    # As many names, as one that does not answer gets eight connections.
+                    f"/{item}.jpg",
+                    name=f"127.0.0.{1 + item % 20}",
+                )
         ada = browser(desk)
         with serving(app_of(desk)) as url, httpx.Client(
             base_url=url, cookies=dict(ada.cookies), headers=ada.headers, timeout=WAIT_S,
