@@ -68,6 +68,10 @@ def beat_and_look(
 
 def roles(session: Session) -> Roles:
     """Who serves, and who else looks at products."""
+    # First: in PostgreSQL each statement sees what was committed before it. A change between the
+    # two then comes with too low a generation, and is read once more; the other way round it would
+    # be missed, and its generation taken for known.
+    number = session.scalar(select(generation())) or 0
     newest = select(func.max(Assignment.id)).group_by(Assignment.role)
     rows = session.execute(
         select(Assignment.role, Assignment.sha256, RegisteredBundle.version, Assignment.share)
@@ -78,7 +82,6 @@ def roles(session: Session) -> Roles:
         role: Holder(role=Role(role), sha256=sha256, version=version, share=share)
         for role, sha256, version, share in rows
     }
-    number = session.scalar(select(generation())) or 0
     return Roles(
         generation=number,
         **{role.value: held.get(role.value, Holder(role=role)) for role in Role},

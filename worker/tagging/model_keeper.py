@@ -54,10 +54,9 @@ class ModelKeeper:
         """The lineup to use from now on; `generation` is the registry's, as just seen.
 
         Where nothing changed, nothing is read. A database that goes away meanwhile leaves
-        everything as it was, and the next look makes up for it. A change that is committed between
-        the heartbeat that saw `generation` and the reading here is in what is read, together with
-        its own generation: it is neither missed nor loaded twice. One that is committed later waits
-        for the next heartbeat; this batch is whole under the lineup that it began with.
+        everything as it was, and the next look makes up for it. So does it for a change that is
+        committed while the roles are read: their generation is never newer than they are. This
+        batch is whole under the lineup that it began with.
         """
         if generation == self._generation and monotonic() < self._retry_at:
             return self.lineup

@@ -3,8 +3,10 @@
 from datetime import UTC, datetime
 
 import pytest
+from sqlalchemy import Engine, event, select
 from sqlalchemy.orm import Session
 
+from db.engine import reading, sessions
 from db.registry import bundles as registry
 from db.registry.bundles import RegistryError
 from db.registry.models import RegisteredBundle, Role
@@ -34,6 +36,32 @@ def test_an_empty_registry_leaves_serving_to_the_settings(session: Session) -> N
     assert held.serving.sha256 is held.canary.sha256 is held.shadow.sha256 is None
     with pytest.raises(RegistryError, match="TAGGER_BUNDLE serves"):
         registry.rollback(session, by="ann", now=NOW)
+
+
+def test_a_promotion_while_roles_are_read_is_read_now_or_at_the_next_look(engine: Engine) -> None:
+    with sessions(engine).begin() as session:
+        for version in ("a", "b"):
+            bundle(session, version)
+        promote(session, "a")
+
+    statements = 0
+
+    def promote_meanwhile(*_: object) -> None:
+        nonlocal statements
+        statements += 1
+        if statements == 1:
+            with sessions(engine).begin() as other:
+                promote(other, "b")
+
+    with reading(engine)() as session:
+        session.execute(select(1))
+        event.listen(engine, "after_cursor_execute", promote_meanwhile)
+        held = registry.roles(session)
+    event.remove(engine, "after_cursor_execute", promote_meanwhile)
+    with reading(engine)() as session:
+        now = registry.roles(session)
+    assert (now.serving.version, now.generation) == ("b", 2)
+    assert held.serving.version == "b" or held.generation < now.generation
 
 
 def test_rollback_undoes_promotions_one_by_one_down_to_the_settings(session: Session) -> None:
