@@ -2,6 +2,7 @@
 
 import os
 import stat
+import tempfile
 from pathlib import Path
 
 FOLDER_MODE = 0o700
@@ -28,10 +29,28 @@ def private_folder(folder: Path) -> Path:
 
 
 def private_file(path: Path) -> None:
-    """Make a file, empty if it is new, for its owner only, and so SQLite's files beside it."""
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE))
+    """Make a file, empty if it is new, for its owner only, and so SQLite's files beside it.
+
+    The file itself is never opened: closing it again would end every lock that SQLite holds on it
+    in this process (POSIX locks are the process's, not the descriptor's; "How To Corrupt An SQLite
+    Database File", 2.2), and another process would take away the journal that is still read here.
+    """
+    if not path.exists():
+        _create(path)
     for suffix in _BESIDE:
         _close(path.with_name(path.name + suffix), FILE_MODE)
+
+
+def _create(path: Path) -> None:
+    """Put an empty file in place that was closed before it had this name."""
+    handle, made = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}-")  # mode 0600
+    os.close(handle)
+    try:
+        os.link(made, path)
+    except FileExistsError:
+        pass  # another process was first
+    finally:
+        Path(made).unlink()
 
 
 def _close(path: Path, mode: int) -> None:

@@ -2,6 +2,8 @@
 
 import os
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Iterator
@@ -84,3 +86,20 @@ def test_wait_for_the_lock_ends_with_the_patience(engine: Engine, tmp_path: Path
         with reading(hasty)() as reader:
             assert reader.scalar(text("SELECT count(*) FROM numbers")) == 0
     hasty.dispose()
+
+
+def test_a_second_connection_ends_no_lock_of_the_first(engine: Engine) -> None:
+    """Closing any descriptor of SQLite's file would: others would take the journal away then."""
+    write = (
+        "import sqlite3, sys\nconnection = sqlite3.connect(sys.argv[1])\n"
+        "connection.execute('INSERT INTO numbers VALUES (1)')\nconnection.commit()\n"
+        "connection.close()"
+    )
+    path = str(engine.url.database)
+    with reading(engine)() as first, reading(engine)() as second:
+        for count in range(1, 4):
+            assert first.scalar(text("SELECT count(*) FROM numbers")) == count - 1
+            first.rollback()
+            second.scalar(text("SELECT 1"))  # the pool has one more to open at the first look
+            subprocess.run([sys.executable, "-c", write, path], check=True)
+        assert first.scalar(text("SELECT count(*) FROM numbers")) == 3
