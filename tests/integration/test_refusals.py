@@ -1,6 +1,7 @@
 """A real worker with an unsafe setting stops at once and says which."""
 
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -74,10 +75,7 @@ def test_database_behind_on_migrations(broker: EmbeddedBroker, tmp_path: Path) -
 
 def test_bundle_that_does_not_verify(broker: EmbeddedBroker, home: Path) -> None:
     bundle = home / "bundle"
-    bundle.mkdir()
-    for path in SHIPPED_BUNDLE.iterdir():
-        if path.is_file():
-            (bundle / path.name).write_bytes(path.read_bytes())
+    shutil.copytree(SHIPPED_BUNDLE, bundle)
     with (bundle / "reduced/model.tflite").open("ab") as model:
         model.write(b"\0")
     said = refusal(broker, home, TAGGER_BUNDLE=str(bundle))

@@ -115,7 +115,8 @@ def never_called(requests: list[SimpleRequest]) -> None:
 
 def bench_of(name: str) -> Bench:
     app = Celery(set_as_current=False)
-    task = app.task(base=SafeBatches, name=name)(never_called)
+    # Shared tasks go to every app in the process, whichever is finalised first.
+    task = app.task(base=SafeBatches, name=name, shared=False)(never_called)
     app.finalize()
     bench = Bench(app, app.tasks[task.name])
     bench.connect()

@@ -28,7 +28,7 @@ def ignored() -> None:
 
 app = Celery(set_as_current=False)
 for name in (TAG_PRODUCT, TAG_CHUNK, RECORD_REFUSAL, RECONCILE):
-    app.task(ignored, name=name)
+    app.task(ignored, name=name, shared=False)  # not of every app in this process
 app.finalize()
 channel = Connection("memory://").channel()
 
