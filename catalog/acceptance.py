@@ -1,9 +1,10 @@
 """Accept or flag: whether a person looks at a tagging, and by which rule.
 
 A picture that comes reduced to the model input, as Fashion-MNIST does, is what the 28×28 network's
-acceptance rule was fitted for. A photo is judged by the photo network and its rule, or, where a
-bundle has none, by the 28×28 network under a cautious rule: until the shop's own reviews have
-earned more trust for its class, see catalog/photo_trust.py.
+acceptance rule was fitted for. A photo is judged by the photo network and its rule; where a bundle
+has none, or has it for busy backgrounds only and this one is plain, by the 28×28 network under a
+cautious rule: until the shop's own reviews have earned more trust for its class, see
+catalog/photo_trust.py.
 
 One implementation for all: the worker asks it for one row, the trainer for thousands.
 """
@@ -16,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.bundle import Manifest
-from catalog.networks import Acceptance, Network, NetworkName
+from catalog.networks import Acceptance, Network, NetworkName, PictureKind
 from catalog.outcomes import FlagReason
 from catalog.sampling import drawn
 from catalog.taxonomy.folding import fold
@@ -24,6 +25,9 @@ from catalog.taxonomy.model import Taxonomy
 
 # Above every confidence: nothing is accepted.
 NEVER = 2.0
+# Reviews speak for one network alone: that which judges these. Where another one judges busy
+# photos, it stays under the rule that it was proved by.
+EARNING = PictureKind.PLAIN
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,19 +85,19 @@ class Rule:
 def rule_for(
     manifest: Manifest,
     *,
-    photo: bool,
+    kind: PictureKind,
     earned: Earned | None = None,
     audit: AuditShares = NO_AUDIT,
 ) -> Rule:
     """Which network of a bundle judges a picture, and by which rule: decided here, nowhere else.
 
-    photo: whether the picture did not come reduced. A bundle without a network for such pictures
-    judges them by the other one: photos by the 28×28 network, under its cautious rule for them;
-    reduced ones by the photo network, which was made for nothing of the kind: all are flagged.
+    kind: of the picture. A bundle without a network for such pictures judges them by the other one:
+    photos by the 28×28 network, under its cautious rule for them; reduced ones by the photo
+    network, which was made for nothing of the kind: all are flagged.
     """
-    if photo:
-        return _rule_for_photos(manifest, earned, audit)
-    name = NetworkName.REDUCED if NetworkName.REDUCED in manifest.networks else NetworkName.PHOTO
+    name = manifest.judge_of(kind)
+    if kind.is_photo:
+        return _rule_for_photos(manifest, name, earned, audit)
     network = manifest.networks[name]
     accepted = network.acceptance
     if name is NetworkName.PHOTO:
@@ -107,9 +111,12 @@ def rule_for(
     )
 
 
-def _rule_for_photos(manifest: Manifest, earned: Earned | None, audit: AuditShares) -> Rule:
-    name, cautious = manifest.photo_network, manifest.photo_rule
-    earned = earned or Earned(temperature=cautious.temperature)
+def _rule_for_photos(
+    manifest: Manifest, name: NetworkName, earned: Earned | None, audit: AuditShares
+) -> Rule:
+    cautious = manifest.photo_rule_of(name)
+    if earned is None or name is not manifest.judge_of(EARNING):
+        earned = Earned(temperature=cautious.temperature)
     least = {**cautious.acceptance.confidence_min, **earned.confidence_min}
     untrusted = max(audit.usual, _cautious_share(manifest.networks[name], audit))
     return Rule(

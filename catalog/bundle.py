@@ -17,7 +17,14 @@ from typing import Any
 
 from catalog.bundle_files import BundleError as BundleError
 from catalog.bundle_files import read_inside, read_verified
-from catalog.networks import Network, NetworkName, PhotoRule, network_of
+from catalog.networks import (
+    Backgrounds,
+    Network,
+    NetworkName,
+    PhotoRule,
+    PictureKind,
+    network_of,
+)
 from catalog.taxonomy.checking import LEAVES_MIN
 from catalog.taxonomy.document import TaxonomyError, of_json
 from catalog.taxonomy.model import Taxonomy
@@ -59,16 +66,19 @@ class Manifest:
     files: Mapping[str, str]
     licences: Mapping[str, str] = field(default_factory=dict)
 
-    @property
-    def photo_network(self) -> NetworkName:
-        """The network that judges photos: the one made for them, if there is one."""
-        return NetworkName.PHOTO if NetworkName.PHOTO in self.networks else NetworkName.REDUCED
+    def judge_of(self, kind: PictureKind) -> NetworkName:
+        """The network that judges such pictures; a bundle's only one judges them all."""
+        if len(self.networks) == 1:
+            return next(iter(self.networks))
+        busy_only = self.networks[NetworkName.PHOTO].backgrounds is Backgrounds.BUSY
+        if kind is PictureKind.REDUCED or (kind is PictureKind.PLAIN and busy_only):
+            return NetworkName.REDUCED
+        return NetworkName.PHOTO
 
-    @property
-    def photo_rule(self) -> PhotoRule:
-        """How photos are judged until a shop's own reviews have earned more trust."""
-        network = self.networks[self.photo_network]
-        if self.photo_network is NetworkName.REDUCED:
+    def photo_rule_of(self, name: NetworkName) -> PhotoRule:
+        """How a network's word on photos is judged until reviews have earned more trust."""
+        network = self.networks[name]
+        if name is NetworkName.REDUCED:
             return network.photo_rule
         return PhotoRule(
             temperature=network.temperature,

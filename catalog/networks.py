@@ -23,6 +23,26 @@ class NetworkName(StrEnum):
         return {"reduced": "28×28 network", "photo": "photo network"}[self.value]
 
 
+class PictureKind(StrEnum):
+    """What decides which network judges a picture."""
+
+    REDUCED = "reduced"  # came as small as the 28×28 network's input
+    PLAIN = "plain"  # a photo whose background has one colour
+    BUSY = "busy"  # any other photo
+
+    @property
+    def is_photo(self) -> bool:
+        """Whether it did not come reduced."""
+        return self is not PictureKind.REDUCED
+
+
+class Backgrounds(StrEnum):
+    """Which photos a photo network judges where a 28×28 network is beside it."""
+
+    ANY = "any"
+    BUSY = "busy"  # those on a plain background are cut out for the 28×28 network
+
+
 @dataclass(frozen=True, kw_only=True)
 class Acceptance:
     """When a confidence is high enough to need no person.
@@ -89,8 +109,9 @@ class Network:
     `out_of_taxonomy` are for the pictures that the network was made for; `photos`, of the 28×28
     network only and possibly absent, is for photos: see photo_rule. `audit_share`: how many
     accepted pictures a person should see anyway, 0-1, as long as a shop's own reviews have not
-    earned more trust; None: as many as the settings say. `backbone`: name, origin, licence and
-    sha256 of the weights that training started from.
+    earned more trust; None: as many as the settings say. `backgrounds`, of the photo network only:
+    which photos it judges. `backbone`: name, origin, licence and sha256 of the weights that
+    training started from.
     """
 
     input: tuple[int, ...]
@@ -101,6 +122,7 @@ class Network:
     out_of_taxonomy: OutOfTaxonomy
     photos: PhotoRule | None = None
     audit_share: float | None = None
+    backgrounds: Backgrounds = Backgrounds.ANY
     backbone: Mapping[str, Any] | None = None
 
     @property
@@ -139,6 +161,7 @@ def network_of(fields: Mapping[str, Any], name: NetworkName) -> Network:
         out_of_taxonomy=_out_of_taxonomy(fields["out_of_taxonomy"]),
         photos=_photo_rule(fields.get("photos"), name),
         audit_share=None if share is None else float(share),
+        backgrounds=_backgrounds(fields.get("backgrounds"), name),
         backbone=fields.get("backbone"),
     )
 
@@ -150,6 +173,13 @@ def _require_input(shape: tuple[int, ...], name: NetworkName) -> None:
         fits = len(shape) == 3 and shape[0] == shape[1] and shape[2] == 3
     if not fits:
         raise ValueError(f"input {shape} of {name}")
+
+
+def _backgrounds(value: Any, name: NetworkName) -> Backgrounds:
+    found = Backgrounds.ANY if value is None else Backgrounds(value)
+    if found is not Backgrounds.ANY and name is not NetworkName.PHOTO:
+        raise ValueError(f"backgrounds, a field of the photo network, in {name}")
+    return found
 
 
 def _temperature(value: Any, of: str) -> float:

@@ -48,6 +48,8 @@ def bundle_with_photo_network(
     target = Path(shutil.copytree(SHIPPED_BUNDLE, folder / version))
     manifest = read_manifest(target)
     networks = dict(manifest.networks)
+    if NetworkName.PHOTO in networks:
+        shutil.rmtree(target / NetworkName.PHOTO)
     if alone:
         shutil.rmtree(target / NetworkName.REDUCED)
         networks = {}

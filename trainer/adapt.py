@@ -19,7 +19,7 @@ from catalog.bundle import (
     load_bundle,
     write_manifest,
 )
-from catalog.networks import NetworkName, OutOfTaxonomy
+from catalog.networks import NetworkName, OutOfTaxonomy, PictureKind
 from catalog.out_of_taxonomy import two_banks
 from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from trainer.cross_fitting import Choice, choose, cross_fit, folds_of, known_photos
@@ -95,7 +95,7 @@ def adapt(
         BundleError, DatasetError: what was expected and what was found; `out` is as it was.
     """
     bundle = load_bundle(base_folder)
-    if NetworkName.PHOTO in bundle.parts:
+    if bundle.manifest.judge_of(PictureKind.PLAIN) is NetworkName.PHOTO:
         raise BundleError(
             f"Expected a bundle whose 28×28 network judges photos in {base_folder}, found one with "
             "a photo network, which this cannot teach. Adapt a bundle without one."
@@ -109,6 +109,9 @@ def adapt(
                 shutil.copytree(base_folder, aside, dirs_exist_ok=True)
                 load_bundle(aside)
         return adapted(out, bundle.manifest.model_version, learned, base.held_out_accuracy)
+    if NetworkName.PHOTO in bundle.parts:
+        say("leaving out the photo network, which these photos did not teach: the 28×28 network, "
+            "which they did, judges all of them")  # fmt: skip
     say("writing the bundle")
     with written_aside(out) as aside:
         version = write_adapted(aside, bundle, learned, photos, train, config)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from catalog.acceptance import flags, rule_for
 from catalog.bundle import Bundle, load_bundle
-from catalog.networks import NetworkName
+from catalog.networks import NetworkName, PictureKind
 from catalog.out_of_taxonomy import SCORES, stored_parameters
 from catalog.statistics import error_at_most, negative_log_likelihood, softmax
 from trainer.calibration import brier_score, expected_calibration_error
@@ -174,7 +174,7 @@ def selection(
     rule = bundle.manifest.networks[NetworkName.REDUCED].acceptance
     predicted = confidences.argmax(axis=1)
     # By confidence alone: how strange an image may look is measured apart.
-    reduced = rule_for(bundle.manifest, photo=False)
+    reduced = rule_for(bundle.manifest, kind=PictureKind.REDUCED)
     accepted = flags(reduced, bundle.manifest.labels, confidences).accepted
     right = predicted == labels
     wrong = int(np.count_nonzero(accepted & ~right))

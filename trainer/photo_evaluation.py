@@ -13,10 +13,10 @@ from catalog.acceptance import flags, rule_for
 from catalog.bundle import Bundle
 from catalog.failures import DecodeFailure
 from catalog.images.decode import decode
-from catalog.images.model_input import ModelInput, comes_reduced, model_input
+from catalog.images.model_input import ModelInput, glance, model_input
 from catalog.images.network_input import InputKind, network_input
 from catalog.images.preprocessing import DECODE_PX
-from catalog.networks import NetworkName
+from catalog.networks import NetworkName, PictureKind
 from catalog.out_of_taxonomy import SCORES, stored_parameters
 from catalog.statistics import Proportion, softmax
 from catalog.taxonomy.files import shipped
@@ -89,13 +89,14 @@ class Judged:
     """What a bundle says of N photos.
 
     confidences: float64 (N, classes). strangeness: float32 (N,), comparable among photos of one
-    network. accepted, poor: bool (N,).
+    network. accepted, poor, by_photo_network (it spoke, not the 28×28 network): bool (N,).
     """
 
     confidences: NDArray[np.float64]
     strangeness: NDArray[np.float32]
     accepted: NDArray[np.bool_]
     poor: NDArray[np.bool_]
+    by_photo_network: NDArray[np.bool_]
 
 
 def set_figures(
@@ -129,9 +130,14 @@ def set_figures(
         "strangers": int((~known).sum()),
         "strangers_flagged_exact": proportion(~accepted, ~known & exact),
         "strangers_flagged": proportion(~accepted, ~known),
-        "strangers_auroc": (
-            separation(score[known], score[~known]) if known.any() and (~known).any() else None
-        ),
+        "by_network": {
+            name: network_figures(mine, known, exact, right, accepted, score)
+            for name, mine in (
+                (NetworkName.REDUCED.value, ~judged.by_photo_network),
+                (NetworkName.PHOTO.value, judged.by_photo_network),
+            )
+            if mine.any()
+        },
         "by_class": {
             label: class_figures(right, exact, np.array([each.label == label for each in read]))
             for label in LABELS
@@ -152,15 +158,17 @@ def judge(
         strangeness=np.zeros(count, np.float32),
         accepted=np.zeros(count, np.bool_),
         poor=np.zeros(count, np.bool_),
+        by_photo_network=np.zeros(count, np.bool_),
     )
-    reduced = np.array([comes_reduced(picture) for picture in pictures])
-    for photo in (True, False):
-        mine = np.flatnonzero(reduced != photo)
+    glances = [glance(picture) for picture in pictures]
+    for sort in PictureKind:
+        mine = np.array([place for place, seen in enumerate(glances) if seen.kind is sort], int)
         if len(mine):
-            rule = rule_for(bundle.manifest, photo=photo)
+            rule = rule_for(bundle.manifest, kind=sort)
             part = bundle.part(rule.network)
             kind = InputKind(network=part.name, side_px=part.network.input[0])
-            inputs = [network_input(pictures[int(number)], kind) for number in mine]
+            inputs = [network_input(pictures[place], kind, glances[place]) for place in mine]
+            found.by_photo_network[mine] = part.name is NetworkName.PHOTO
             outputs = judges[part.name](np.stack([each.pixels for each in inputs]))
             found.poor[mine] = [each.poor is not None for each in inputs]
             temperature = rule.photo_temperature or part.network.temperature
@@ -176,6 +184,30 @@ def judge(
                 poor=found.poor[mine],
             ).accepted
     return found
+
+
+def network_figures(
+    mine: NDArray[np.bool_],
+    known: NDArray[np.bool_],
+    exact: NDArray[np.bool_],
+    right: NDArray[np.bool_],
+    accepted: NDArray[np.bool_],
+    score: NDArray[np.float32],
+) -> dict[str, Any]:
+    """What one network is worth on those photos that it judges; all arrays (N,).
+
+    Only here can strangers be ranked: scores of two networks have nothing in common.
+    """
+    garments, strangers = score[mine & known], score[mine & ~known]
+    return {
+        "photos": int(mine.sum()),
+        "accuracy_exact": proportion(right, mine & known & exact),
+        "accepted_coverage": proportion(accepted, mine & known),
+        "accepted_precision_with_strangers": proportion(right & known, mine & accepted),
+        "strangers_auroc": (
+            separation(garments, strangers) if len(garments) and len(strangers) else None
+        ),
+    }
 
 
 def class_figures(

@@ -7,8 +7,9 @@ from datetime import UTC, datetime
 import numpy as np
 from sqlalchemy.orm import Session
 
-from catalog.acceptance import NEVER, Rule, rule_for
+from catalog.acceptance import EARNING, NEVER, Rule, rule_for
 from catalog.bundle import Manifest
+from catalog.networks import PhotoRule
 from catalog.photo_trust import REVIEWS_MIN, Evidence, Verdict, evidence, verdict
 from catalog.statistics import TINY, fit_temperature
 from db.registry import photo_trust as trust
@@ -50,13 +51,15 @@ def assess(session: Session, manifest: Manifest) -> Trust:
     """What is in force for photos of this model version, and what its reviews add up to."""
     version = manifest.model_version
     in_force = trust.earned(session).get(version)
-    rule = rule_for(manifest, photo=True, earned=in_force)
+    rule = rule_for(manifest, kind=EARNING, earned=in_force)
     assert rule.photo_temperature is not None
-    seen = trust.stream(session, version, manifest.labels, rule.photo_temperature)
+    seen = trust.stream(
+        session, version, manifest.labels, rule.photo_temperature, network=rule.network
+    )
     decided = trust.decisions(session, version)
     fitted = fitted_temperature(seen)
     # What recalibrate would decide, it decides at the temperature that it would put in force.
-    then = seen if fitted is None else seen.at(max(fitted, manifest.photo_rule.temperature))
+    then = seen if fitted is None else seen.at(max(fitted, _cautious(manifest).temperature))
     return Trust(
         model_version=version,
         photos=len(seen),
@@ -64,7 +67,7 @@ def assess(session: Session, manifest: Manifest) -> Trust:
         temperature=rule.photo_temperature,
         fitted_temperature=fitted,
         precision=precision_of(manifest),
-        level=manifest.photo_rule.acceptance.guarantee_level,
+        level=_cautious(manifest).acceptance.guarantee_level,
         classes=[
             _class_trust(manifest, rule, seen, then, decided, place)
             for place in range(len(manifest.labels))
@@ -75,7 +78,7 @@ def assess(session: Session, manifest: Manifest) -> Trust:
 def recalibrate(session: Session, manifest: Manifest) -> Trust:
     """Put in force what the reviews have earned; the caller commits."""
     found = assess(session, manifest)
-    temperature = manifest.photo_rule.temperature
+    temperature = _cautious(manifest).temperature
     if found.fitted_temperature is not None:
         # Never surer than the bundle itself: its cautious thresholds were chosen for that.
         temperature = max(temperature, found.fitted_temperature)
@@ -90,9 +93,14 @@ def recalibrate(session: Session, manifest: Manifest) -> Trust:
     return assess(session, manifest)
 
 
+def _cautious(manifest: Manifest) -> PhotoRule:
+    """The rule before anything is earned, of the network whose trust is at stake."""
+    return manifest.photo_rule_of(manifest.judge_of(EARNING))
+
+
 def precision_of(manifest: Manifest) -> float:
     """What is promised of the accepted photos of a single class."""
-    acceptance = manifest.networks[manifest.photo_network].acceptance
+    acceptance = manifest.networks[manifest.judge_of(EARNING)].acceptance
     return acceptance.class_precision or acceptance.precision
 
 
@@ -115,7 +123,7 @@ def _class_trust(
 ) -> ClassTrust:
     label = manifest.labels[place]
     least = rule.acceptance.confidence_min.get(label, NEVER)
-    level = manifest.photo_rule.acceptance.guarantee_level
+    level = _cautious(manifest).acceptance.guarantee_level
     row = decided.get(label)
     state = "cautious"
     if row is not None and row.confidence_min is not None:

@@ -46,22 +46,44 @@ class CutOut:
     failed: bool
 
 
-def cut_out(photo: NDArray[np.uint8]) -> CutOut:
-    """Cut the garment out of a small photo, uint8 (H, W, 3) RGB."""
+@dataclass(frozen=True, kw_only=True)
+class Background:
+    """What the border of a small photo tells. lab: uint8 (H, W, 3), the photo in CIELAB.
+
+    plain: its background has one colour; tone: float32 (3,), that colour. noise: how far a plain
+    background strays from it, in 8-bit levels.
+    """
+
+    lab: NDArray[np.uint8]
+    plain: bool
+    tone: NDArray[np.float32]
+    noise: float
+
+
+def background_of(photo: NDArray[np.uint8]) -> Background:
+    """Tell the plain background of a small photo, uint8 (H, W, 3) RGB, from a busy one."""
     lab = np.asarray(cv2.cvtColor(photo, cv2.COLOR_RGB2LAB), np.uint8)
     border = _border(lab)
     tone = np.asarray(np.median(border, axis=0), np.float32)
     distance = np.abs(border - tone).max(axis=1)
     alike = distance < PLAIN_TOLERANCE
     plain = bool(alike.mean() >= PLAIN_SHARE_MIN)
-    mask = _unlike(lab, tone, _noise(distance[alike])) if plain else _grab_cut(photo)
+    return Background(
+        lab=lab, plain=plain, tone=tone, noise=_noise(distance[alike]) if plain else 0.0
+    )
+
+
+def cut_out(photo: NDArray[np.uint8], behind: Background | None = None) -> CutOut:
+    """Cut the garment out of a small photo, uint8 (H, W, 3) RGB; behind: its background_of."""
+    behind = behind or background_of(photo)
+    mask = _unlike(behind.lab, behind.tone, behind.noise) if behind.plain else _grab_cut(photo)
     garment_share = np.count_nonzero(mask) / mask.size
     failed = not GARMENT_SHARE_MIN <= garment_share <= GARMENT_SHARE_MAX
     return CutOut(
         mask=np.ones_like(mask) if failed else large_parts(mask),
-        lab=lab,
-        plain=plain,
-        background_lightness=float(tone[0]),
+        lab=behind.lab,
+        plain=behind.plain,
+        background_lightness=float(behind.tone[0]),
         failed=failed,
     )
 

@@ -11,8 +11,9 @@ import cv2
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.images.cutout import CutOut, cut_out, parts_of
+from catalog.images.cutout import Background, CutOut, background_of, cut_out, parts_of
 from catalog.images.wearer import without_wearer
+from catalog.networks import PictureKind
 
 # The name of these steps and their constants: a bundle made for others must not serve.
 PREPROCESSING = "cutout-4"
@@ -78,19 +79,43 @@ def comes_reduced(picture: NDArray[np.uint8]) -> bool:
     return bool(max(picture.shape[:2]) <= SIZE_PX)
 
 
-def why_unclear(photo: NDArray[np.uint8]) -> str | None:
-    """Why a photo, uint8 (H, W, 3) RGB, shows too little to any network, or None."""
-    grey = np.asarray(cv2.cvtColor(_shrunk(photo), cv2.COLOR_RGB2GRAY), np.uint8)
+@dataclass(frozen=True, kw_only=True)
+class Glance:
+    """What is told of a picture before it is known who judges it: computed once for all of them.
+
+    working: uint8 (H, W, 3), a photo at the size at which it would be cut out, and background: of
+    it; both None for a picture that came reduced.
+    """
+
+    kind: PictureKind
+    working: NDArray[np.uint8] | None = None
+    background: Background | None = None
+
+
+def glance(picture: NDArray[np.uint8]) -> Glance:
+    """Tell what kind of picture a decoded one, uint8 (H, W, 3) RGB, is."""
+    if comes_reduced(picture):
+        return Glance(kind=PictureKind.REDUCED)
+    working = _shrunk(picture)
+    background = background_of(working)
+    kind = PictureKind.PLAIN if background.plain else PictureKind.BUSY
+    return Glance(kind=kind, working=working, background=background)
+
+
+def why_unclear(working: NDArray[np.uint8]) -> str | None:
+    """Why a photo, uint8 (H, W, 3) RGB at the working size, shows too little to any network."""
+    grey = np.asarray(cv2.cvtColor(working, cv2.COLOR_RGB2GRAY), np.uint8)
     return _without_contrast(grey) or _blurred(grey)
 
 
-def model_input(photo: NDArray[np.uint8]) -> ModelInput:
-    """Reduce a photo, uint8 (H, W, 3) RGB, to what the network was trained on."""
-    if comes_reduced(photo):
+def model_input(photo: NDArray[np.uint8], seen: Glance | None = None) -> ModelInput:
+    """Reduce a photo, uint8 (H, W, 3) RGB, to what the network was trained on; seen: its glance."""
+    seen = seen or glance(photo)
+    if seen.working is None:
         return _taken_as_reduced(photo)
     height, width = photo.shape[:2]
-    working = _shrunk(photo)
-    found = cut_out(working)
+    working = seen.working
+    found = cut_out(working, seen.background)
     mask = without_wearer(working, found) if found.plain and not found.failed else found.mask
     left, top, right, bottom = _bounding_box(mask)
     garment = _garment(working, mask, found)

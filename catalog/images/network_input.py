@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.images.model_input import Square, comes_reduced, model_input, why_unclear
+from catalog.images.model_input import Glance, Square, glance, model_input, why_unclear
 from catalog.images.photo_input import photo_input
 from catalog.networks import NetworkName
 
@@ -31,12 +31,18 @@ class NetworkInput:
     poor: str | None
 
 
-def network_input(picture: NDArray[np.uint8], kind: InputKind) -> NetworkInput:
-    """A decoded picture, uint8 (H, W, 3) RGB, as the network of that kind takes it."""
+def network_input(
+    picture: NDArray[np.uint8], kind: InputKind, seen: Glance | None = None
+) -> NetworkInput:
+    """A decoded picture, uint8 (H, W, 3) RGB, as the network of that kind takes it.
+
+    seen: the picture's glance, where it was had before.
+    """
+    seen = seen or glance(picture)
     if kind.network is NetworkName.REDUCED:
-        reduced = model_input(picture)
+        reduced = model_input(picture, seen)
         return NetworkInput(pixels=reduced.pixels, square=reduced.square, poor=reduced.poor)
     found = photo_input(picture, kind.side_px)
     # Of a picture that came reduced, how sharp it is tells nothing.
-    poor = model_input(picture).poor if comes_reduced(picture) else why_unclear(picture)
+    poor = model_input(picture, seen).poor if seen.working is None else why_unclear(seen.working)
     return NetworkInput(pixels=found.pixels, square=found.square, poor=poor)

@@ -10,6 +10,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from catalog.acceptance import NEVER, Earned
+from catalog.networks import NetworkName
 from catalog.outcomes import FlagReason
 from catalog.photo_trust import Photos, Verdict
 from catalog.statistics import at_temperature
@@ -75,9 +76,17 @@ class Stream:
 
 
 def stream(
-    session: Session, model_version: str, labels: Sequence[str], temperature: float
+    session: Session,
+    model_version: str,
+    labels: Sequence[str],
+    temperature: float,
+    *,
+    network: NetworkName,
 ) -> Stream:
-    """The photos whose current tagging is this model's; bad images say nothing and are left out."""
+    """The photos whose current tagging is this network's of this model.
+
+    Bad images say nothing and are left out.
+    """
     rows = session.execute(
         select(
             Tagging.confidences,
@@ -87,7 +96,11 @@ def stream(
             Product.reviewed_label,
         )
         .join(Product, Product.current_tagging_id == Tagging.id)
-        .where(Tagging.model_version == model_version, Tagging.photo_temperature.is_not(None))
+        .where(
+            Tagging.model_version == model_version,
+            Tagging.network == network.value,
+            Tagging.photo_temperature.is_not(None),
+        )
         .order_by(Tagging.id.desc())
         .limit(PHOTOS_MAX)
     ).all()[::-1]

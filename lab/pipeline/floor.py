@@ -18,12 +18,14 @@ import numpy as np
 
 from catalog.bundle import load_bundle
 from catalog.images.decode import decode
+from catalog.images.model_input import glance
 from catalog.images.network_input import network_input
 from catalog.images.overlay import crop, encode_jpeg, grad_cam, overlay
 from catalog.images.preprocessing import DECODE_PX
 from catalog.settings import Settings
 from lab.pipeline.processes import busy_s, cpu_s
 from worker.tagging.classifier import Classifier
+from worker.tagging.lineup import Lineup, predict
 
 # The figures are over when all have ended their work: a process that dies leaves them waiting.
 TIMEOUT_S = 300.0
@@ -96,22 +98,24 @@ def _work(
 
 
 def _rows(files: Sequence[Path], classifier: Classifier, size_px: int) -> Iterator[Row]:
-    network = classifier.networks[classifier.manifest.photo_network]
-    views, inputs = [], []
+    lineup = Lineup(serving=classifier)
+    views, inputs, judges = [], [], []
     for file in files:
         photo = decode(file.read_bytes(), size_px_min=DECODE_PX)
-        mine = network_input(photo.pixels, network.kind)
+        seen = glance(photo.pixels)
+        judges.append(lineup.judge_of("", kind=seen.kind))
+        mine = network_input(photo.pixels, judges[-1].kind, seen)
         views.append(crop(photo.pixels, mine.square, size_px))
         inputs.append(mine.pixels)
-    found = network.classify(np.stack(inputs))
-    for row, (file, view) in enumerate(zip(files, views, strict=True)):
-        best = int(found.confidences[row].argmax())
-        class_map = found.class_maps[row]
+    for file, view, found in zip(files, views, predict(judges, inputs), strict=True):
+        assert found is not None
+        best = int(found.confidences.argmax())
+        class_map = found.class_map
         yield (
             str(file),
             classifier.manifest.labels[best],
-            float(found.confidences[row, best]),
+            float(found.confidences[best]),
             class_map.astype(np.float16).tobytes(),
-            found.embedding[row].astype(np.float16).tobytes(),
+            found.embedding.astype(np.float16).tobytes(),
             encode_jpeg(overlay(view, grad_cam(class_map[:, :, best]))),
         )

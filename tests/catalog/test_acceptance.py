@@ -17,7 +17,15 @@ from catalog.acceptance import (
     rule_for,
 )
 from catalog.bundle import Manifest, load_bundle
-from catalog.networks import Acceptance, Network, NetworkName, OutOfTaxonomy, PhotoRule
+from catalog.networks import (
+    Acceptance,
+    Backgrounds,
+    Network,
+    NetworkName,
+    OutOfTaxonomy,
+    PhotoRule,
+    PictureKind,
+)
 from catalog.outcomes import FlagReason
 from catalog.sample import write_pictures
 from catalog.settings import SHIPPED_BUNDLE
@@ -99,7 +107,7 @@ def test_audit_draws_its_share_and_the_same_products_every_time() -> None:
 def test_a_picture_that_came_reduced_is_under_the_bundles_own_rule() -> None:
     bundle = manifest(networks=CAUTIOUS)
     earned = Earned(temperature=3.0, confidence_min={"bag": 0.5}, trusted=frozenset({"bag"}))
-    rule = rule_for(bundle, photo=False, earned=earned, audit=AUDIT)
+    rule = rule_for(bundle, kind=PictureKind.REDUCED, earned=earned, audit=AUDIT)
     network = bundle.networks[NetworkName.REDUCED]
     assert rule.acceptance == network.acceptance
     assert rule.out_of_taxonomy_threshold == network.out_of_taxonomy.threshold
@@ -109,7 +117,7 @@ def test_a_picture_that_came_reduced_is_under_the_bundles_own_rule() -> None:
 
 def test_a_photo_is_under_the_cautious_rule_and_audited_more_until_trust_is_earned() -> None:
     bundle = manifest(networks=CAUTIOUS)
-    rule = rule_for(bundle, photo=True, audit=AUDIT)
+    rule = rule_for(bundle, kind=PictureKind.BUSY, audit=AUDIT)
     assert rule.acceptance.confidence_min == {"bag": 0.98, "shirt": NEVER}
     assert rule.out_of_taxonomy_threshold == -2.0
     assert rule.photo_temperature == 1.5
@@ -123,7 +131,7 @@ def test_trust_is_earned_and_withdrawn_class_by_class() -> None:
         confidence_min={"shirt": 0.7, "bag": NEVER},
         trusted=frozenset({"shirt"}),
     )
-    rule = rule_for(bundle, photo=True, earned=earned, audit=AUDIT)
+    rule = rule_for(bundle, kind=PictureKind.BUSY, earned=earned, audit=AUDIT)
     assert rule.acceptance.confidence_min == {"bag": NEVER, "shirt": 0.7}
     assert (rule.audit_share["shirt"], rule.audit_share["bag"]) == (0.01, 0.2)
     assert rule.photo_temperature == 2.0
@@ -131,7 +139,7 @@ def test_trust_is_earned_and_withdrawn_class_by_class() -> None:
 
 def test_earned_trust_never_makes_photos_surer_than_the_bundle_does() -> None:
     bundle = manifest(networks=CAUTIOUS)
-    rule = rule_for(bundle, photo=True, earned=Earned(temperature=0.5), audit=AUDIT)
+    rule = rule_for(bundle, kind=PictureKind.BUSY, earned=Earned(temperature=0.5), audit=AUDIT)
     assert rule.photo_temperature == 1.5
 
 
@@ -145,32 +153,55 @@ IN_COLOUR = network(
     audit_share=0.05,
 )
 BOTH = {**CAUTIOUS, NetworkName.PHOTO: IN_COLOUR}
+OF_BUSY = replace(IN_COLOUR, backgrounds=Backgrounds.BUSY)
+BUSY_ONLY = {**CAUTIOUS, NetworkName.PHOTO: OF_BUSY}
 
 
 @pytest.mark.parametrize(
-    ("networks", "photo", "judge"),
+    ("networks", "kind", "judge"),
     [
-        (CAUTIOUS, False, NetworkName.REDUCED),
-        (CAUTIOUS, True, NetworkName.REDUCED),
-        (BOTH, False, NetworkName.REDUCED),
-        (BOTH, True, NetworkName.PHOTO),
-        ({NetworkName.PHOTO: IN_COLOUR}, False, NetworkName.PHOTO),
-        ({NetworkName.PHOTO: IN_COLOUR}, True, NetworkName.PHOTO),
+        (CAUTIOUS, PictureKind.REDUCED, NetworkName.REDUCED),
+        (CAUTIOUS, PictureKind.PLAIN, NetworkName.REDUCED),
+        (CAUTIOUS, PictureKind.BUSY, NetworkName.REDUCED),
+        (BOTH, PictureKind.REDUCED, NetworkName.REDUCED),
+        (BOTH, PictureKind.PLAIN, NetworkName.PHOTO),
+        (BOTH, PictureKind.BUSY, NetworkName.PHOTO),
+        (BUSY_ONLY, PictureKind.REDUCED, NetworkName.REDUCED),
+        (BUSY_ONLY, PictureKind.PLAIN, NetworkName.REDUCED),
+        (BUSY_ONLY, PictureKind.BUSY, NetworkName.PHOTO),
+        ({NetworkName.PHOTO: IN_COLOUR}, PictureKind.REDUCED, NetworkName.PHOTO),
+        ({NetworkName.PHOTO: IN_COLOUR}, PictureKind.PLAIN, NetworkName.PHOTO),
+        ({NetworkName.PHOTO: IN_COLOUR}, PictureKind.BUSY, NetworkName.PHOTO),
+        ({NetworkName.PHOTO: OF_BUSY}, PictureKind.PLAIN, NetworkName.PHOTO),
+        ({NetworkName.PHOTO: OF_BUSY}, PictureKind.BUSY, NetworkName.PHOTO),
     ],
 )
 def test_each_picture_has_one_judge(
-    networks: dict[NetworkName, Network], photo: bool, judge: NetworkName
+    networks: dict[NetworkName, Network], kind: PictureKind, judge: NetworkName
 ) -> None:
-    assert rule_for(manifest(networks=networks), photo=photo).network is judge
+    assert rule_for(manifest(networks=networks), kind=kind).network is judge
+
+
+def test_a_plain_photo_left_to_the_28_network_is_under_its_cautious_rule_and_earns_trust() -> None:
+    bundle = manifest(networks=BUSY_ONLY)
+    earned = Earned(temperature=2.0, confidence_min={"bag": 0.6}, trusted=frozenset({"bag"}))
+    plain = rule_for(bundle, kind=PictureKind.PLAIN, audit=AUDIT)
+    assert plain == rule_for(manifest(networks=CAUTIOUS), kind=PictureKind.PLAIN, audit=AUDIT)
+    plain = rule_for(bundle, kind=PictureKind.PLAIN, earned=earned, audit=AUDIT)
+    assert (plain.acceptance.confidence_min["bag"], plain.photo_temperature) == (0.6, 2.0)
+    # Reviews of one network's photos say nothing of the other's.
+    busy = rule_for(bundle, kind=PictureKind.BUSY, earned=earned, audit=AUDIT)
+    assert busy == rule_for(bundle, kind=PictureKind.BUSY, audit=AUDIT)
+    assert (busy.acceptance, busy.photo_temperature) == (OF_BUSY.acceptance, 1.2)
 
 
 def test_a_photo_is_under_the_photo_networks_own_rule_until_reviews_say_otherwise() -> None:
     bundle = manifest(networks=BOTH)
-    rule = rule_for(bundle, photo=True, audit=AUDIT)
+    rule = rule_for(bundle, kind=PictureKind.BUSY, audit=AUDIT)
     assert rule.acceptance == IN_COLOUR.acceptance
     assert (rule.out_of_taxonomy_threshold, rule.photo_temperature) == (4.0, 1.2)
     earned = Earned(temperature=1.5, confidence_min={"bag": 0.6}, trusted=frozenset({"bag"}))
-    rule = rule_for(bundle, photo=True, earned=earned, audit=AUDIT)
+    rule = rule_for(bundle, kind=PictureKind.BUSY, earned=earned, audit=AUDIT)
     assert rule.acceptance.confidence_min == {"bag": 0.6, "shirt": 0.8}
     assert rule.photo_temperature == 1.5
     assert (rule.audit_share["bag"], rule.audit_share["shirt"]) == (0.01, 0.05)
@@ -179,18 +210,19 @@ def test_a_photo_is_under_the_photo_networks_own_rule_until_reviews_say_otherwis
 def test_the_settings_bound_the_audits_that_a_network_asks_for() -> None:
     bundle = manifest(networks=BOTH)
     few = AuditShares(usual=0.01, cautious=0.02)
-    assert rule_for(bundle, photo=True, audit=few).audit_share["bag"] == 0.02
-    assert rule_for(bundle, photo=True).audit_share["bag"] == 0.0
+    assert rule_for(bundle, kind=PictureKind.BUSY, audit=few).audit_share["bag"] == 0.02
+    assert rule_for(bundle, kind=PictureKind.BUSY).audit_share["bag"] == 0.0
 
 
 def test_a_photo_network_alone_accepts_nothing_that_came_reduced() -> None:
-    rule = rule_for(manifest(networks={NetworkName.PHOTO: IN_COLOUR}), photo=False, audit=AUDIT)
+    bundle = manifest(networks={NetworkName.PHOTO: IN_COLOUR})
+    rule = rule_for(bundle, kind=PictureKind.REDUCED, audit=AUDIT)
     assert set(rule.acceptance.confidence_min.values()) == {NEVER}
     assert rule.photo_temperature is None
 
 
 def test_nobody_is_audited_where_nobody_asks() -> None:
-    rule = rule_for(manifest(networks=CAUTIOUS), photo=True)
+    rule = rule_for(manifest(networks=CAUTIOUS), kind=PictureKind.BUSY)
     assert set(rule.audit_share.values()) == {NO_AUDIT.usual, NO_AUDIT.cautious} == {0.0}
 
 
@@ -224,12 +256,12 @@ def told_by_hand(
     return found
 
 
-@pytest.mark.parametrize("photo", [False, True])
+@pytest.mark.parametrize("kind", [PictureKind.REDUCED, PictureKind.PLAIN])
 def test_many_at_once_are_told_the_same_as_one_by_one(
-    seen: tuple[Manifest, Predictions], photo: bool
+    seen: tuple[Manifest, Predictions], kind: PictureKind
 ) -> None:
     bundle, words = seen
-    rule = rule_for(bundle, photo=photo, audit=AuditShares(usual=0.1, cautious=0.1))
+    rule = rule_for(bundle, kind=kind, audit=AuditShares(usual=0.1, cautious=0.1))
     confidences = words.confidences
     if rule.photo_temperature is not None:
         made_at = bundle.networks[rule.network].temperature

@@ -28,10 +28,12 @@ from catalog.bundle import (
 from catalog.networks import (
     CAUTIOUS_CONFIDENCE,
     Acceptance,
+    Backgrounds,
     Network,
     NetworkName,
     OutOfTaxonomy,
     PhotoRule,
+    PictureKind,
     Preprocessing,
 )
 from catalog.settings import SHIPPED_BUNDLE
@@ -136,8 +138,8 @@ def test_a_manifest_is_read_as_it_was_written(folder: Path) -> None:
 def test_the_shipped_bundle_verifies_and_knows_every_label() -> None:
     manifest = load_bundle(SHIPPED_BUNDLE).manifest
     assert manifest.labels == LABELS
-    (network,) = manifest.networks.values()
-    assert set(network.acceptance.confidence_min) == {*LABELS, *FASHION_MNIST.parents}
+    for network in manifest.networks.values():
+        assert set(network.acceptance.confidence_min) == {*LABELS, *FASHION_MNIST.parents}
 
 
 @pytest.mark.parametrize("name", [MODEL, SOURCE, CHECKED, TAXONOMY, "report/index.html"])
@@ -376,7 +378,7 @@ def test_a_bundle_without_the_newer_class_precision_still_loads(folder: Path) ->
 
 def test_a_bundle_that_says_nothing_of_photos_accepts_only_the_surest_of_them(folder: Path) -> None:
     assert REDUCED.photos is None
-    rule = manifest_of(folder).photo_rule
+    rule = manifest_of(folder).photo_rule_of(NetworkName.REDUCED)
     assert set(rule.acceptance.confidence_min) == set(REDUCED.acceptance.confidence_min)
     assert all(
         rule.acceptance.confidence_min[label] >= max(least, CAUTIOUS_CONFIDENCE)
@@ -392,7 +394,7 @@ def test_a_rule_for_photos_is_read_as_it_was_written(folder: Path) -> None:
     )
     networks = {NetworkName.REDUCED: replace(REDUCED, photos=rule)}
     write_manifest(folder, replace(manifest_of(folder), networks=networks))
-    assert load_bundle(folder).manifest.photo_rule == rule
+    assert load_bundle(folder).manifest.photo_rule_of(NetworkName.REDUCED) == rule
 
 
 def with_photo_network(folder: Path, *, alone: bool = False) -> Manifest:
@@ -413,9 +415,10 @@ def test_a_photo_network_judges_photos_by_its_own_rule(folder: Path, alone: bool
     manifest = with_photo_network(folder, alone=alone)
     bundle = load_bundle(folder)
     assert bundle.manifest == manifest
-    assert manifest.photo_network is NetworkName.PHOTO
-    assert manifest.photo_rule.temperature == PHOTO.temperature
-    assert manifest.photo_rule.acceptance == PHOTO.acceptance
+    assert manifest.judge_of(PictureKind.PLAIN) is NetworkName.PHOTO
+    assert manifest.judge_of(PictureKind.BUSY) is NetworkName.PHOTO
+    rule = manifest.photo_rule_of(NetworkName.PHOTO)
+    assert (rule.temperature, rule.acceptance) == (PHOTO.temperature, PHOTO.acceptance)
     assert set(bundle.parts) == set(manifest.networks)
     if alone:
         with pytest.raises(BundleError, match="Expected a bundle with the network reduced"):
@@ -428,6 +431,36 @@ def test_every_network_needs_its_own_files(folder: Path) -> None:
     write_manifest(folder, replace(manifest, files=files))
     with pytest.raises(BundleError, match=f"Expected photo/{CHECK} among the files"):
         load_bundle(folder)
+
+
+def test_which_photos_the_photo_network_judges_is_read_as_it_was_written(folder: Path) -> None:
+    manifest = with_photo_network(folder)
+    assert manifest.networks[NetworkName.PHOTO].backgrounds is Backgrounds.ANY
+    networks = {**manifest.networks, NetworkName.PHOTO: replace(PHOTO, backgrounds="busy")}
+    write_manifest(folder, replace(manifest, networks=networks))
+    read = load_bundle(folder).manifest
+    assert read.networks[NetworkName.PHOTO].backgrounds is Backgrounds.BUSY
+    assert read.judge_of(PictureKind.PLAIN) is NetworkName.REDUCED
+
+
+@pytest.mark.parametrize(
+    ("name", "backgrounds", "message"),
+    [
+        ("photo", "plain", "'plain' is not a valid"),
+        ("reduced", "busy", "photo network, in red"),
+    ],
+)
+def test_backgrounds_are_one_of_two_and_the_photo_networks(
+    folder: Path, name: str, backgrounds: str, message: str
+) -> None:
+    manifest = with_photo_network(folder)
+    networks = {
+        key: replace(each, backgrounds=backgrounds) if key == name else each
+        for key, each in manifest.networks.items()
+    }
+    write_manifest(folder, replace(manifest, networks=networks))
+    with pytest.raises(BundleError, match=message):
+        read_manifest(folder)
 
 
 def test_the_photo_network_has_no_second_rule_for_photos(folder: Path) -> None:

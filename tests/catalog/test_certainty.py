@@ -5,6 +5,7 @@ import pytest
 
 from catalog.acceptance import Rule, flag_reasons, rule_for
 from catalog.certainty import certain_at, certain_levels
+from catalog.networks import PictureKind
 from catalog.outcomes import FlagReason
 from catalog.statistics import softmax
 from tests.factories import manifest
@@ -18,7 +19,7 @@ UNSURE = (FlagReason.LOW_CONFIDENCE,)
 
 def shop_rule(least: dict[str, float]) -> Rule:
     made = manifest(labels=LABELS, taxonomy=SHOP)
-    rule = rule_for(made, photo=False)
+    rule = rule_for(made, kind=PictureKind.REDUCED)
     return replace(rule, acceptance=replace(rule.acceptance, confidence_min=least))
 
 
@@ -83,7 +84,7 @@ def test_where_the_sender_said_something_else_only_what_both_say_is_certain() ->
 def test_declared_labels_are_compared_as_categories(declared: str | None, conflict: bool) -> None:
     made = manifest(labels=LABELS, taxonomy=SHOP)
     found = flag_reasons(
-        rule_for(made, photo=False),
+        rule_for(made, kind=PictureKind.REDUCED),
         LABELS,
         np.array([0.95, 0.02, 0.02, 0.01]),
         strangeness=-1.0,

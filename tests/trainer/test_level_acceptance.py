@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from catalog.acceptance import NEVER, rule_for
-from catalog.networks import Acceptance, NetworkName
+from catalog.networks import Acceptance, NetworkName, PictureKind
 from tests.factories import manifest, network
 from tests.taxonomies import taxonomy
 from trainer.level_acceptance import by_level, fit_parents
@@ -39,7 +39,7 @@ def test_a_parent_is_certain_where_its_labels_are_not() -> None:
     )
     networks = {NetworkName.REDUCED: network(acceptance=acceptance)}
     made = manifest(labels=LABELS, taxonomy=SHOP, networks=networks)
-    found = by_level(rule_for(made, photo=False), confidences, labels, LABELS, SHOP)
+    found = by_level(rule_for(made, kind=PictureKind.REDUCED), confidences, labels, LABELS, SHOP)
     tops = int((labels != 3).sum())
     assert (found["label"]["count"], found["label"]["precision"]) == (3000 - tops, 1.0)
     assert (found["tops"]["count"], found["tops"]["precision"]) == (tops, 1.0)

@@ -41,7 +41,8 @@ def test_photos_are_measured_by_set_through_the_shipped_model(
     assert table["shop"]["unreadable"] == 1
     assert table["shop"]["accuracy"]["share"] > 0.85
     assert table["shop"]["strangers"] == 0
-    assert table["shop"]["strangers_auroc"] is None
+    assert set(table["shop"]["by_network"]) == {"reduced"}
+    assert table["shop"]["by_network"]["reduced"]["strangers_auroc"] is None
     assert table["odd"]["strangers"] == 1
     assert table["odd"]["accuracy_exact"]["share"] is None
 

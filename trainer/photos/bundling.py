@@ -18,7 +18,7 @@ from catalog.bundle import (
     load_bundle,
     write_manifest,
 )
-from catalog.networks import Network, NetworkName, network_of
+from catalog.networks import Backgrounds, Network, NetworkName, network_of
 from catalog.taxonomy.document import to_json
 from catalog.taxonomy.model import Taxonomy
 from trainer.publish import library_versions
@@ -58,7 +58,7 @@ def write_photo_bundle(
         files = checksums(aside)
         manifest = Manifest(
             format=FORMAT,
-            model_version=version_of(taxonomy, files),
+            model_version=version_of(taxonomy, files, photo.backgrounds),
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             labels=taxonomy.ids,
             taxonomy=taxonomy,
@@ -83,9 +83,12 @@ def takes_along(base: Bundle, taxonomy: Taxonomy) -> bool:
     return NetworkName.REDUCED in base.parts and base.manifest.labels == taxonomy.ids
 
 
-def version_of(taxonomy: Taxonomy, files: Mapping[str, str]) -> str:
-    """A name that is the same for the same networks: date-free, 12 hex digits."""
+def version_of(
+    taxonomy: Taxonomy, files: Mapping[str, str], backgrounds: Backgrounds = Backgrounds.ANY
+) -> str:
+    """A name that is the same for the same networks judging the same: date-free, 12 hex digits."""
     models = sorted(sha256 for name, sha256 in files.items() if name.split("/")[-1] in _MODELS)
+    models += [] if backgrounds is Backgrounds.ANY else [backgrounds.value]
     return f"{taxonomy.name}-{hashlib.sha256(json.dumps(models).encode()).hexdigest()[:12]}"
 
 

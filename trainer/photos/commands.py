@@ -5,6 +5,7 @@ from pathlib import Path
 import click
 
 from catalog.bundle import load_bundle
+from catalog.networks import Backgrounds
 from catalog.settings import SHIPPED_BUNDLE
 from trainer.photos.recipe import PhotoRecipe, with_setting
 
@@ -58,6 +59,13 @@ from trainer.photos.recipe import PhotoRecipe, with_setting
     help="Bundle whose 28×28 network goes along, if its categories are the same. "
     "Default: the shipped one.",
 )
+@click.option(
+    "--backgrounds",
+    type=click.Choice([each.value for each in Backgrounds]),
+    default=Backgrounds.ANY.value,
+    show_default=True,
+    help="Which photos it judges beside a 28×28 network: busy leaves plain ones to that.",
+)
 @click.option("--origin", default="", help="Of the photos, with their licence: for the manifest.")
 def photos(
     sources: tuple[Path, ...],
@@ -70,6 +78,7 @@ def photos(
     bundle_folder: Path,
     base: Path,
     origin: str,
+    backgrounds: str,
 ) -> None:
     """Train a photo network on labelled photos and write a bundle with it.
 
@@ -94,6 +103,7 @@ def photos(
         bundle_folder=bundle_folder,
         base=load_bundle(base),
         origin=origin,
+        backgrounds=Backgrounds(backgrounds),
         say=lambda line: click.echo(line, err=True),
     )
     figures = made.rule.figures

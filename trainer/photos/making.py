@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.bundle import Bundle
-from catalog.networks import PhotoRule
+from catalog.networks import Backgrounds, PhotoRule
 from catalog.taxonomy.files import read_taxonomy, shipped, shipped_names
 from catalog.taxonomy.model import Taxonomy
 from trainer.fashion_mnist.classes import LABELS
@@ -50,11 +50,13 @@ def make_photo_network(
     bundle_folder: Path,
     base: Bundle | None,
     origin: str,
+    backgrounds: Backgrounds = Backgrounds.ANY,
     say: Callable[[str], object],
 ) -> MadeNetwork:
     """Train on the photos, decide out of fold, and write a bundle.
 
-    base: whose 28×28 network goes along. origin: of the photos, with their licence.
+    base: whose 28×28 network goes along. origin: of the photos, with their licence. backgrounds:
+    which photos the network is to judge where a 28×28 network goes along.
 
     Raises:
         PhotosError, TaxonomyError, BackboneError, DatasetError, BundleError: what is missing, and
@@ -92,7 +94,8 @@ def make_photo_network(
             "left_out": len(listed) - len(photos),
         },
     )
-    manifest = write_photo_bundle(bundle_folder, part_folder, part.fields, taxonomy, facts, base)
+    fields = {**part.fields, "backgrounds": backgrounds.value}
+    manifest = write_photo_bundle(bundle_folder, part_folder, fields, taxonomy, facts, base)
     return MadeNetwork(
         folder=bundle_folder,
         model_version=manifest.model_version,

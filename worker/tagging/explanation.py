@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from catalog.images.cutout import cut_out
 from catalog.images.decode import decode
-from catalog.images.model_input import comes_reduced, model_input
+from catalog.images.model_input import Glance, glance, model_input
 from catalog.images.network_input import network_input
 from catalog.images.overlay import crop, grad_cam, overlay
 from catalog.images.preprocessing import DECODE_PX
@@ -57,8 +57,9 @@ def explain(data: bytes, classifier: Classifier) -> Explanation:
         ImageFailure: the bytes are no picture that can be read.
     """
     photo = decode(data, size_px_min=DECODE_PX).pixels
-    judge = Lineup(serving=classifier).judge_of("", photo=not comes_reduced(photo))
-    mine = network_input(photo, judge.kind)
+    glanced = glance(photo)
+    judge = Lineup(serving=classifier).judge_of("", kind=glanced.kind)
+    mine = network_input(photo, judge.kind, glanced)
     (prediction,) = predict([judge], [mine.pixels])
     assert prediction is not None
     labels, confidences = prediction.labels, prediction.confidences
@@ -71,7 +72,7 @@ def explain(data: bytes, classifier: Classifier) -> Explanation:
     network = judge.rule.network
     return Explanation(
         photo=_fitted(photo),
-        stages=_stages(photo, view) if network is NetworkName.REDUCED else [],
+        stages=_stages(photo, view, glanced) if network is NetworkName.REDUCED else [],
         network=network,
         seen=_enlarged(mine.pixels),
         poor=mine.poor,
@@ -129,13 +130,13 @@ def _fitted(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _stages(
-    photo: NDArray[np.uint8], view: NDArray[np.uint8]
+    photo: NDArray[np.uint8], view: NDArray[np.uint8], glanced: Glance
 ) -> list[tuple[str, NDArray[np.uint8]]]:
     """What was left of a photo at each step; of a picture that came reduced there are none."""
-    reduced = model_input(photo)
+    reduced = model_input(photo, glanced)
     if reduced.working is None or reduced.mask is None:
         return []
-    found = cut_out(reduced.working)
+    found = cut_out(reduced.working, glanced.background)
     how = "colour" if found.plain else "GrabCut"
     return [
         ("made small", _fitted(reduced.working)),

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from catalog.acceptance import NO_AUDIT, AuditShares, Earned, Rule, rule_for
 from catalog.bundle import Manifest
 from catalog.images.network_input import InputKind
+from catalog.networks import PictureKind
 from catalog.sampling import drawn
 from catalog.statistics import at_temperature
 from worker.tagging.classifier import Classifier, Predictions, ServingNetwork
@@ -51,34 +52,34 @@ class Lineup:
     earned: Mapping[str, Earned] = field(default_factory=dict)
     audit: AuditShares = NO_AUDIT
 
-    def judge_of(self, product_id: str, *, photo: bool) -> Judge:
+    def judge_of(self, product_id: str, *, kind: PictureKind) -> Judge:
         """Whose word is to be current of a picture; the same model's for the same product."""
         tried = self.canary and drawn(product_id, self.canary.share, purpose=b"canary\0")
-        return self._judges["canary" if tried else "serving", photo]
+        return self._judges["canary" if tried else "serving", kind]
 
-    def shadow_of(self, product_id: str, *, photo: bool) -> Judge | None:
+    def shadow_of(self, product_id: str, *, kind: PictureKind) -> Judge | None:
         """Who else looks at a picture, if it is in the shadow's share."""
         if self.shadow and drawn(product_id, self.shadow.share, purpose=b"shadow\0"):
-            return self._judges["shadow", photo]
+            return self._judges["shadow", kind]
         return None
 
     @cached_property
-    def _judges(self) -> Mapping[tuple[str, bool], Judge]:
-        """By role, and whether the picture is a photo: decided once for all of a batch."""
+    def _judges(self) -> Mapping[tuple[str, PictureKind], Judge]:
+        """By role and kind of picture: decided once for all of a batch."""
         # Nobody audits a shadow: what it says is not shown to anyone.
         roles = [("serving", self.serving, self.audit)]
         roles += [("canary", self.canary.classifier, self.audit)] if self.canary else []
         roles += [("shadow", self.shadow.classifier, NO_AUDIT)] if self.shadow else []
         return {
-            (role, photo): self._judge(classifier, photo, audit)
+            (role, kind): self._judge(classifier, kind, audit)
             for role, classifier, audit in roles
-            for photo in (False, True)
+            for kind in PictureKind
         }
 
-    def _judge(self, classifier: Classifier, photo: bool, audit: AuditShares) -> Judge:
+    def _judge(self, classifier: Classifier, kind: PictureKind, audit: AuditShares) -> Judge:
         manifest = classifier.manifest
         earned = self.earned.get(manifest.model_version)
-        rule = rule_for(manifest, photo=photo, earned=earned, audit=audit)
+        rule = rule_for(manifest, kind=kind, earned=earned, audit=audit)
         return Judge(manifest=manifest, network=classifier.networks[rule.network], rule=rule)
 
     @property

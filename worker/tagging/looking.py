@@ -14,11 +14,12 @@ from catalog.failures import FailureCode, ImageFailure
 from catalog.fetching.slots import Slot
 from catalog.fetching.validators import Fetched
 from catalog.images.decode import DecodeLimits, decode
-from catalog.images.model_input import comes_reduced
+from catalog.images.model_input import glance
 from catalog.images.network_input import InputKind, NetworkInput, network_input
 from catalog.images.overlay import crop
 from catalog.images.preprocessing import DECODE_PX
 from catalog.jobs import Job
+from catalog.networks import PictureKind
 from catalog.outcomes import Failure
 from worker.tagging.fetch_ahead import FetchAhead, is_remote
 from worker.tagging.stages import StageClock
@@ -27,21 +28,21 @@ from worker.tagging.stages import StageClock
 Fetch = Callable[[str, Slot | None], Fetched]
 
 
-# Whether a job's picture is a photo → the kinds of input wanted of it; who is shown it first.
-Wanted = Callable[[Job, bool], Sequence[InputKind]]
+# What kind a job's picture is → the kinds of input wanted of it; who is shown it first.
+Wanted = Callable[[Job, PictureKind], Sequence[InputKind]]
 
 
 @dataclass(frozen=True, kw_only=True)
 class Seen:
     """One picture, ready for the networks that are to judge it.
 
-    validator: what tells later that the picture is still the same, if anything does. photo: it did
-    not come reduced. view: the square that the first of them sees, uint8 (size, size, 3) RGB.
+    validator: what tells later that the picture is still the same, if anything does. kind: of the
+    picture. view: the square that the first of them sees, uint8 (size, size, 3) RGB.
     """
 
     image_sha256: str
     validator: str | None
-    photo: bool
+    kind: PictureKind
     inputs: Mapping[InputKind, NetworkInput]
     view: NDArray[np.uint8]
 
@@ -98,10 +99,10 @@ class Looker:
                 picture = fetched()
             with self._clock.time("decode"):
                 pixels = decode(picture.data, size_px_min=DECODE_PX, limits=self._limits).pixels
-            photo = not comes_reduced(pixels)
-            kinds = list(wanted(job, photo))
             with self._clock.time("model input"):
-                inputs = {kind: network_input(pixels, kind) for kind in dict.fromkeys(kinds)}
+                seen = glance(pixels)
+                kinds = list(wanted(job, seen.kind))
+                inputs = {kind: network_input(pixels, kind, seen) for kind in dict.fromkeys(kinds)}
             with self._clock.time("overlay"):
                 view = crop(pixels, inputs[kinds[0]].square, self._thumbnail_size_px)
         except ImageFailure as failure:
@@ -115,7 +116,7 @@ class Looker:
         return Seen(
             image_sha256=hashlib.sha256(picture.data).hexdigest(),
             validator=picture.validator,
-            photo=photo,
+            kind=seen.kind,
             inputs=inputs,
             view=view,
         )

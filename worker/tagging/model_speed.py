@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from catalog.bundle import Bundle
 from catalog.check_predictions import read_check
+from catalog.networks import PictureKind
 from worker.tagging.classifier import Classifier, ServingNetwork
 
 BATCH = 64
@@ -16,7 +17,7 @@ ROUNDS = 15
 
 
 def ms_per_image(bundles: Sequence[Bundle], *, threads: int = 1) -> list[float]:
-    """The median time of each bundle's network for photos on batches of 64, in ms per image.
+    """The median time of each bundle's network for busy photos on batches of 64, in ms per image.
 
     They take turns, so that whatever else the machine does slows all of them alike.
     """
@@ -31,7 +32,7 @@ def ms_per_image(bundles: Sequence[Bundle], *, threads: int = 1) -> list[float]:
 
 
 def _network_and_images(bundle: Bundle, threads: int) -> tuple[ServingNetwork, NDArray[np.uint8]]:
-    name = bundle.manifest.photo_network
+    name = bundle.manifest.judge_of(PictureKind.BUSY)
     images = read_check(bundle.parts[name]).images
     network = Classifier(bundle, threads=threads).networks[name]
     return network, np.resize(images, (BATCH, *network.network.input))

@@ -11,6 +11,7 @@ from catalog.certainty import certain_at
 from catalog.images.network_input import InputKind
 from catalog.images.overlay import encode_jpeg, grad_cam, overlay
 from catalog.jobs import Job
+from catalog.networks import PictureKind
 from catalog.outcomes import Failure, FlagReason, Outcome, ShadowOpinion, Tagging
 from worker.tagging.lineup import Judge, Lineup, Prediction, predict
 from worker.tagging.looking import Fetch, Looker, Seen
@@ -33,10 +34,10 @@ class Tagger:
         patience_s: how long to wait for each remote picture when nothing else comes.
         """
 
-        def wanted(job: Job, photo: bool) -> list[InputKind]:
+        def wanted(job: Job, kind: PictureKind) -> list[InputKind]:
             judges = (
-                lineup.judge_of(job.product_id, photo=photo),
-                lineup.shadow_of(job.product_id, photo=photo),
+                lineup.judge_of(job.product_id, kind=kind),
+                lineup.shadow_of(job.product_id, kind=kind),
             )
             return [judge.kind for judge in judges if judge]
 
@@ -44,9 +45,9 @@ class Tagger:
         judges: list[Judge | None] = []
         shadows: list[Judge | None] = []
         for job, each in zip(jobs, seen, strict=True):
-            photo = isinstance(each, Seen) and each.photo
-            judges.append(lineup.judge_of(job.product_id, photo=photo))
-            shadows.append(lineup.shadow_of(job.product_id, photo=photo))
+            kind = each.kind if isinstance(each, Seen) else PictureKind.REDUCED
+            judges.append(lineup.judge_of(job.product_id, kind=kind))
+            shadows.append(lineup.shadow_of(job.product_id, kind=kind))
         with self._clock.time("cnn"):
             predictions = predict(judges, _images(seen, judges))
         opinions: list[Prediction | None] = [None] * len(jobs)

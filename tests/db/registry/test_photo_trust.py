@@ -6,6 +6,7 @@ from sqlalchemy import update
 from sqlalchemy.orm import Session
 
 from catalog.acceptance import NEVER
+from catalog.networks import NetworkName
 from catalog.outcomes import FlagReason, Outcome
 from catalog.photo_trust import Evidence, Verdict
 from catalog.status import ProductStatus
@@ -70,7 +71,7 @@ def test_photos_are_told_apart_by_how_they_came_before_a_person(session: Session
         ("reduced", "bag"),
     ):
         review(session, name, label)
-    found = stream(session, "test-1", LABELS, 1.0)
+    found = stream(session, "test-1", LABELS, 1.0, network=NetworkName.REDUCED)
     assert len(found) == 4  # neither the reduced picture nor the one that nothing can be said of
     bags = found.of_class(BAG)
     assert bags.confidence.round(2).tolist() == [0.6, 0.91, 0.91]
@@ -84,7 +85,9 @@ def test_photos_are_told_apart_by_how_they_came_before_a_person(session: Session
 
 def test_confidences_are_brought_to_one_temperature(session: Session) -> None:
     record(session, [photo("a"), photo("b", temperature=2.0)], NOW)
-    confidence = stream(session, "test-1", LABELS, 2.0).confidences.max(axis=1)
+    confidence = stream(
+        session, "test-1", LABELS, 2.0, network=NetworkName.REDUCED
+    ).confidences.max(axis=1)
     assert confidence[1] == pytest.approx(0.91, abs=1e-5)
     softened = np.sqrt(0.91) / (np.sqrt(0.91) + 9 * np.sqrt(0.01))
     assert confidence[0] == pytest.approx(softened, abs=1e-5)
@@ -111,4 +114,4 @@ def test_what_is_put_in_force_replaces_what_was(session: Session) -> None:
 def test_other_models_have_earned_nothing(session: Session) -> None:
     put_in_force(session, "test-1", [verdict("bag", 0.9)], temperature=1, level=0.95, now=NOW)
     assert set(earned(session)) == {"test-1"}
-    assert len(stream(session, "test-2", LABELS, 1.0)) == 0
+    assert len(stream(session, "test-2", LABELS, 1.0, network=NetworkName.REDUCED)) == 0

@@ -15,6 +15,7 @@ from sqlalchemy import Engine, select, update
 
 from catalog.bundle import read_manifest
 from catalog.cli import main
+from catalog.networks import NetworkName
 from catalog.outcomes import FlagReason
 from catalog.sample import SAMPLE
 from catalog.settings import SHIPPED_BUNDLE, read_settings, settings
@@ -53,7 +54,7 @@ def reviewed_bags(engine: Engine, *, right: int, wrong: int = 0, confidence: flo
                 confidence=confidence,
                 confidences=confidences,
                 reasons=(FlagReason.LOW_CONFIDENCE,),
-                photo_temperature=MANIFEST.photo_rule.temperature,
+                photo_temperature=MANIFEST.photo_rule_of(NetworkName.REDUCED).temperature,
                 model_version=MANIFEST.model_version,
                 image_sha256=f"{number:064}",
             )
@@ -105,7 +106,7 @@ def test_errors_soften_the_confidences_and_no_class_is_trusted_for_them(engine: 
     found = tagger("recalibrate")
     assert found["classes"]["bag"]["state"] == "cautious"
     assert found["temperature"] == pytest.approx(found["fitted_temperature"], rel=0.01)
-    assert found["temperature"] > MANIFEST.photo_rule.temperature
+    assert found["temperature"] > MANIFEST.photo_rule_of(NetworkName.REDUCED).temperature
 
 
 class Uncounted:
@@ -145,7 +146,7 @@ def test_a_working_child_takes_what_was_earned_at_its_heartbeat(
                 model_version=MANIFEST.model_version,
                 label=unsure.label,
                 confidence_min=0.0,
-                temperature=MANIFEST.photo_rule.temperature,
+                temperature=MANIFEST.photo_rule_of(NetworkName.REDUCED).temperature,
                 reviewed=0,
                 right=0,
                 error_at_most=1.0,
