@@ -35,6 +35,7 @@ from trainer.fine_tuning import (
     make_base,
 )
 from trainer.photo_rule import FittedRule, PhotoRuleConfig, banks, fit_photo_rule
+from trainer.photos.bundling import with_photo_network_of
 from trainer.publish import check_bundle, write_bundle
 from trainer.serving_model import ServingModel
 from trainer.shop_photos import STRANGER, ShopPhotos
@@ -110,8 +111,8 @@ def adapt(
                 load_bundle(aside)
         return adapted(out, bundle.manifest.model_version, learned, base.held_out_accuracy)
     if NetworkName.PHOTO in bundle.parts:
-        say("leaving out the photo network, which these photos did not teach: the 28×28 network, "
-            "which they did, judges all of them")  # fmt: skip
+        say("the photo network goes along as it is, for busy backgrounds: these photos taught the "
+            "28×28 network, which judges the others")  # fmt: skip
     say("writing the bundle")
     with written_aside(out) as aside:
         version = write_adapted(aside, bundle, learned, photos, train, config)
@@ -215,6 +216,8 @@ def write_adapted(
         training={**manifest.training, "adaptation": provenance(bundle, photos, config)},
         files=checksums(folder),
     )
+    if NetworkName.PHOTO in bundle.parts:
+        manifest = with_photo_network_of(bundle, folder, manifest)
     write_manifest(folder, manifest)
     load_bundle(folder)
     return manifest.model_version

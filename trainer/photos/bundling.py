@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -76,6 +76,33 @@ def write_photo_bundle(
         write_manifest(aside, manifest)
         load_bundle(aside)
     return manifest
+
+
+def with_photo_network_of(bundle: Bundle, folder: Path, manifest: Manifest) -> Manifest:
+    """Put a bundle's photo network, as it is, beside the 28×28 network written in `folder`.
+
+    Returns what the manifest says then; the caller writes it.
+    """
+    for name, content in bundle.contents.items():
+        if name.startswith(f"{NetworkName.PHOTO}/"):
+            place = folder / name
+            place.parent.mkdir(exist_ok=True)
+            place.write_bytes(content)
+    photo, files = bundle.part(NetworkName.PHOTO).network, checksums(folder)
+    said = bundle.manifest
+    facts: dict[str, Any] = {
+        name: {**getattr(manifest, name), "photo": getattr(said, name)["photo"]}
+        for name in ("metrics", "training", "data")
+        if "photo" in getattr(said, name)
+    }
+    return replace(
+        manifest,
+        model_version=version_of(manifest.taxonomy, files, photo.backgrounds),
+        networks={**manifest.networks, NetworkName.PHOTO: photo},
+        licences={**said.licences, **manifest.licences},
+        files=files,
+        **facts,
+    )
 
 
 def takes_along(base: Bundle, taxonomy: Taxonomy) -> bool:

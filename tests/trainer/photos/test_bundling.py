@@ -1,0 +1,30 @@
+"""Which networks travel in a bundle together."""
+
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+from catalog.bundle import checksums, load_bundle, read_manifest, write_manifest
+from catalog.networks import Backgrounds, NetworkName, PictureKind
+from catalog.settings import SHIPPED_BUNDLE
+from tests.photo_networks import bundle_with_photo_network
+from trainer.photos.bundling import with_photo_network_of
+
+
+def test_a_photo_network_goes_along_with_another_28x28_network(tmp_path: Path) -> None:
+    base = load_bundle(bundle_with_photo_network(tmp_path, backgrounds=Backgrounds.BUSY))
+    folder = Path(shutil.copytree(SHIPPED_BUNDLE, tmp_path / "adapted"))
+    shutil.rmtree(folder / NetworkName.PHOTO)
+    shipped = read_manifest(folder)
+    reduced = {NetworkName.REDUCED: shipped.networks[NetworkName.REDUCED]}
+    alone = replace(
+        shipped, model_version="adapted", networks=reduced, files=checksums(folder), training={}
+    )
+    write_manifest(folder, with_photo_network_of(base, folder, alone))
+
+    found = load_bundle(folder)
+    assert found.manifest.judge_of(PictureKind.BUSY) is NetworkName.PHOTO
+    assert found.manifest.judge_of(PictureKind.PLAIN) is NetworkName.REDUCED
+    assert found.part(NetworkName.PHOTO).contents == base.part(NetworkName.PHOTO).contents
+    assert found.manifest.training == {"photo": base.manifest.training["photo"]}
+    assert found.manifest.model_version not in ("adapted", base.manifest.model_version)
