@@ -66,3 +66,15 @@ def bundle_with_photo_network(
     changed = replace(manifest, model_version=version, networks=networks, files=checksums(target))
     write_manifest(target, changed)
     return target
+
+
+def without_photo_network(folder: Path) -> Path:
+    """The shipped bundle with its 28×28 network only, as a copy."""
+    target = Path(shutil.copytree(SHIPPED_BUNDLE, folder))
+    shutil.rmtree(target / NetworkName.PHOTO)
+    manifest = read_manifest(target)
+    reduced = {NetworkName.REDUCED: manifest.networks[NetworkName.REDUCED]}
+    version = f"{manifest.model_version}-reduced"
+    changed = replace(manifest, model_version=version, networks=reduced, files=checksums(target))
+    write_manifest(target, changed)
+    return target

@@ -18,7 +18,7 @@ from sqlalchemy import Engine, select
 
 from catalog.cli import main
 from catalog.jobs import Job, file_job
-from catalog.settings import SHIPPED_BUNDLE, Settings, read_settings, settings
+from catalog.settings import Settings, read_settings, settings
 from catalog.status import ProductStatus
 from db.engine import make_engine, reading, sessions
 from db.ledger.models import Product, Tagging
@@ -26,6 +26,7 @@ from db.ledger.results import unfinished
 from db.review.decisions import decide
 from db.review.models import Action, ReviewItem, WaitsFor
 from tests.desk import decision, person
+from tests.photo_networks import without_photo_network
 from trainer.adapt import AdaptConfig, adapt
 from trainer.corrections import read_corrections
 from trainer.fashion_mnist.classes import LABELS
@@ -68,6 +69,8 @@ def shop(garments: Garments, tmp_path: Path) -> tuple[list[Job], Truth]:
 @pytest.fixture
 def chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Settings]:
     monkeypatch.setenv("TAGGER_ALLOWED_ROOTS", str(tmp_path))
+    # Its 28×28 network judges every photo: that is the one which corrections teach.
+    monkeypatch.setenv("TAGGER_BUNDLE", str(without_photo_network(tmp_path / "base")))
     settings.cache_clear()
     with running(read_settings()) as system:
         yield system.settings
@@ -138,7 +141,7 @@ def test_what_people_correct_is_learned_tried_promoted_and_used_by_the_next_run(
     assert reviews > TAUGHT / 2
     tagger("export-corrections", "--output", str(tmp_path / "corrections.jsonl"))
     photos = read_photos(read_corrections(tmp_path / "corrections.jsonl").standing, chosen)
-    learned = adapt(SHIPPED_BUNDLE, photos, data_folder, tmp_path / "adapted", QUICK, verify=False)
+    learned = adapt(chosen.bundle, photos, data_folder, tmp_path / "adapted", QUICK, verify=False)
     assert learned.choice.name == "head"
 
     version = learned.model_version

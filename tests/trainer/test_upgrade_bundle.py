@@ -12,6 +12,7 @@ import pytest
 from catalog.bundle import CHECK, MANIFEST, TAXONOMY, BundleError, checksums, load_bundle
 from catalog.networks import Network
 from catalog.settings import SHIPPED_BUNDLE
+from tests.photo_networks import without_photo_network
 from tests.taxonomies import LABELS
 from trainer.upgrade_bundle import upgrade_bundle
 from worker.serving import load_serving_bundle
@@ -19,8 +20,8 @@ from worker.tagging.classifier import Classifier
 
 
 def older(folder: Path, number: int) -> Path:
-    """The shipped bundle as an earlier version of the trainer wrote it."""
-    target = Path(shutil.copytree(SHIPPED_BUNDLE, folder / f"format-{number}"))
+    """The shipped bundle's 28×28 network as an earlier version of the trainer wrote it."""
+    target = without_photo_network(folder / f"format-{number}")
     fields = json.loads((target / MANIFEST).read_text())
     taxonomy = json.loads((target / TAXONOMY).read_text())
     names = {each["id"]: each["name"] for each in taxonomy["categories"]}
@@ -73,7 +74,8 @@ def test_an_older_bundle_becomes_what_it_would_be_today(tmp_path: Path, number: 
     with pytest.raises(BundleError, match=r"trainer.upgrade_bundle"):
         load_bundle(folder)
     upgrade_bundle(folder)
-    found, shipped = load_serving_bundle(folder), load_serving_bundle(SHIPPED_BUNDLE)
+    shipped = load_serving_bundle(without_photo_network(tmp_path / "today"))
+    found = load_serving_bundle(folder)
     networks = shipped.manifest.networks.items()
     assert found.manifest.networks == {name: without_parents(each) for name, each in networks}
     assert found.manifest.labels == shipped.manifest.labels
