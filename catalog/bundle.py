@@ -167,9 +167,14 @@ class Bundle:
             },
         )
 
-    def write(self, folder: Path) -> None:
-        """Write manifest and files, as they were verified, into a new folder."""
+    def write(self, folder: Path, *places: str) -> None:
+        """Write manifest and files, as they were verified, into a folder.
+
+        places: how the names of those begin that are wanted; none: all of them.
+        """
         for name, data in self.contents.items():
+            if places and not name.startswith(places):
+                continue
             place = folder / name
             place.parent.mkdir(parents=True, exist_ok=True)
             place.write_bytes(data)

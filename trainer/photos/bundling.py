@@ -83,11 +83,7 @@ def with_photo_network_of(bundle: Bundle, folder: Path, manifest: Manifest) -> M
 
     Returns what the manifest says then; the caller writes it.
     """
-    for name, content in bundle.contents.items():
-        if name.startswith(f"{NetworkName.PHOTO}/"):
-            place = folder / name
-            place.parent.mkdir(exist_ok=True)
-            place.write_bytes(content)
+    bundle.write(folder, f"{NetworkName.PHOTO}/")
     photo, files = bundle.part(NetworkName.PHOTO).network, checksums(folder)
     said = bundle.manifest
     facts: dict[str, Any] = {
@@ -125,11 +121,7 @@ _FILES = (*_MODELS, "check.npz", "out_of_taxonomy.npz")
 
 def _copy(aside: Path, part_folder: Path, along: Bundle | None) -> None:
     if along is not None:
-        for name, content in along.contents.items():
-            if name.startswith((f"{NetworkName.REDUCED}/", "report/")):
-                place = aside / name
-                place.parent.mkdir(parents=True, exist_ok=True)
-                place.write_bytes(content)
+        along.write(aside, f"{NetworkName.REDUCED}/", "report/")
     (aside / NetworkName.PHOTO).mkdir()
     for name in _FILES:
         shutil.copyfile(part_folder / name, aside / NetworkName.PHOTO / name)
