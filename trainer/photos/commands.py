@@ -86,6 +86,9 @@ def photos(
     not_in_taxonomy, or of no category of the taxonomy, teach what belongs to none. With garments=N
     in --set, N tinted Fashion-MNIST pictures an epoch stand beside the photos, for the categories
     of the same ids. Says first what is wrong with the photos.
+
+    A list has the columns path (or image_uri: a URI) and label; it may have weight (above 0, at
+    most 1), declared (true: nobody looked at that label) and image_sha256.
     """
     recipe = PhotoRecipe()
     for setting in settings:

@@ -1,52 +1,28 @@
-"""Labelled photos: folders named by category, or lists in CSV or JSONL.
+"""Photos as a training has them: read once, decoded, and complained of."""
 
-A label names a category by id, name or alias. It may name several, `Sandal|Sneaker`, or a parent of
-several: its source does not say which of them. What names none is a stranger, `not_in_taxonomy`.
-"""
-
-import csv
-import json
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from hashlib import sha256
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm import tqdm
 
-from catalog.errors import OperatorError
-from catalog.failures import DecodeFailure
+from catalog.failures import ImageFailure
 from catalog.images.cutout import cut_out
 from catalog.images.decode import decode
 from catalog.images.model_input import WORKING_PX
 from catalog.images.photo_input import DECODE_PX, fitted, photo_input
-from catalog.taxonomy.document import drafted
+from catalog.settings import settings
 from catalog.taxonomy.model import Taxonomy
 from catalog.taxonomy.reserved import RESERVED
+from trainer.photos.lists import ANY_OF, PHOTOS_MIN, LabelledPhoto, PhotosError
+from trainer.shop_photos import FETCHING_THREADS, photo_source
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff", ".avif"})
-PATH_COLUMNS = ("path", "image_uri", "image_path")
-ANY_OF = "|"
 # Photos are kept somewhat larger than the network sees them, so that they may be drawn nearer.
 KEPT_SHARE = 1.25
-# A category with fewer photos than this cannot be held out and learned both.
-PHOTOS_MIN = 10
-
-
-class PhotosError(OperatorError):
-    """Photos that cannot be learned from: says what was expected, what was found, what to do."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class LabelledPhoto:
-    """One photo of a list. labels: the categories that it may be. group: whose photos never lie
-    on both sides of a validation, such as a product's or a sender's."""
-
-    path: Path
-    labels: tuple[str, ...]
-    group: str
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,7 +31,8 @@ class PhotoSet:
 
     pixels: uint8 (N, S, S, 3), letterboxed. masks: bool (N, S, S), the garment as it was cut out,
     all False where that failed. targets: bool (N, C + 1), which categories each may be, the
-    strangers' last. groups: int64 (N,). paths: where they came from.
+    strangers' last. groups: int64 (N,). paths: files or URIs. weights: float32 (N,), how much each
+    counts; None: 1. declared: bool (N,), whose label nobody looked at; None: none.
     """
 
     labels: tuple[str, ...]
@@ -63,7 +40,9 @@ class PhotoSet:
     masks: NDArray[np.bool_]
     targets: NDArray[np.bool_]
     groups: NDArray[np.int64]
-    paths: tuple[Path, ...]
+    paths: tuple[str, ...]
+    weights: NDArray[np.float32] | None = None
+    declared: NDArray[np.bool_] | None = None
 
     def __len__(self) -> int:
         return len(self.groups)
@@ -82,6 +61,8 @@ class PhotoSet:
             targets=self.targets[chosen],
             groups=self.groups[chosen],
             paths=tuple(path for path, mine in zip(self.paths, chosen, strict=True) if mine),
+            weights=None if self.weights is None else self.weights[chosen],
+            declared=None if self.declared is None else self.declared[chosen],
         )
 
 
@@ -92,25 +73,21 @@ class Problems:
     unreadable: tuple[str, ...] = ()
     contradictions: tuple[str, ...] = ()
     scarce: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
 
     def lines(self) -> list[str]:
         """All of them, the gravest first."""
-        return [*self.contradictions, *self.scarce, *self.unreadable]
+        return [*self.contradictions, *self.scarce, *self.unknown, *self.unreadable]
 
 
-def read_photos(sources: Sequence[Path], group_column: str | None = None) -> list[LabelledPhoto]:
-    """The photos of folders and lists; those of a list without groups are groups of one.
+@dataclass(frozen=True, kw_only=True)
+class _Read:
+    """One decoded photo. digest: of its bytes."""
 
-    Raises:
-        PhotosError: a source is missing or no list, a column is missing, or nothing is in it.
-    """
-    photos = [photo for source in sources for photo in _photos_of(source, group_column)]
-    if not photos:
-        raise PhotosError(
-            f"Expected photos in {', '.join(map(str, sources))}, found none. Name a folder with a "
-            "folder of photos for each category, or a CSV or JSONL list with path and label."
-        )
-    return photos
+    photo: LabelledPhoto
+    digest: bytes
+    pixels: NDArray[np.uint8]
+    mask: NDArray[np.bool_]
 
 
 def load_photos(
@@ -118,47 +95,34 @@ def load_photos(
 ) -> tuple[PhotoSet, Problems]:
     """Decode photos once, and say what is wrong with them before anything is trained.
 
-    Unreadable ones and copies of a photo under other labels are left out.
+    Unreadable ones, copies of a photo under other labels, and what senders declare to be of no
+    category are left out. Copies under the same label are of one group.
     """
-    contradictory = _contradictory(photos)
-    kept_px = round(side_px * KEPT_SHARE)
-    read, pixels, masks, unreadable = [], [], [], []
-    for photo in tqdm(photos, desc="photos", unit="photo", mininterval=5):
-        if photo.path in contradictory:
-            continue
-        try:
-            decoded = decode(photo.path.read_bytes(), size_px_min=DECODE_PX).pixels
-        except (DecodeFailure, OSError) as error:
-            unreadable.append(f"{photo.path} cannot be read: {error}")
-            continue
-        read.append(photo)
-        pixels.append(photo_input(decoded, kept_px).pixels)
-        masks.append(garment_mask(decoded, kept_px))
+    known, unknown = _known(photos, taxonomy)
+    read, unreadable = _read(known, round(side_px * KEPT_SHARE))
     if not read:
-        raise PhotosError(f"Expected readable photos, found none of {len(photos)}: {unreadable[0]}")
+        complaints = [*unknown, *unreadable]
+        raise PhotosError(f"Expected readable photos, found none of {len(photos)}: {complaints[0]}")
+    kept, contradictions = _without_contradictions(read, taxonomy)
+    if not kept:
+        raise PhotosError(f"Expected photos of one label each, found none: {contradictions[0]}")
     found = PhotoSet(
         labels=taxonomy.ids,
-        pixels=np.stack(pixels),
-        masks=np.stack(masks),
-        targets=targets_of([photo.labels for photo in read], taxonomy),
-        groups=np.unique([photo.group for photo in read], return_inverse=True)[1].astype(np.int64),
-        paths=tuple(photo.path for photo in read),
+        pixels=np.stack([each.pixels for each in kept]),
+        masks=np.stack([each.mask for each in kept]),
+        targets=targets_of([each.photo.labels for each in kept], taxonomy),
+        groups=np.unique(_groups(kept), return_inverse=True)[1].astype(np.int64),
+        paths=tuple(each.photo.path for each in kept),
+        weights=np.array([each.photo.weight for each in kept], np.float32),
+        declared=np.array([each.photo.declared for each in kept], np.bool_),
     )
     problems = Problems(
         unreadable=tuple(unreadable),
-        contradictions=tuple(contradictory.values()),
+        contradictions=tuple(contradictions),
         scarce=tuple(_scarce(found)),
+        unknown=tuple(unknown),
     )
     return found, problems
-
-
-def drafted_taxonomy(photos: Sequence[LabelledPhoto]) -> Taxonomy:
-    """A taxonomy of the categories that the photos name, in the order of the alphabet.
-
-    Raises:
-        TaxonomyError: no taxonomy can be made of them.
-    """
-    return drafted(sorted({label for photo in photos for label in photo.labels} - set(RESERVED)))
 
 
 def targets_of(wanted: Sequence[Sequence[str]], taxonomy: Taxonomy) -> NDArray[np.bool_]:
@@ -200,67 +164,101 @@ def folds_by_group(groups: NDArray[np.int64], count: int, seed: int) -> NDArray[
     return fold_of_group[groups]
 
 
-def _photos_of(source: Path, group_column: str | None) -> Iterator[LabelledPhoto]:
-    if source.is_dir():
-        yield from _of_folder(source)
-        return
-    try:
-        rows = _rows(source)
-    except (OSError, ValueError) as error:
-        raise PhotosError(
-            f"Expected a folder, a CSV or a JSONL list at {source}, found: {error}."
-        ) from error
-    for number, row in enumerate(rows, start=1):
-        path = next((row[name] for name in PATH_COLUMNS if row.get(name)), None)
-        missing = [
-            name
-            for name, value in (
-                ("path", path), ("label", row.get("label")),
-                (group_column, row.get(group_column or "") or (None if group_column else "")),
-            )
-            if value is None
-        ]  # fmt: skip
-        if path is None or missing:
-            raise PhotosError(
-                f"Expected path and label in item {number} of {source}, missing: "
-                f"{', '.join(map(str, missing))}; found {sorted(row)}."
-            )
-        yield LabelledPhoto(
-            path=source.parent / path.removeprefix("file://"),
-            labels=tuple(name.strip() for name in row["label"].split(ANY_OF)),
-            group=f"{source}:{row[group_column]}" if group_column else f"{source}:{path}",
-        )
-
-
-def _of_folder(folder: Path) -> Iterator[LabelledPhoto]:
-    for path in sorted(folder.glob("*/**/*")):
-        if path.suffix.lower() in SUFFIXES:
-            label = path.relative_to(folder).parts[0]
-            yield LabelledPhoto(path=path, labels=(label,), group=str(path))
-
-
-def _rows(path: Path) -> list[dict[str, str]]:
-    text = path.read_text(encoding="utf-8-sig")
-    if path.suffix.lower() != ".jsonl":
-        return list(csv.DictReader(text.splitlines()))
-    rows = [json.loads(line) for line in text.splitlines() if line.strip()]
-    if any(not isinstance(row, dict) for row in rows):
-        raise ValueError("a line that is no JSON object")
-    return [{key: str(value) for key, value in row.items() if value is not None} for row in rows]
-
-
-def _contradictory(photos: Sequence[LabelledPhoto]) -> dict[Path, str]:
-    """Photos whose very bytes also bear another label, and what to say of them."""
-    by_content = defaultdict(list)
+def _known(
+    photos: Sequence[LabelledPhoto], taxonomy: Taxonomy
+) -> tuple[list[LabelledPhoto], list[str]]:
+    """Without what senders declare and the taxonomy does not know: that is no stranger's label."""
+    silent: dict[str, int] = defaultdict(int)
+    known = []
     for photo in photos:
-        if photo.path.is_file():
-            by_content[sha256(photo.path.read_bytes()).digest()].append(photo)
-    found: dict[Path, str] = {}
-    for same in by_content.values():
-        if len({photo.labels for photo in same}) > 1:
-            names = ", ".join(f"{photo.path} ({ANY_OF.join(photo.labels)})" for photo in same)
-            found |= {photo.path: f"One photo, several labels: {names}" for photo in same}
-    return found
+        if photo.declared and not any(
+            taxonomy.find(label) or label in RESERVED for label in photo.labels
+        ):
+            silent[ANY_OF.join(photo.labels)] += 1
+        else:
+            known.append(photo)
+    return known, [
+        f"{label!r} names no category of {taxonomy.title}: {count} photos declared so are left out"
+        for label, count in sorted(silent.items(), key=lambda each: (-each[1], each[0]))
+    ]
+
+
+def _read(photos: Sequence[LabelledPhoto], kept_px: int) -> tuple[list[_Read], list[str]]:
+    source = photo_source(settings())
+
+    def read(photo: LabelledPhoto) -> _Read | str:
+        try:
+            return _one(photo, source, kept_px)
+        except ImageFailure as failure:
+            return f"{photo.path} cannot be read: {failure.detail}"
+
+    with ThreadPoolExecutor(FETCHING_THREADS) as pool:
+        made = pool.map(read, photos)
+        found = list(tqdm(made, "photos", total=len(photos), unit="photo", mininterval=5))
+    return (
+        [each for each in found if isinstance(each, _Read)],
+        [each for each in found if isinstance(each, str)],
+    )
+
+
+def _one(photo: LabelledPhoto, source: Callable[[str], bytes], kept_px: int) -> _Read | str:
+    data = source(photo.path)
+    digest = sha256(data)
+    if photo.image_sha256 not in (None, digest.hexdigest()):
+        return f"{photo.path} is another picture than the one that was labelled"
+    decoded = decode(data, size_px_min=DECODE_PX).pixels
+    return _Read(
+        photo=photo,
+        digest=digest.digest(),
+        pixels=photo_input(decoded, kept_px).pixels,
+        mask=garment_mask(decoded, kept_px),
+    )
+
+
+def _without_contradictions(
+    read: Sequence[_Read], taxonomy: Taxonomy
+) -> tuple[list[_Read], list[str]]:
+    """Without photos whose very bytes also bear another label; people win over senders."""
+    targets = targets_of([each.photo.labels for each in read], taxonomy)
+    copies: dict[bytes, list[int]] = defaultdict(list)
+    for place, each in enumerate(read):
+        copies[each.digest].append(place)
+    out: set[int] = set()
+    said = []
+    for places in copies.values():
+        if _alike(targets[places]):
+            continue
+        checked = [place for place in places if not read[place].photo.declared]
+        kept = checked if checked and _alike(targets[checked]) else []
+        out |= set(places) - set(kept)
+        names = ", ".join(
+            f"{read[place].photo.path} ({ANY_OF.join(read[place].photo.labels)})"
+            for place in places
+        )
+        said.append(
+            f"One photo, several labels: {names}" + ("; what people said stays" if kept else "")
+        )
+    return [each for place, each in enumerate(read) if place not in out], said
+
+
+def _alike(rows: NDArray[np.bool_]) -> bool:
+    return bool((rows == rows[0]).all())
+
+
+def _groups(read: Sequence[_Read]) -> list[str]:
+    """The group of each photo; groups that share a picture are one."""
+    joined: dict[str, str] = {}
+
+    def first(group: str) -> str:
+        while joined.get(group, group) != group:
+            group = joined[group]
+        return group
+
+    seen: dict[bytes, str] = {}
+    for each in read:
+        there = first(seen.setdefault(each.digest, each.photo.group))
+        joined[first(each.photo.group)] = there
+    return [first(each.photo.group) for each in read]
 
 
 def _scarce(photos: PhotoSet) -> Iterator[str]:

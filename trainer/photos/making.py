@@ -20,8 +20,9 @@ from trainer.photos.ambiguity import is_ambiguous, resolved
 from trainer.photos.backbone import find_backbone
 from trainer.photos.bundling import PhotoFacts, write_photo_bundle
 from trainer.photos.cross_fitting import between, choose_share, cross_fit, fitted_network
-from trainer.photos.data import PhotoSet, drafted_taxonomy, load_photos, read_photos
+from trainer.photos.data import PhotoSet, load_photos
 from trainer.photos.garments import Garments, find_garments
+from trainer.photos.lists import drafted_taxonomy, read_photos
 from trainer.photos.publishing import WrittenPart, write_part
 from trainer.photos.recipe import PhotoRecipe
 from trainer.photos.rule import fit_rule, labels_in_view, strangeness_of

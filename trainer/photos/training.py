@@ -164,17 +164,21 @@ def _batch(
 ) -> Batch:
     pixels = np.empty((len(chosen), recipe.side_px, recipe.side_px, 3), np.uint8)
     targets = np.zeros((len(chosen), photos.targets.shape[1]), np.bool_)
+    counted = np.ones(len(chosen), np.float32)
     for row, index in enumerate(chosen):
         if index >= 0:
             pixels[row] = varied(photos, int(index), recipe, rng)
             targets[row] = photos.targets[index]
+            counted[row] = 1 if photos.weights is None else photos.weights[index]
         else:
             assert garments is not None
             photo, category = garments.draw(photos, rng)
             pixels[row] = finished(photo, recipe, rng)
             targets[row, category] = True
     share = targets / targets.sum(axis=1, keepdims=True)
-    return Batch(pixels=pixels, targets=targets, weights=(share @ weights).astype(np.float32))
+    return Batch(
+        pixels=pixels, targets=targets, weights=(counted * (share @ weights)).astype(np.float32)
+    )
 
 
 def _ahead(made: Iterator[Batch]) -> Iterator[Batch]:

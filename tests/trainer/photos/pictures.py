@@ -63,5 +63,5 @@ def photo_set(count: int, seed: int = 0, side_px: int = 40) -> PhotoSet:
         masks=np.abs(pixels[..., 0].astype(int) - pixels[:, :1, :1, 0]) > 60,
         targets=targets_of([(name,) for name in names], TAXONOMY),
         groups=np.arange(len(names)) // 2,
-        paths=tuple(Path(f"{number}.png") for number in range(len(names))),
+        paths=tuple(f"{number}.png" for number in range(len(names))),
     )

@@ -1,5 +1,5 @@
-import json
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -7,68 +7,14 @@ import pytest
 
 from catalog.taxonomy.document import drafted
 from catalog.taxonomy.files import shipped
-from tests.trainer.photos.pictures import TAXONOMY, drawn, write_folders
-from trainer.photos.data import (
-    PhotosError,
-    drafted_taxonomy,
-    folds_by_group,
-    garment_mask,
-    load_photos,
-    read_photos,
-    targets_of,
-)
+from tests.trainer.photos.pictures import TAXONOMY, drawn
+from trainer.photos.data import folds_by_group, garment_mask, load_photos, targets_of
+from trainer.photos.lists import LabelledPhoto, read_photos
 
 
 def write_photo(path: Path, seed: int = 0) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), drawn("disc", np.random.default_rng(seed)))
-
-
-def test_folders_named_by_category_are_read(tmp_path: Path) -> None:
-    write_folders(tmp_path, 2)
-    (tmp_path / "disc" / "notes.txt").write_text("no photo")
-    photos = read_photos([tmp_path])
-    assert len(photos) == 8
-    assert drafted_taxonomy(photos).ids == ("bar", "cross", "disc", "frame")
-    assert len({photo.group for photo in photos}) == 8
-
-
-@pytest.mark.parametrize("column", ["path", "image_uri"])
-def test_a_csv_list_has_paths_beside_it_labels_and_groups(tmp_path: Path, column: str) -> None:
-    (tmp_path / "list.csv").write_text(
-        f"{column},label,sender\na/1.jpg,disc,7\nb.jpg,bar|frame,8\n"
-    )
-    first, second = read_photos([tmp_path / "list.csv"], "sender")
-    assert (first.path, first.labels) == (tmp_path / "a/1.jpg", ("disc",))
-    assert second.labels == ("bar", "frame")
-    assert first.group != second.group
-
-
-def test_a_jsonl_list_is_read_with_one_group_for_each_photo_where_none_is_named(
-    tmp_path: Path,
-) -> None:
-    lines = [{"image_uri": f"file://{tmp_path}/{n}.jpg", "label": "disc"} for n in range(3)]
-    (tmp_path / "list.jsonl").write_text("\n".join(map(json.dumps, lines)) + "\n\n")
-    photos = read_photos([tmp_path / "list.jsonl"])
-    assert [photo.path for photo in photos] == [tmp_path / f"{n}.jpg" for n in range(3)]
-    assert len({photo.group for photo in photos}) == 3
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("file,label\na.jpg,disc\n", "missing: path"),
-        ("path,kind\na.jpg,disc\n", "missing: label"),
-        ("path,label\na.jpg,disc\n", "missing: sender"),
-        ("path,label,sender\n", "found none"),
-    ],
-)
-def test_a_list_without_what_it_needs_is_refused_with_its_name(
-    tmp_path: Path, text: str, said: str
-) -> None:
-    (tmp_path / "list.csv").write_text(text)
-    with pytest.raises(PhotosError, match=said):
-        read_photos([tmp_path / "list.csv"], "sender")
 
 
 def test_what_is_wrong_with_the_photos_is_said_before_training(tmp_path: Path) -> None:
@@ -83,6 +29,88 @@ def test_what_is_wrong_with_the_photos_is_said_before_training(tmp_path: Path) -
     assert any("copy.png (bar)" in line and "3.png (disc)" in line for line in problems.lines())
     assert [line.split()[0] for line in problems.scarce] == ["bar"]
     assert len(photos) == 12  # without the broken one and both copies
+
+
+def labelled(path: Path, label: str, *, group: str = "", **fields: Any) -> LabelledPhoto:
+    return LabelledPhoto(path=str(path), labels=(label,), group=group or str(path), **fields)
+
+
+def test_of_copies_under_several_labels_the_one_that_people_gave_stays(tmp_path: Path) -> None:
+    for name in ("said", "declared", "other"):
+        write_photo(tmp_path / f"{name}.png", seed=name == "other")
+    photos, problems = load_photos(
+        [
+            labelled(tmp_path / "declared.png", "bar", declared=True),
+            labelled(tmp_path / "said.png", "disc"),
+            labelled(tmp_path / "other.png", "bar", weight=0.25, declared=True),
+        ],
+        TAXONOMY,
+        32,
+    )
+    assert [Path(path).name for path in photos.paths] == ["said.png", "other.png"]
+    assert [photos.labels[place] for place in photos.targets.argmax(axis=1)] == ["disc", "bar"]
+    assert "what people said stays" in problems.contradictions[0]
+    assert photos.weights is not None
+    assert photos.weights.tolist() == [1.0, 0.25]
+    assert photos.declared is not None
+    assert photos.declared.tolist() == [False, True]
+
+
+def test_two_spellings_of_one_category_do_not_contradict_each_other(tmp_path: Path) -> None:
+    for name in ("one", "two"):
+        write_photo(tmp_path / f"{name}.png")
+    photos, problems = load_photos(
+        [labelled(tmp_path / "one.png", "Disc"), labelled(tmp_path / "two.png", "DISC")],
+        TAXONOMY,
+        32,
+    )
+    assert len(photos) == 2
+    assert problems.contradictions == ()
+
+
+def test_groups_that_share_a_picture_are_one_group(tmp_path: Path) -> None:
+    for name, seed in (("a", 1), ("b", 1), ("c", 2), ("d", 2), ("e", 3)):
+        write_photo(tmp_path / f"{name}.png", seed=seed)
+    groups = {"a": "1", "b": "2", "c": "2", "d": "3", "e": "4"}
+    listed = [
+        labelled(tmp_path / f"{name}.png", "disc", group=group) for name, group in groups.items()
+    ]
+    photos, _ = load_photos(listed, TAXONOMY, 32)
+    assert len(set(photos.groups[:4])) == 1
+    assert photos.groups[4] != photos.groups[0]
+
+
+def test_a_declared_label_that_no_category_has_is_said_and_left_out(tmp_path: Path) -> None:
+    for number in range(4):
+        write_photo(tmp_path / f"{number}.png", seed=number)
+    listed = [
+        labelled(tmp_path / "0.png", "disc", declared=True),
+        labelled(tmp_path / "1.png", "Lampshade", declared=True),
+        labelled(tmp_path / "2.png", "Lampshade", declared=True),
+        labelled(tmp_path / "3.png", "Lampshade"),  # who looked at it calls it a stranger
+    ]
+    photos, problems = load_photos(listed, TAXONOMY, 32)
+    assert photos.strange.tolist() == [False, True]
+    (line,) = problems.unknown
+    assert line.startswith("'Lampshade' names no category of drafted 1: 2 photos")
+    assert line in problems.lines()
+
+
+def test_another_picture_than_the_labelled_one_and_a_forbidden_address_are_said(
+    tmp_path: Path,
+) -> None:
+    for number in range(2):
+        write_photo(tmp_path / f"{number}.png", seed=number)
+    listed = [
+        labelled(tmp_path / "0.png", "disc"),
+        labelled(tmp_path / "1.png", "disc", image_sha256="0" * 64),
+        LabelledPhoto(path="http://127.0.0.1/a.jpg", labels=("disc",), group="7"),
+    ]
+    photos, problems = load_photos(listed, TAXONOMY, 32)
+    assert len(photos) == 1
+    changed, forbidden = problems.unreadable
+    assert "another picture" in changed
+    assert "127.0.0.1" in forbidden
 
 
 def test_photos_are_kept_larger_than_the_network_sees_them(tmp_path: Path) -> None:

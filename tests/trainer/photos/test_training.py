@@ -9,7 +9,14 @@ from tests.trainer.photos.pictures import LABELS, photo_set
 from trainer.photos.backbone import find_backbone
 from trainer.photos.network import predict
 from trainer.photos.recipe import PhotoRecipe
-from trainer.photos.training import accuracy, any_of_loss, inputs, new_network, train
+from trainer.photos.training import (
+    accuracy,
+    any_of_loss,
+    batches,
+    inputs,
+    new_network,
+    train,
+)
 
 pytestmark = pytest.mark.training
 
@@ -60,3 +67,11 @@ def test_any_of_several_labels_costs_as_much_as_the_share_of_all_of_them() -> No
     either = any_of_loss(scores, np.array([[1.0, 1.0, 0.0]], np.float32), 0.0)
     assert float(one[0]) == pytest.approx(-np.log(0.5), abs=1e-5)
     assert float(either[0]) == pytest.approx(-np.log(0.75), abs=1e-5)
+
+
+def test_a_photo_weighs_in_the_loss_as_its_list_says() -> None:
+    recipe = replace(RECIPE, class_weight_power=0.0)
+    photos = photo_set(16)
+    weights = np.where(photos.strange, 0.25, 1.0).astype(np.float32)
+    for batch in batches(replace(photos, weights=weights), None, recipe, 0):
+        np.testing.assert_allclose(batch.weights, np.where(batch.targets[:, -1], 0.25, 1.0))
