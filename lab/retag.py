@@ -2,7 +2,8 @@
 
 A real system as `tagger up` starts it, a ledger of a million products, and a run over all of them.
 The run never has more than TAGGER_RETAG_CHUNKS_MAX messages in the queue: what is queued stands in
-the ledger, and that is what is filled here.
+the ledger, and that is what is filled here. Turns without and with single jobs alternate, so that
+what else the machine does meets both; a run that does not go on is no figure but an error.
 """
 
 import json
@@ -10,7 +11,7 @@ import random
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ from db import migrate
 from db.engine import make_engine, reading
 from db.ledger.models import Product
 from db.ledger.results import UNFINISHED
+from db.retag.models import RunState
+from db.retag.progress import Progress
 from db.retag.selection import Selection
 from lab.scale.synthetic import fill
 from lab.serving import generate_photos
@@ -32,6 +35,8 @@ from worker.retag.starting import progress_of, start_run
 
 PHOTOS = 64
 WARM_UP = 20
+TURNS = 5
+ALONE_S = 6.0
 POLL_S = 0.004
 PAUSE_S = (0.02, 0.3)  # between two singles, so that none meets the timer of the one before
 TIMEOUT_S = 60.0
@@ -39,8 +44,11 @@ TIMEOUT_S = 60.0
 
 @dataclass(frozen=True, kw_only=True)
 class RetagFigures:
-    """Seconds from enqueue to commit of single ingest jobs; bulk items meanwhile."""
+    """Seconds from enqueue to commit of single ingest jobs; the run's items a second, by turn,
+    without them and beside them.
+    """
 
+    database: str
     ledger_products: int
     singles: int
     ingest_p50_idle_s: float
@@ -48,7 +56,9 @@ class RetagFigures:
     ingest_p50_under_bulk_s: float
     ingest_p95_under_bulk_s: float
     ingest_p95_under_bulk_over_idle: float
-    bulk_items_per_s: float
+    bulk_items_per_s_alone: Sequence[float]
+    bulk_items_per_s_beside: Sequence[float]
+    bulk_beside_over_alone: float
     bulk_items_left: int
     bulk_messages_waiting_max: int
 
@@ -56,51 +66,108 @@ class RetagFigures:
         return json.dumps(asdict(self))
 
 
+def measure_all(rows: int, singles: int, only: str | None = None) -> Iterator[RetagFigures]:
+    """On SQLite, then on PostgreSQL (the test extra)."""
+    if only in (None, "sqlite"):
+        yield measure(rows, singles)
+    if only in (None, "postgresql"):
+        from lab.faults.databases import PostgresServer  # the test extra
+
+        server = PostgresServer()
+        try:
+            yield measure(rows, singles, server.database("retag").url)
+        finally:
+            server.close()
+
+
 def measure(rows: int, singles: int, database_url: str | None = None) -> RetagFigures:
-    """Time `singles` jobs on an idle system, and as many under a run over `rows` products."""
+    """Time `singles` jobs on an idle system, and as many under a run over `rows` products.
+
+    Raises:
+        RuntimeError: the run stopped, or came to its end: it takes more products.
+    """
     with tempfile.TemporaryDirectory(prefix="tagger-bench-") as folder:
         home = Path(folder)
         photos = generate_photos(home / "photos", PHOTOS)
         chosen = read_settings(
-            home=home, allowed_roots=(home,), database_url=database_url, redis_url=None
+            home=home,
+            allowed_roots=(home,),
+            database_url=database_url,
+            redis_url=None,
+            # Made-up labels: nearly all of them change, and the run would pause itself.
+            retag_change_share_max=1.0,
         )
         engine = make_engine(chosen.database)
         migrate.upgrade(engine)
         fill(engine, rows, files=[photo.image_uri for photo in photos])
         with running(chosen) as system:
-            figures = _measure(system, engine, photos, singles)
+            figures = _Measuring(system, engine, photos).measure(singles)
         engine.dispose()
     return figures
 
 
-def _measure(
-    system: LocalStack, engine: Engine, photos: Sequence[Job], singles: int
-) -> RetagFigures:
-    client = EnqueueClient(engine, broker_url=system.settings.redis_url)
-    list(_latencies(system, engine, client, photos, "warm", WARM_UP))
-    idle = list(_latencies(system, engine, client, photos, "idle", singles))
-    run_id = start_run(engine, system.settings, Selection(older_model=True), "bench")
-    _wait_until_busy(system, engine, run_id)
-    before, started = progress_of(engine, run_id).counts.done, time.perf_counter()
-    busy, most = [], 0
-    for latency in _latencies(system, engine, client, photos, "busy", singles):
-        busy.append(latency)
-        found = progress_of(engine, run_id)
-        most = max(most, found.counts.chunks - found.counts.done // system.settings.chunk_size)
-    seconds = time.perf_counter() - started
-    after = progress_of(engine, run_id)
-    return RetagFigures(
-        ledger_products=after.products,
-        singles=singles,
-        ingest_p50_idle_s=statistics.median(idle),
-        ingest_p95_idle_s=_p95(idle),
-        ingest_p50_under_bulk_s=statistics.median(busy),
-        ingest_p95_under_bulk_s=_p95(busy),
-        ingest_p95_under_bulk_over_idle=_p95(busy) / _p95(idle),
-        bulk_items_per_s=(after.counts.done - before) / seconds,
-        bulk_items_left=after.expected - after.counts.done,
-        bulk_messages_waiting_max=most,
-    )
+class _Measuring:
+    """A running system, and what is sent to it."""
+
+    def __init__(self, system: LocalStack, engine: Engine, photos: Sequence[Job]) -> None:
+        self._system, self._engine, self._photos = system, engine, photos
+        self._client = EnqueueClient(engine, broker_url=system.settings.redis_url)
+        self._run_id = 0
+        self._waiting_max = 0
+
+    def measure(self, singles: int) -> RetagFigures:
+        self._latencies("warm", WARM_UP)
+        idle = self._latencies("idle", singles)
+        self._run_id = start_run(
+            self._engine, self._system.settings, Selection(older_model=True), "bench"
+        )
+        _wait_until_busy(self._system, self._engine, self._run_id)
+        alone, beside, busy = [], [], []
+        for turn in range(TURNS):
+            alone.append(self._pace(lambda: time.sleep(ALONE_S)))
+            share = singles // TURNS + (turn < singles % TURNS)
+            beside.append(
+                self._pace(lambda: busy.extend(self._latencies(f"busy-{turn}", share)))  # noqa: B023
+            )
+        after = progress_of(self._engine, self._run_id)
+        return RetagFigures(
+            database=self._engine.dialect.name,
+            ledger_products=after.products,
+            singles=singles,
+            ingest_p50_idle_s=statistics.median(idle),
+            ingest_p95_idle_s=_p95(idle),
+            ingest_p50_under_bulk_s=statistics.median(busy),
+            ingest_p95_under_bulk_s=_p95(busy),
+            ingest_p95_under_bulk_over_idle=_p95(busy) / _p95(idle),
+            bulk_items_per_s_alone=alone,
+            bulk_items_per_s_beside=beside,
+            bulk_beside_over_alone=statistics.median(beside) / statistics.median(alone),
+            bulk_items_left=after.expected - after.counts.done,
+            bulk_messages_waiting_max=self._waiting_max,
+        )
+
+    def _pace(self, meanwhile: Callable[[], None]) -> float:
+        """The run's items a second."""
+        before, started = progress_of(self._engine, self._run_id), time.perf_counter()
+        meanwhile()
+        found, seconds = progress_of(self._engine, self._run_id), time.perf_counter() - started
+        require_going_on(found)
+        size = self._system.settings.chunk_size
+        waiting = found.counts.chunks - found.counts.done // size
+        self._waiting_max = max(self._waiting_max, waiting)
+        return (found.counts.done - before.counts.done) / seconds
+
+    def _latencies(self, name: str, count: int) -> list[float]:
+        return list(_latencies(self._system, self._engine, self._client, self._photos, name, count))
+
+
+def require_going_on(found: Progress) -> None:
+    """Raise RuntimeError where a run's pace would mean nothing: it paused, or has published all."""
+    if found.state is not RunState.RUNNING or found.looked >= found.products:
+        raise RuntimeError(
+            f"expected a run that goes on, found it {found.state}: "
+            f"{found.last_error or 'take more products'}"
+        )
 
 
 def _latencies(
@@ -154,13 +221,21 @@ def _p95(seconds: Sequence[float]) -> float:
 def render(figures: RetagFigures) -> str:
     """The figures for people."""
     return (
-        f"A single ingest job, from enqueue to commit ({figures.singles} each):\n"
+        f"{figures.database}. A single ingest job, from enqueue to commit "
+        f"({figures.singles} each):\n"
         f"  idle        p50 {figures.ingest_p50_idle_s:.3f} s, "
         f"p95 {figures.ingest_p95_idle_s:.3f} s\n"
         f"  under bulk  p50 {figures.ingest_p50_under_bulk_s:.3f} s, "
         f"p95 {figures.ingest_p95_under_bulk_s:.3f} s: "
         f"{figures.ingest_p95_under_bulk_over_idle:.2f} times the idle p95\n"
-        f"The run over {figures.ledger_products} products went on at "
-        f"{figures.bulk_items_per_s:.0f} items per second meanwhile, never more than about "
-        f"{figures.bulk_messages_waiting_max} messages ahead of its outcomes"
+        f"The run over {figures.ledger_products} products, items a second in {TURNS} turns:\n"
+        f"  alone       {_spread(figures.bulk_items_per_s_alone)}\n"
+        f"  beside them {_spread(figures.bulk_items_per_s_beside)}: "
+        f"{figures.bulk_beside_over_alone:.2f} of the pace alone\n"
+        f"It was never more than about {figures.bulk_messages_waiting_max} messages ahead of its "
+        "outcomes"
     )
+
+
+def _spread(values: Sequence[float]) -> str:
+    return f"median {statistics.median(values):.0f} ({min(values):.0f} to {max(values):.0f})"

@@ -48,13 +48,22 @@ class Tagger:
             kind = each.kind if isinstance(each, Seen) else PictureKind.REDUCED
             judges.append(lineup.judge_of(job.product_id, kind=kind))
             shadows.append(lineup.shadow_of(job.product_id, kind=kind))
-        with self._clock.time("cnn"):
-            predictions = predict(judges, _images(seen, judges))
+        predictions = self._predict("cnn", judges, seen)
         opinions: list[Prediction | None] = [None] * len(jobs)
         if any(shadows):
-            with self._clock.time("shadow"):
-                opinions = predict(shadows, _images(seen, shadows))
+            opinions = self._predict("shadow", shadows, seen)
         return list(self._threads.map(self._outcome, jobs, seen, predictions, opinions))
+
+    def _predict(
+        self, stage: str, judges: Sequence[Judge | None], seen: Sequence[Seen | Failure]
+    ) -> list[Prediction | None]:
+        """In one of the threads, which give way where they should: not in the one that writes."""
+
+        def run() -> list[Prediction | None]:
+            with self._clock.time(stage):
+                return predict(judges, _images(seen, judges))
+
+        return self._threads.submit(run).result()
 
     def _outcome(
         self,
