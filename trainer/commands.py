@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from catalog.settings import settings
-from trainer.fashion_mnist.config import PRESETS, preset, with_setting
+from trainer.fashion_mnist.config import AUTO, PRECISIONS, PRESETS, preset, with_setting
 from trainer.fashion_mnist.download import find_dataset
 from trainer.photos.commands import photos
 
@@ -32,6 +32,13 @@ unverified_option = click.option(
 @click.option("--learning-rate", type=click.FloatRange(min=0, min_open=True), help="The peak.")
 @click.option("--set", "settings_", multiple=True, help="Another field: mix=cutmix, patience=5.")
 @click.option("--seed", type=int, default=0, show_default=True)
+@click.option(
+    "--precision",
+    type=click.Choice((AUTO, *PRECISIONS)),
+    default=AUTO,
+    show_default=True,
+    help="Of the arithmetic; auto: bfloat16 where CPU or GPU are made for it.",
+)
 @click.option("--run", "run_folder", type=click.Path(path_type=Path), help="Checkpoints and log.")
 @click.option("--bundle", "bundle_folder", type=click.Path(path_type=Path), help="Where it goes.")
 @click.option(
@@ -57,6 +64,7 @@ def train(
     learning_rate: float | None,
     settings_: tuple[str, ...],
     seed: int,
+    precision: str,
     run_folder: Path | None,
     bundle_folder: Path | None,
     teachers: tuple[Path, ...],
@@ -74,12 +82,14 @@ def train(
         return
     import keras
 
+    from trainer.fashion_mnist.precision import resolved
     from trainer.fashion_mnist.train import train as train_network
 
     changes = {"epochs": epochs, "learning_rate": learning_rate}
     config = preset(
         preset_name,
         seed=seed,
+        precision=resolved(precision),
         **{name: value for name, value in changes.items() if value is not None},
     )
     for setting in settings_:

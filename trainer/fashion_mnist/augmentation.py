@@ -34,6 +34,8 @@ def augment(batch: Split, config: AugmentationConfig, rng: Generator) -> Images:
 
 def _vary(image: Image, config: AugmentationConfig, rng: Generator) -> Image:
     image = _pose(image, config, rng)
+    if config.crop_px:
+        image = crop(image, config.crop_px, rng)
     for share, change in (
         (config.tone_share, change_tone),
         (config.blur_share, add_blur),
@@ -71,6 +73,12 @@ def _affine(config: AugmentationConfig, strength: float, rng: Generator) -> NDAr
 
 def _warp(image: Image, matrix: NDArray[np.float64]) -> Image:
     return np.asarray(cv2.warpAffine(np.ascontiguousarray(image), matrix, (SIZE_PX, SIZE_PX)))
+
+
+def crop(image: Image, border_px: int, rng: Generator) -> Image:
+    """A random 28×28 part of the image with an empty border around it."""
+    top, left = rng.integers(0, 2 * border_px + 1, 2)
+    return np.pad(image, border_px)[top : top + SIZE_PX, left : left + SIZE_PX]
 
 
 def change_tone(image: Image, rng: Generator) -> Image:

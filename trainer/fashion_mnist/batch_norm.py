@@ -9,8 +9,13 @@ class BatchNormalization(keras.layers.BatchNormalization):  # type: ignore[misc]
     """Keras's own layer, the same weights under the same names.
 
     On the torch backend Keras spells the layer out as some twenty operations; the fused kernel
-    made a training step on two cores 1.3 times as fast.
+    made a training step on two cores 1.3 times as fast. It takes bfloat16 as it comes, statistics
+    in float32, where Keras casts whole feature maps up and down again.
     """
+
+    def __init__(self, **options: Any) -> None:
+        fused = keras.backend.backend() == "torch"
+        super().__init__(**options | ({"autocast": False} if fused else {}))
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         if keras.backend.backend() != "torch" or inputs.device.type == "meta":

@@ -24,15 +24,19 @@ def build_network(config: TrainConfig) -> keras.Model:
     average: logits = mean over h, w of class_maps, exactly.
     """
     images = keras.Input(INPUT_SHAPE, name="images")
-    x = difference_from_background(layers.Rescaling(1 / 255, name="scale")(images))
-    x = _convolution(x, config.stem_channels, kernel=4, stride=2, name="stem")
+    x = difference_from_background(layers.Rescaling(1 / 255, dtype="float32", name="scale")(images))
+    kernel = 4 if config.stem_stride == 2 else 3
+    x = _convolution(x, config.stem_channels, kernel, config.stem_stride, name="stem")
     for stage, width in enumerate(config.widths, start=1):
         for block in range(1, config.blocks + 1):
             stride = 2 if stage > 1 and block == 1 else 1
             x = _residual(x, width, stride, name=f"stage{stage}_block{block}")
-    x = layers.Activation("linear", name="features")(x)
-    class_maps = layers.Conv2D(len(LABELS), 1, use_bias=False, name="class_maps")(x)
-    logits = layers.GlobalAveragePooling2D(name="logits")(class_maps)
+    # From here on in float32, whatever the rest trains in: class scores differ in the third digit.
+    x = layers.Activation("linear", dtype="float32", name="features")(x)
+    class_maps = layers.Conv2D(len(LABELS), 1, use_bias=False, dtype="float32", name="class_maps")(
+        x
+    )
+    logits = layers.GlobalAveragePooling2D(dtype="float32", name="logits")(class_maps)
     return keras.Model(images, logits, name="tagger")
 
 
@@ -77,7 +81,7 @@ def difference_from_background(x: Any) -> Any:
     return keras.ops.absolute(x - tone)
 
 
-def _convolution(x: Any, channels: int, *, kernel: int, stride: int, name: str) -> Any:
+def _convolution(x: Any, channels: int, kernel: int, stride: int, name: str) -> Any:
     x = _conv(channels, kernel, stride, f"{name}_conv")(x)
     x = _normalisation(name=f"{name}_norm")(x)
     return layers.ReLU(name=f"{name}_relu")(x)
@@ -85,7 +89,7 @@ def _convolution(x: Any, channels: int, *, kernel: int, stride: int, name: str) 
 
 def _residual(x: Any, channels: int, stride: int, name: str) -> Any:
     """Two 3×3 convolutions beside a shortcut (He et al. 2015, arXiv 1512.03385)."""
-    y = _convolution(x, channels, kernel=3, stride=stride, name=f"{name}_a")
+    y = _convolution(x, channels, 3, stride, name=f"{name}_a")
     y = _conv(channels, 3, 1, f"{name}_b_conv")(y)
     y = _normalisation(name=f"{name}_b_norm")(y)
     shortcut = x

@@ -19,6 +19,7 @@ from trainer.fashion_mnist.dataset import Split, load_train, split_validation
 from trainer.fashion_mnist.distillation import Student
 from trainer.fashion_mnist.easy_images import find_easy_images
 from trainer.fashion_mnist.network import accuracy, build_network
+from trainer.fashion_mnist.precision import arithmetic
 
 CONFIG = "config.json"
 LOG = "log.csv"
@@ -76,9 +77,13 @@ def train(
     network = build_network(config) if start_from is None else load_network(start_from)[1]
     easy = find_easy_images(network, train_data, config.rest_share) if config.rest_share else None
     batches = TrainingBatches(train_data, config, easy)
-    learner = learner_of(network, config, [load_network(folder)[1] for folder in teachers])
+    with arithmetic(config.precision):
+        fitted = build_network(config)
+        fitted.set_weights(network.get_weights())
+        learner = learner_of(fitted, config, [load_network(folder)[1] for folder in teachers])
     started = time.monotonic()
     fit(learner, batches, validation, config, run_folder, verbose)
+    network.set_weights(fitted.get_weights())
     if not np.isfinite(network.get_layer("class_maps").kernel).all():
         raise TrainingStoppedError(
             "Expected a loss that falls, found one that is no number. Lower the learning rate, and "

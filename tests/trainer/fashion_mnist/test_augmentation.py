@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from trainer.fashion_mnist.augmentation import augment
+from trainer.fashion_mnist.augmentation import augment, crop
 from trainer.fashion_mnist.config import AugmentationConfig, PhotoLookConfig
 from trainer.fashion_mnist.corruptions import CORRUPTIONS, corrupt
 from trainer.fashion_mnist.dataset import Split
@@ -51,6 +51,18 @@ def test_each_share_changes_pictures_on_its_own(batch: Split, share: str) -> Non
     varied = augment(batch, config, np.random.default_rng(0))
     changed = (varied != batch.images).any(axis=(1, 2, 3)).mean()
     assert changed > 0.9
+
+
+def test_a_crop_moves_the_whole_picture_and_fills_with_background() -> None:
+    image = np.zeros((28, 28), np.float32)
+    image[14, 14] = 255
+    places = set()
+    for seed in range(60):
+        moved = crop(image, 4, np.random.default_rng(seed))
+        assert moved.shape == (28, 28)
+        assert moved.sum() == 255
+        places.add(tuple(int(at) - 14 for at in np.argwhere(moved)[0]))
+    assert {row for row, _ in places} == {column for _, column in places} == set(range(-4, 5))
 
 
 def looks(batch: Split, config: PhotoLookConfig) -> NDArray[np.float32]:
