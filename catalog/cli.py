@@ -50,6 +50,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "adapt": ("trainer.adapt_commands", "adapt", "Learn from what people corrected."),
     "review": ("review.commands.review", "review", "Review flagged items: server and terminal."),
     "reviewer": ("review.commands.reviewer", "reviewer", "Say who may review."),
+    "service": ("review.commands.service", "service", "Say which programs may use the HTTP API."),
     "export-corrections": (
         "review.commands.export",
         "export_corrections",

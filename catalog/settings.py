@@ -163,6 +163,9 @@ class Settings(BaseSettings):
         description="proxies whose forwarded addresses are believed, addresses or networks, "
         "separated by `,`",
     )
+    service_requests_per_s: float = Field(
+        20.0, gt=0, le=10_000, description="API requests of one service token, on average"
+    )
 
     @field_validator("redis_url")
     @classmethod

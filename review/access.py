@@ -15,6 +15,7 @@ from sqlalchemy.orm import Session
 from db.review import reviewers
 from db.review.credentials import cookie_digest, selector_of
 from db.review.models import CredentialKind, Reviewer, Role
+from db.services.tokens import has_form_of_token
 from review.desk import Desk, desk_of
 from review.limits import Limiter
 from review.problems import ProblemError
@@ -54,11 +55,13 @@ def principal(
         ProblemError: 401 without valid credentials, 403 for a request from another site.
     """
     desk = desk_of(request)
+    if bearer is not None and has_form_of_token(bearer.credentials):
+        raise ProblemError(403, "This is for people: send a token of `tagger reviewer token NAME`.")
     if bearer is not None:
-        return _by_token(desk, bearer.credentials, _address(request))
+        return _by_token(desk, bearer.credentials, address_of(request))
     if cookie:
         return _by_cookie(request, desk, cookie)
-    raise _unauthorised("Sign in first, or send a token as `Authorization: Bearer …`.")
+    raise unauthorised("Sign in first, or send a token as `Authorization: Bearer …`.")
 
 
 Signed = Annotated[Principal, Depends(principal)]
@@ -80,7 +83,7 @@ def limited(choose: Callable[[Desk], Limiter]) -> Callable[[Request, Principal],
     def take(request: Request, person: Signed) -> None:
         wait_s = choose(desk_of(request)).wait_s(str(person.id))
         if wait_s:
-            raise _too_often(wait_s)
+            raise too_often(wait_s)
 
     return take
 
@@ -97,10 +100,10 @@ def limit_sign_in(request: Request, session: Session, secret: str) -> None:
     if selector is not None:
         wait_s = desk.sign_in_limit.wait_s(f"secret {selector}")
     else:
-        wait_s = desk.sign_in_limit.wait_s(_address(request))
+        wait_s = desk.sign_in_limit.wait_s(address_of(request))
         wait_s = wait_s or desk.sign_in_limit_all.wait_s("all")
     if wait_s:
-        raise _too_often(wait_s)
+        raise too_often(wait_s)
 
 
 def refuse_other_sites(request: Request) -> None:
@@ -126,7 +129,7 @@ def _by_cookie(request: Request, desk: Desk, cookie: str) -> Principal:
     with desk.read() as session:
         found = reviewers.session_of(session, cookie, now)
         if found is None:
-            raise _unauthorised("Your session has ended. Sign in again; nothing is lost.")
+            raise unauthorised("Your session has ended. Sign in again; nothing is lost.")
         reviewer = session.get_one(Reviewer, found.reviewer_id)
         due = now - found.seen_at > reviewers.SEEN_EVERY
         person = _principal(reviewer, csrf_of(cookie))
@@ -161,7 +164,7 @@ def _by_token(desk: Desk, token: str, address: str) -> Principal:
                 reviewer = reviewers.owner(session, token, CredentialKind.TOKEN, now)
         if reviewer is None:
             desk.verified_tokens.pop(digest, None)
-            raise _unauthorised("This token is not valid. Ask for a new one.")
+            raise unauthorised("This token is not valid. Ask for a new one.")
         if len(desk.verified_tokens) > TOKENS_REMEMBERED_MAX:
             desk.verified_tokens.clear()
         desk.verified_tokens[digest] = selector_of(token) or ""
@@ -172,21 +175,21 @@ def _slow_down_guessing(desk: Desk, session: Session, token: str, address: str) 
     selector = reviewers.handed_out(session, token)
     wait_s = desk.sign_in_limit_all.wait_s(f"secret {selector}" if selector else address)
     if wait_s:
-        raise _too_often(wait_s)
+        raise too_often(wait_s)
 
 
 def _principal(reviewer: Reviewer, csrf: str | None) -> Principal:
     return Principal(id=reviewer.id, name=reviewer.name, role=Role(reviewer.role), csrf=csrf)
 
 
-def _address(request: Request) -> str:
+def address_of(request: Request) -> str:
     return request.client.host if request.client else "?"
 
 
-def _unauthorised(detail: str) -> ProblemError:
+def unauthorised(detail: str) -> ProblemError:
     return ProblemError(401, detail, {"WWW-Authenticate": "Bearer"})
 
 
-def _too_often(wait_s: int) -> ProblemError:
+def too_often(wait_s: int) -> ProblemError:
     detail = f"Too many requests. Wait {wait_s} s and go on."
     return ProblemError(429, detail, {"Retry-After": str(wait_s)})

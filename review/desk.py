@@ -46,6 +46,7 @@ class Desk:
         self.verifying = threading.BoundedSemaphore(ARGON2_AT_ONCE)
         self.api_limit = Limiter(self.rates.api)
         self.picture_limit = Limiter(self.rates.pictures)
+        self.service_limit = Limiter(self.rates.services)
         self.sign_in_limit = Limiter(self.rates.sign_in)
         self.sign_in_limit_all = Limiter(self.rates.sign_in_all)
 

@@ -20,10 +20,11 @@ class Rate:
 
 @dataclass(frozen=True, kw_only=True)
 class Rates:
-    """The limits of the desk. Sign-ins count by address, everything else by person."""
+    """The limits of the desk. Sign-ins count by address, everything else by person or token."""
 
     api: Rate = Rate(per_second=50, burst=400)
     pictures: Rate = Rate(per_second=200, burst=1000)
+    services: Rate = Rate(per_second=20, burst=200)
     sign_in: Rate = Rate(per_second=1 / 12, burst=5)
     sign_in_all: Rate = Rate(per_second=1, burst=30)
 

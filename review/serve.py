@@ -1,5 +1,6 @@
 """The server process of the review desk: `tagger review serve`, or `uvicorn review.serve:app`."""
 
+import math
 import socket
 from collections.abc import Callable
 
@@ -14,6 +15,7 @@ from db.migrate import require_newest
 from db.review import queue as review_queue
 from review.app import LOOPBACK_NAMES, create_app
 from review.desk import Desk
+from review.limits import Rate, Rates
 from review.photo_source import photo_source
 from review.photos import Photos
 
@@ -33,7 +35,14 @@ def desk(chosen: Settings, fetch: Callable[[str], bytes]) -> Desk:
         photos=Photos(fetch, limits),
         second_share=chosen.second_opinion_share,
         names=chosen.review_names,
+        rates=Rates(services=_of_services(chosen)),
     )
+
+
+def _of_services(chosen: Settings) -> Rate:
+    """Ten seconds' worth may come at once."""
+    per_second = chosen.service_requests_per_s
+    return Rate(per_second=per_second, burst=max(1, math.ceil(10 * per_second)))
 
 
 def app() -> FastAPI:

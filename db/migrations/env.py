@@ -10,6 +10,7 @@ from db.registry.models import RegisteredBundle
 from db.registry.photo_trust_models import EarnedTrust
 from db.retag.models import RetagRun
 from db.review.models import Review
+from db.services.models import Service
 from db.taxonomies.models import MovedLabel
 
 # Each of these modules adds its tables to one metadata.
@@ -19,6 +20,7 @@ assert Model.metadata is METADATA
 assert RegisteredBundle.metadata is METADATA
 assert RetagRun.metadata is METADATA
 assert EarnedTrust.metadata is METADATA
+assert Service.metadata is METADATA
 
 
 def run(connection: Connection) -> None:

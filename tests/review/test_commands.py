@@ -16,6 +16,7 @@ from db.review import reviewers
 from db.review.decisions import undo
 from db.review.leases import claim
 from db.review.models import CredentialKind
+from db.services import tokens
 from tests.desk import NOON, flag_many
 
 Run = Callable[..., Result]
@@ -53,6 +54,26 @@ def test_reviewer_is_added_listed_and_disabled(tagger: Run, engine: Engine) -> N
     refused = tagger("reviewer", "token", "Ada")
     assert refused.exit_code == 1
     assert "is disabled" in refused.stderr
+
+
+def test_service_is_added_given_scopes_another_token_and_revoked(
+    tagger: Run, engine: Engine
+) -> None:
+    first = tagger("service", "add", "shop").stdout.strip()
+    second = tagger("service", "token", "shop", "--old-ends-in-h", "1").stdout.strip()
+    now = datetime.now(UTC)
+    with Session(engine) as session:
+        owners = [tokens.owner(session, each, now) for each in (first, second)]
+        assert [each and each.scopes for each in owners] == [["jobs", "results"]] * 2
+    assert "scope results." in tagger("service", "scopes", "shop", "results").stdout
+    row = json.loads(tagger("service", "list", "--json").stdout)
+    assert row == {"name": "shop", "scopes": ["results"], "tokens": 2, "revoked": False}
+    assert tagger("service", "revoke", "shop").exit_code == 0
+    assert "revoked" in tagger("service", "list").stdout
+    refused = tagger("service", "token", "shop")
+    assert refused.exit_code == 1
+    assert "is revoked" in refused.stderr
+    assert tagger("service", "add", "x", "--scope", "all").exit_code == 2
 
 
 def test_new_token_and_link_work_and_are_not_stored(tagger: Run, engine: Engine) -> None:
