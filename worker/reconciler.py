@@ -23,6 +23,7 @@ from catalog.jobs import (
 )
 from catalog.settings import Settings
 from db.engine import reading, sessions
+from db.ledger.counts import gather
 from db.ledger.heartbeats import RECONCILER, beat
 from db.ledger.reconciling import Claimed, claim_due, claim_lost, published_at
 from worker.broker import depths
@@ -86,6 +87,7 @@ class Reconciler:
         republished = sum(self._republish_lost(queue) for queue in QUEUES)
         done = Pass(returned=returned, retried=retried, republished=republished)
         with self._sessions.begin() as session:
+            gather(session)
             beat(session, RECONCILER, RECONCILER, datetime.now(UTC), done.detail())
         return done
 

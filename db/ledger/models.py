@@ -3,7 +3,15 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    UniqueConstraint,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from catalog.networks import NetworkName
@@ -130,6 +138,18 @@ class FailureRow(Base):
     payload: Mapped[str | None] = mapped_column(String(4000))
     attempts: Mapped[int]
     failed_at: Mapped[datetime]
+
+
+class KeptCount(Base):
+    """Counts that triggers keep: see db/ledger/counts.py. The sum over the shards is the count."""
+
+    __tablename__ = "kept_counts"
+
+    kind: Mapped[str] = mapped_column(String(16), primary_key=True)
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    # The database backend that added it; 0: gathered, and SQLite's only one.
+    shard: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    n: Mapped[int] = mapped_column(BigInteger)
 
 
 class Heartbeat(Base):

@@ -123,6 +123,42 @@ def ledger(rows: int, only: str | None, as_json: bool) -> None:
 
 
 @bench.command()
+@click.option(
+    "--products",
+    "sizes",
+    multiple=True,
+    type=click.IntRange(min=1000),
+    help="A ledger of so many; once for each size.  [default: 100000, 1000000]",
+)
+@click.option(
+    "--children",
+    multiple=True,
+    type=click.IntRange(min=1),
+    help="So many bulk children; once for each number.  [default: 1, 2, 4]",
+)
+@click.option("--images", default=1024, show_default=True, help="Photos tagged with each number.")
+@click.option("--only", type=click.Choice(["sqlite", "postgresql"]), help="One database only.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def growth(
+    sizes: tuple[int, ...],
+    children: tuple[int, ...],
+    images: int,
+    only: str | None,
+    as_json: bool,
+) -> None:
+    """What grows with the ledger: pace, status, the desk's next item, planning a night's run.
+
+    On SQLite and PostgreSQL (the test extra); some 2 minutes and 1 GB of disk for a million.
+    """
+    from lab.scale.growth import HEAD, measure, render  # numpy, PostgreSQL: not for --help
+
+    if not as_json:
+        click.echo(HEAD)
+    for found in measure(sizes or (100_000, 1_000_000), children or (1, 2, 4), images, only):
+        click.echo(found.as_json() if as_json else render(found))
+
+
+@bench.command()
 @click.option("--items-per-s", type=float, required=True, help="Of one bulk child: bench serve.")
 @click.option("--product-bytes", type=float, required=True, help="bench ledger says these three,")
 @click.option("--tagging-bytes", type=float, required=True, help="each with its indexes.")

@@ -12,6 +12,7 @@ from catalog.bundle import read_manifest
 from catalog.settings import SHIPPED_BUNDLE
 from catalog.taxonomy.document import to_fields
 from db.engine import sessions
+from db.ledger.mending import check_counts
 from db.ledger.models import Model, Thumbnail
 
 PART = 100_000
@@ -90,6 +91,8 @@ def fill(
             draw = "SELECT setval(pg_get_serial_sequence('taggings', 'id'), max(id)) FROM taggings"
             session.execute(text(draw))
     _fill_thumbnails(engine, min(rows, thumbnails), overlay_bytes)
+    # Products came before the taggings that they name, which the triggers could not count.
+    check_counts(engine, mend=True)
     if statistics:
         analyse(engine)
 
