@@ -1,8 +1,9 @@
 """Accept or flag: whether a person looks at a tagging, and by which rule.
 
 A picture that comes reduced to the model input, as Fashion-MNIST does, is what the 28×28 network's
-acceptance rule was fitted for. A photo is judged by the photo network and its rule; where a bundle
-has none, or has it for busy backgrounds only and this one is plain, by the 28×28 network under a
+acceptance rule was fitted for. A photo is judged by the photo network and its rule, one on a plain
+background by both networks together where the bundle mixes them; where a bundle has no photo
+network, or has it for busy backgrounds only and this one is plain, by the 28×28 network under a
 cautious rule: until the shop's own reviews have earned more trust for its class, see
 catalog/photo_trust.py.
 
@@ -17,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.bundle import Manifest
-from catalog.networks import Acceptance, Network, NetworkName, PictureKind
+from catalog.networks import Acceptance, Mixture, Network, NetworkName, PictureKind
 from catalog.outcomes import FlagReason
 from catalog.sampling import drawn
 from catalog.taxonomy.folding import fold
@@ -69,7 +70,8 @@ class Thresholds(Protocol):
 
 @dataclass(frozen=True, kw_only=True)
 class Rule:
-    """The rule for one picture. network: which of the bundle's judges it.
+    """The rule for one picture. network: which of the bundle's judges it; mixture: how the 28×28
+    network helps the photo network with it, if it does.
 
     audit_share: of what is accepted, by label, 0-1. photo_temperature is the temperature of a
     photo's confidences, None for a reduced picture.
@@ -80,6 +82,7 @@ class Rule:
     out_of_taxonomy_threshold: float
     audit_share: Mapping[str, float]
     photo_temperature: float | None
+    mixture: Mixture | None = None
 
 
 def rule_for(
@@ -97,7 +100,7 @@ def rule_for(
     """
     name = manifest.judge_of(kind)
     if kind.is_photo:
-        return _rule_for_photos(manifest, name, earned, audit)
+        return _rule_for_photos(manifest, kind, earned, audit)
     network = manifest.networks[name]
     accepted = network.acceptance
     if name is NetworkName.PHOTO:
@@ -112,9 +115,10 @@ def rule_for(
 
 
 def _rule_for_photos(
-    manifest: Manifest, name: NetworkName, earned: Earned | None, audit: AuditShares
+    manifest: Manifest, kind: PictureKind, earned: Earned | None, audit: AuditShares
 ) -> Rule:
-    cautious = manifest.photo_rule_of(name)
+    name = manifest.judge_of(kind)
+    cautious = manifest.photo_rule_of(name, kind)
     if earned is None or name is not manifest.judge_of(EARNING):
         earned = Earned(temperature=cautious.temperature)
     least = {**cautious.acceptance.confidence_min, **earned.confidence_min}
@@ -129,6 +133,7 @@ def _rule_for_photos(
         },
         # Never surer than the bundle itself would be of a photo.
         photo_temperature=max(earned.temperature, cautious.temperature),
+        mixture=manifest.mixture_of(kind),
     )
 
 

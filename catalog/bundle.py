@@ -19,6 +19,7 @@ from catalog.bundle_files import BundleError as BundleError
 from catalog.bundle_files import read_inside, read_verified
 from catalog.networks import (
     Backgrounds,
+    Mixture,
     Network,
     NetworkName,
     PhotoRule,
@@ -75,15 +76,24 @@ class Manifest:
             return NetworkName.REDUCED
         return NetworkName.PHOTO
 
-    def photo_rule_of(self, name: NetworkName) -> PhotoRule:
-        """How a network's word on photos is judged until reviews have earned more trust."""
-        network = self.networks[name]
+    def mixture_of(self, kind: PictureKind) -> Mixture | None:
+        """How both networks judge such pictures together, where they do."""
+        if len(self.networks) == 1 or kind is not PictureKind.PLAIN:
+            return None
+        judge = self.judge_of(kind)
+        return self.networks[judge].mixture if judge is NetworkName.PHOTO else None
+
+    def photo_rule_of(self, name: NetworkName, kind: PictureKind = PictureKind.BUSY) -> PhotoRule:
+        """How a network's word on such photos is judged until reviews have earned more trust."""
+        network, mixture = self.networks[name], self.mixture_of(kind)
         if name is NetworkName.REDUCED:
             return network.photo_rule
         return PhotoRule(
             temperature=network.temperature,
-            acceptance=network.acceptance,
-            out_of_taxonomy_threshold=network.out_of_taxonomy.threshold,
+            acceptance=(mixture or network).acceptance,
+            out_of_taxonomy_threshold=(
+                mixture.out_of_taxonomy_threshold if mixture else network.out_of_taxonomy.threshold
+            ),
         )
 
     @property

@@ -89,6 +89,20 @@ class PhotoRule:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Mixture:
+    """How both of a bundle's networks together judge photos on plain backgrounds.
+
+    Their confidences, each at its network's own temperature, are multiplied with these powers; at
+    the photo network's temperature the product is calibrated. The rule holds for such photos alone.
+    """
+
+    reduced_weight: float
+    photo_weight: float
+    acceptance: Acceptance
+    out_of_taxonomy_threshold: float
+
+
+@dataclass(frozen=True, kw_only=True)
 class Preprocessing:
     """The steps from picture to input: their name, and the numbers that decide what they do.
 
@@ -109,9 +123,9 @@ class Network:
     `out_of_taxonomy` are for the pictures that the network was made for; `photos`, of the 28×28
     network only and possibly absent, is for photos: see photo_rule. `audit_share`: how many
     accepted pictures a person should see anyway, 0-1, as long as a shop's own reviews have not
-    earned more trust; None: as many as the settings say. `backgrounds`, of the photo network only:
-    which photos it judges. `backbone`: name, origin, licence and sha256 of the weights that
-    training started from.
+    earned more trust; None: as many as the settings say. Of the photo network only: `backgrounds`,
+    which photos it judges; `mixture`, how the 28×28 network helps it with plain ones; `backbone`,
+    name, origin, licence and sha256 of the weights that training started from.
     """
 
     input: tuple[int, ...]
@@ -123,6 +137,7 @@ class Network:
     photos: PhotoRule | None = None
     audit_share: float | None = None
     backgrounds: Backgrounds = Backgrounds.ANY
+    mixture: Mixture | None = None
     backbone: Mapping[str, Any] | None = None
 
     @property
@@ -162,6 +177,7 @@ def network_of(fields: Mapping[str, Any], name: NetworkName) -> Network:
         photos=_photo_rule(fields.get("photos"), name),
         audit_share=None if share is None else float(share),
         backgrounds=_backgrounds(fields.get("backgrounds"), name),
+        mixture=_mixture(fields.get("mixture"), name),
         backbone=fields.get("backbone"),
     )
 
@@ -180,6 +196,21 @@ def _backgrounds(value: Any, name: NetworkName) -> Backgrounds:
     if found is not Backgrounds.ANY and name is not NetworkName.PHOTO:
         raise ValueError(f"backgrounds, a field of the photo network, in {name}")
     return found
+
+
+def _mixture(fields: dict[str, Any] | None, name: NetworkName) -> Mixture | None:
+    if fields is None:
+        return None
+    if name is not NetworkName.PHOTO:
+        raise ValueError(f"mixture, a field of the photo network, in {name}")
+    weights = {key: float(fields[key]) for key in ("reduced_weight", "photo_weight")}
+    if not all(0 <= weight < float("inf") for weight in weights.values()):
+        raise ValueError(f"weights {weights} in the mixture of {name}")
+    return Mixture(
+        **weights,
+        acceptance=Acceptance(**fields["acceptance"]),
+        out_of_taxonomy_threshold=float(fields["out_of_taxonomy_threshold"]),
+    )
 
 
 def _temperature(value: Any, of: str) -> float:

@@ -38,6 +38,14 @@ def at_temperature(
     return softmax(np.log(np.maximum(confidences, TINY)), wanted / made_at).astype(np.float32)
 
 
+def mixed(
+    one: NDArray[np.floating], one_weight: float, two: NDArray[np.floating], two_weight: float
+) -> NDArray[np.float32]:
+    """Two networks' confidences (…, classes), multiplied with these powers; they sum to 1."""
+    logs = [np.log(np.maximum(np.asarray(each, np.float64), TINY)) for each in (one, two)]
+    return softmax(one_weight * logs[0] + two_weight * logs[1]).astype(np.float32)
+
+
 def log_sum_exp(values: NDArray[np.floating]) -> NDArray[np.floating]:
     """log Σ exp over the last axis, in the type of the values."""
     peak = values.max(axis=-1)

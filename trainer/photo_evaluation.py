@@ -13,12 +13,12 @@ from catalog.acceptance import flags, rule_for
 from catalog.bundle import Bundle
 from catalog.failures import DecodeFailure
 from catalog.images.decode import decode
-from catalog.images.model_input import ModelInput, glance, model_input
+from catalog.images.model_input import Glance, ModelInput, glance, model_input
 from catalog.images.network_input import InputKind, network_input
 from catalog.images.preprocessing import DECODE_PX
 from catalog.networks import NetworkName, PictureKind
 from catalog.out_of_taxonomy import SCORES, stored_parameters
-from catalog.statistics import Proportion, softmax
+from catalog.statistics import Proportion, mixed, softmax
 from catalog.taxonomy.files import shipped
 from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from trainer.fashion_mnist.classes import LABELS
@@ -172,7 +172,15 @@ def judge(
             outputs = judges[part.name](np.stack([each.pixels for each in inputs]))
             found.poor[mine] = [each.poor is not None for each in inputs]
             temperature = rule.photo_temperature or part.network.temperature
-            found.confidences[mine] = softmax(outputs.logits, temperature)
+            confidences = softmax(outputs.logits, temperature)
+            if rule.mixture is not None:
+                reduced = _reduced_confidences(
+                    bundle, judges, [(pictures[place], glances[place]) for place in mine]
+                )
+                weights = rule.mixture.photo_weight, rule.mixture.reduced_weight
+                mixture = mixed(confidences, weights[0], reduced, weights[1])
+                confidences = np.asarray(mixture, np.float64)
+            found.confidences[mine] = confidences
             found.strangeness[mine] = SCORES[part.network.out_of_taxonomy.score](
                 outputs.logits, outputs.embedding, stored_parameters(part)
             )
@@ -184,6 +192,17 @@ def judge(
                 poor=found.poor[mine],
             ).accepted
     return found
+
+
+def _reduced_confidences(
+    bundle: Bundle,
+    judges: Mapping[NetworkName, ServingModel],
+    pictures: Sequence[tuple[NDArray[np.uint8], Glance]],
+) -> NDArray[np.float64]:
+    """The 28×28 network's own confidences of photos, float64 (N, classes)."""
+    inputs = np.stack([model_input(picture, seen).pixels for picture, seen in pictures])
+    temperature = bundle.part(NetworkName.REDUCED).network.temperature
+    return softmax(judges[NetworkName.REDUCED](inputs).logits, temperature)
 
 
 def network_figures(

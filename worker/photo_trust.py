@@ -95,7 +95,7 @@ def recalibrate(session: Session, manifest: Manifest) -> Trust:
 
 def _cautious(manifest: Manifest) -> PhotoRule:
     """The rule before anything is earned, of the network whose trust is at stake."""
-    return manifest.photo_rule_of(manifest.judge_of(EARNING))
+    return manifest.photo_rule_of(manifest.judge_of(EARNING), EARNING)
 
 
 def precision_of(manifest: Manifest) -> float:

@@ -104,9 +104,9 @@ def _rows(files: Sequence[Path], classifier: Classifier, size_px: int) -> Iterat
         photo = decode(file.read_bytes(), size_px_min=DECODE_PX)
         seen = glance(photo.pixels)
         judges.append(lineup.judge_of("", kind=seen.kind))
-        mine = network_input(photo.pixels, judges[-1].kind, seen)
-        views.append(crop(photo.pixels, mine.square, size_px))
-        inputs.append(mine.pixels)
+        mine = {kind: network_input(photo.pixels, kind, seen) for kind in judges[-1].kinds}
+        views.append(crop(photo.pixels, mine[judges[-1].kind].square, size_px))
+        inputs.append(mine)
     for file, view, found in zip(files, views, predict(judges, inputs), strict=True):
         assert found is not None
         best = int(found.confidences.argmax())

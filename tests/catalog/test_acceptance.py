@@ -20,6 +20,7 @@ from catalog.bundle import Manifest, load_bundle
 from catalog.networks import (
     Acceptance,
     Backgrounds,
+    Mixture,
     Network,
     NetworkName,
     OutOfTaxonomy,
@@ -205,6 +206,37 @@ def test_a_photo_is_under_the_photo_networks_own_rule_until_reviews_say_otherwis
     assert rule.acceptance.confidence_min == {"bag": 0.6, "shirt": 0.8}
     assert rule.photo_temperature == 1.5
     assert (rule.audit_share["bag"], rule.audit_share["shirt"]) == (0.01, 0.05)
+
+
+MIXED = replace(
+    IN_COLOUR,
+    mixture=Mixture(
+        reduced_weight=0.4,
+        photo_weight=0.7,
+        acceptance=replace(IN_COLOUR.acceptance, confidence_min={"bag": 0.9, "shirt": NEVER}),
+        out_of_taxonomy_threshold=1.0,
+    ),
+)
+
+
+def test_plain_photos_are_under_the_rule_of_both_networks_together() -> None:
+    bundle = manifest(networks={**CAUTIOUS, NetworkName.PHOTO: MIXED})
+    plain = rule_for(bundle, kind=PictureKind.PLAIN, audit=AUDIT)
+    assert plain.network is NetworkName.PHOTO
+    assert plain.mixture == MIXED.mixture
+    assert plain.acceptance.confidence_min == {"bag": 0.9, "shirt": NEVER}
+    assert (plain.out_of_taxonomy_threshold, plain.photo_temperature) == (1.0, 1.2)
+    # All others as without a mixture.
+    for kind in (PictureKind.BUSY, PictureKind.REDUCED):
+        rule = rule_for(bundle, kind=kind, audit=AUDIT)
+        assert rule == rule_for(manifest(networks=BOTH), kind=kind, audit=AUDIT)
+        assert rule.mixture is None
+
+
+def test_a_photo_network_alone_mixes_nothing() -> None:
+    rule = rule_for(manifest(networks={NetworkName.PHOTO: MIXED}), kind=PictureKind.PLAIN)
+    assert rule.mixture is None
+    assert rule.acceptance == MIXED.acceptance
 
 
 def test_the_settings_bound_the_audits_that_a_network_asks_for() -> None:

@@ -29,6 +29,7 @@ from catalog.networks import (
     CAUTIOUS_CONFIDENCE,
     Acceptance,
     Backgrounds,
+    Mixture,
     Network,
     NetworkName,
     OutOfTaxonomy,
@@ -458,6 +459,44 @@ def test_backgrounds_are_one_of_two_and_the_photo_networks(
         key: replace(each, backgrounds=backgrounds) if key == name else each
         for key, each in manifest.networks.items()
     }
+    write_manifest(folder, replace(manifest, networks=networks))
+    with pytest.raises(BundleError, match=message):
+        read_manifest(folder)
+
+
+MIXTURE = Mixture(
+    reduced_weight=0.4,
+    photo_weight=0.6,
+    acceptance=PHOTO.acceptance,
+    out_of_taxonomy_threshold=0.5,
+)
+
+
+def test_a_mixture_is_read_as_it_was_written(folder: Path) -> None:
+    manifest = with_photo_network(folder)
+    assert manifest.mixture_of(PictureKind.PLAIN) is None
+    networks = {**manifest.networks, NetworkName.PHOTO: replace(PHOTO, mixture=MIXTURE)}
+    write_manifest(folder, replace(manifest, networks=networks))
+    read = load_bundle(folder).manifest
+    assert read.mixture_of(PictureKind.PLAIN) == MIXTURE
+    assert read.mixture_of(PictureKind.BUSY) is None
+    rule = read.photo_rule_of(NetworkName.PHOTO, PictureKind.PLAIN)
+    assert (rule.temperature, rule.out_of_taxonomy_threshold) == (PHOTO.temperature, 0.5)
+
+
+@pytest.mark.parametrize(
+    ("name", "mixture", "message"),
+    [
+        (NetworkName.REDUCED, MIXTURE, "mixture, a field of the photo network, in reduced"),
+        (NetworkName.PHOTO, replace(MIXTURE, photo_weight=-0.1), "in the mixture of photo"),
+        (NetworkName.PHOTO, replace(MIXTURE, reduced_weight=float("nan")), "in the mixture of"),
+    ],
+)
+def test_a_mixture_that_means_nothing_is_refused(
+    folder: Path, name: NetworkName, mixture: Mixture, message: str
+) -> None:
+    manifest = with_photo_network(folder)
+    networks = {**manifest.networks, name: replace(manifest.networks[name], mixture=mixture)}
     write_manifest(folder, replace(manifest, networks=networks))
     with pytest.raises(BundleError, match=message):
         read_manifest(folder)

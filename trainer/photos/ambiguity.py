@@ -1,7 +1,8 @@
-"""Which of several allowed categories a photo is: told apart by what networks say out of fold.
+"""Which of several allowed categories a photo is: told apart by what ImageNet's words say of it.
 
 A loss that lets a network choose among allowed categories lets it choose one of them always. So
-after a first round each photo is given the ones that it resembles most, each of them as often.
+each photo is given the ones that it resembles most, each of them as often, by a network that has
+learned from no photo yet.
 """
 
 import numpy as np
@@ -20,7 +21,7 @@ def is_ambiguous(targets: NDArray[np.bool_]) -> bool:
 def resolved(scores: NDArray[np.float32], targets: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """The targets, bool (N, C + 1), with fewer categories allowed where there were several.
 
-    scores: float32 (N, C + 1), of networks that saw none of these photos. Sinkhorn's iteration
+    scores: float32 (N, C + 1), of a network that saw none of these photos. Sinkhorn's iteration
     (Cuturi 2013, arXiv 1306.0895) makes the categories of one set equally frequent.
     """
     targets = targets.copy()

@@ -50,17 +50,6 @@ class Backbone:
         if self.weights:
             efficientnet_lite0.set_weights(network, self.weights)
 
-    def lower_layers(self, network: keras.Model, blocks: int) -> list[Any]:
-        """The stem and the first `blocks` blocks; none of a backbone without blocks."""
-        if not blocks:
-            return []
-        names = ("stem_", *(f"block{number}_" for number in range(blocks)))
-        return [
-            layer
-            for layer in efficientnet_lite0.backbone_layers(network)
-            if layer.name.startswith(names)
-        ]
-
 
 def find_backbone(name: str) -> Backbone:
     """The backbone that `--backbone` means.

@@ -4,7 +4,7 @@ import hashlib
 import json
 import shutil
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -58,7 +58,7 @@ def write_photo_bundle(
         files = checksums(aside)
         manifest = Manifest(
             format=FORMAT,
-            model_version=version_of(taxonomy, files, photo.backgrounds),
+            model_version=version_of(taxonomy, files, photo),
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             labels=taxonomy.ids,
             taxonomy=taxonomy,
@@ -93,7 +93,7 @@ def with_photo_network_of(bundle: Bundle, folder: Path, manifest: Manifest) -> M
     }
     return replace(
         manifest,
-        model_version=version_of(manifest.taxonomy, files, photo.backgrounds),
+        model_version=version_of(manifest.taxonomy, files, photo),
         networks={**manifest.networks, NetworkName.PHOTO: photo},
         licences={**said.licences, **manifest.licences},
         files=files,
@@ -106,12 +106,14 @@ def takes_along(base: Bundle, taxonomy: Taxonomy) -> bool:
     return NetworkName.REDUCED in base.parts and base.manifest.labels == taxonomy.ids
 
 
-def version_of(
-    taxonomy: Taxonomy, files: Mapping[str, str], backgrounds: Backgrounds = Backgrounds.ANY
-) -> str:
-    """A name that is the same for the same networks judging the same: date-free, 12 hex digits."""
+def version_of(taxonomy: Taxonomy, files: Mapping[str, str], photo: Network) -> str:
+    """A name that is the same for the same networks judging the same: date-free, 12 hex digits.
+
+    photo: the photo network, which says what it judges and who helps it.
+    """
     models = sorted(sha256 for name, sha256 in files.items() if name.split("/")[-1] in _MODELS)
-    models += [] if backgrounds is Backgrounds.ANY else [backgrounds.value]
+    models += [] if photo.backgrounds is Backgrounds.ANY else [photo.backgrounds.value]
+    models += [] if photo.mixture is None else [json.dumps(asdict(photo.mixture), sort_keys=True)]
     return f"{taxonomy.name}-{hashlib.sha256(json.dumps(models).encode()).hexdigest()[:12]}"
 
 

@@ -64,7 +64,8 @@ from trainer.photos.recipe import PhotoRecipe, with_setting
     type=click.Choice([each.value for each in Backgrounds]),
     default=Backgrounds.ANY.value,
     show_default=True,
-    help="Which photos it judges beside a 28×28 network: busy leaves plain ones to that.",
+    help="Which photos it judges beside a 28×28 network: any, plain ones together with that; busy "
+    "leaves plain ones to that.",
 )
 @click.option("--origin", default="", help="Of the photos, with their licence: for the manifest.")
 def photos(
@@ -119,6 +120,14 @@ def photos(
         click.echo(
             f"Strangers flagged: {figures['strangers_flagged']:.1%} of {figures['strangers']}, "
             f"AUROC {figures['strangers_auroc']:.3f}"
+        )
+    if made.mixture is not None:
+        mixture, both = made.mixture, made.mixture.rule.figures
+        click.echo(
+            f"Plain backgrounds, {mixture.share:.0%} the 28×28 network's word: "
+            f"{mixture.right[mixture.share]:.1%} right, categories alike ({mixture.right[0]:.1%} "
+            f"the photo network alone, {mixture.right[1]:.1%} the other); accepted "
+            f"{both['accepted_coverage']:.1%}, {both['accepted_wrong']} of {both['accepted']} wrong"
         )
     click.echo(
         f"Serves as {made.part.exported.kind}: the network's own label on "

@@ -77,6 +77,14 @@ def backbone_layers(model: keras.Model) -> list[Any]:
     return [layer for layer in model.layers if layer.name.startswith(names)]
 
 
+def lower_layers(model: keras.Model, blocks: int) -> list[Any]:
+    """The stem and the first `blocks` blocks, in order; none of a backbone without blocks."""
+    if not blocks:
+        return []
+    names = ("stem_", *(f"block{number}_" for number in range(blocks)))
+    return [layer for layer in backbone_layers(model) if layer.name.startswith(names)]
+
+
 def _block(x: Any, stage: Stage, stride: int, name: str) -> Any:
     """Expand, convolve each channel by itself, project; beside a shortcut where shapes allow."""
     channels = x.shape[-1]

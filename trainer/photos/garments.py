@@ -4,6 +4,7 @@ Grey on black, 28 pixels: enlarged, dyed, clad in cloth from real photos so that
 no sign of anything, and laid on a ground.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import cv2
@@ -13,7 +14,7 @@ from numpy.typing import NDArray
 
 from trainer.fashion_mnist.dataset import Split
 from trainer.photos.data import PhotoSet
-from trainer.photos.variation import Grounds, Photo, on_ground
+from trainer.photos.variation import WHITE, Grounds, Photo, on_ground
 
 # Grey levels from which on a pixel is garment and no ringing.
 GARMENT_MIN = 16
@@ -36,6 +37,11 @@ class Garments:
         return dressed_up(picture, photos, rng), category
 
 
+def are_shown(categories: Sequence[str], names: Sequence[str]) -> bool:
+    """Whether pictures of these names show most of the categories of a taxonomy."""
+    return 2 * len(set(categories) & set(names)) > len(categories)
+
+
 def find_garments(pictures: Split, names: tuple[str, ...], photos: PhotoSet) -> Garments | None:
     """Those of the categories that the photos' taxonomy has under the same ids, or None.
 
@@ -52,8 +58,10 @@ def find_garments(pictures: Split, names: tuple[str, ...], photos: PhotoSet) -> 
     return Garments(pictures=mine, place=place, chances=wanted / wanted.sum())
 
 
-def dressed_up(picture: NDArray[np.uint8], photos: PhotoSet, rng: Generator) -> Photo:
-    """A grey picture uint8 (28, 28) as a photo uint8 (S, S, 3)."""
+def dressed_up(
+    picture: NDArray[np.uint8], photos: PhotoSet, rng: Generator, ground: Photo | None = None
+) -> Photo:
+    """A grey picture uint8 (28, 28) as a photo uint8 (S, S, 3), on `ground` or any."""
     side = photos.pixels.shape[1]
     edge = int(side * rng.uniform(0.75, 0.95))
     large = cv2.resize(picture, (edge, edge), interpolation=cv2.INTER_CUBIC).astype(np.float32)
@@ -66,7 +74,31 @@ def dressed_up(picture: NDArray[np.uint8], photos: PhotoSet, rng: Generator) -> 
     return on_ground(
         np.clip(garment, 0, 255).astype(np.uint8),
         mask > 0,
-        Grounds(pixels=photos.pixels).draw(side, rng),
+        Grounds(pixels=photos.pixels).draw(side, rng) if ground is None else ground,
+    )
+
+
+def dressed_on_white(
+    garments: Garments, photos: PhotoSet, categories: NDArray[np.int64], count: int, *, seed: int
+) -> PhotoSet:
+    """`count` pictures of each of the categories as photos on white; cloth is cut from `photos`."""
+    rng = np.random.default_rng([seed, count])
+    side, pixels, targets = photos.pixels.shape[1], [], []
+    white = np.full((side, side, 3), WHITE, np.uint8)
+    for category in categories:
+        mine = np.flatnonzero(garments.place[garments.pictures.labels] == category)
+        for number in rng.choice(mine, min(count, len(mine)), replace=False):
+            picture = garments.pictures.images[number, :, :, 0]
+            pixels.append(dressed_up(picture, photos, rng, white))
+            targets.append(np.arange(photos.targets.shape[1]) == category)
+    number = len(pixels)
+    return PhotoSet(
+        labels=photos.labels,
+        pixels=np.stack(pixels) if pixels else np.zeros((0, side, side, 3), np.uint8),
+        masks=np.zeros((number, side, side), np.bool_),
+        targets=np.array(targets, np.bool_).reshape(number, photos.targets.shape[1]),
+        groups=np.arange(number),
+        paths=("",) * number,
     )
 
 

@@ -1,7 +1,7 @@
-"""What ImageNet's own head knows of clothes: the first weights of a new head, where names fit.
+"""What ImageNet's own head knows of clothes: words for categories, where names fit.
 
-Class numbers of ILSVRC-2012. A category may be known by several; what fits none of them starts at
-nothing. `STRANGERS` are things that a fashion shop also sells, or that lie beside its garments.
+Class numbers of ILSVRC-2012. A category may be known by several, or by none. `STRANGERS` are things
+that a fashion shop also sells, or that lie beside its garments.
 """
 
 from collections.abc import Mapping, Sequence
@@ -54,19 +54,18 @@ def folded(name: str) -> str:
     return "".join(sign for sign in name.casefold() if sign.isalnum())
 
 
-def pieces_of(labels: Sequence[str], *, known: bool) -> list[int]:
-    """How many class maps each of the labels, and the strangers after them, take the best of."""
-    if not known:
-        return [1] * (len(labels) + 1)
-    counts = [max(1, len(CATEGORIES.get(folded(label), ()))) for label in labels]
-    return [*counts, len(STRANGERS)]
+def words_of(labels: Sequence[str]) -> list[tuple[int, ...]]:
+    """ImageNet's classes for each of the labels, and for the strangers after them."""
+    known = [CATEGORIES.get(folded(label), ()) for label in labels]
+    taken = {number for numbers in known for number in numbers}
+    return [*known, tuple(number for number in STRANGERS if number not in taken)]
 
 
-def first_kernels(
+def word_kernels(
     labels: Sequence[str], kernel: NDArray[np.floating]
 ) -> list[NDArray[np.float32] | None]:
-    """Kernels of the head's pieces from ImageNet's own, float32 (1280, 1000); None: unknown."""
-    classes = [*(CATEGORIES.get(folded(label), ()) for label in labels), STRANGERS]
+    """The columns of ImageNet's own head for `words_of`, float32 (F, words); None: no word."""
     return [
-        np.asarray(kernel[:, list(numbers)], np.float32) if numbers else None for numbers in classes
+        np.asarray(kernel[:, list(numbers)], np.float32) if numbers else None
+        for numbers in words_of(labels)
     ]

@@ -3,40 +3,41 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import Any
 
 from catalog.bundle import Bundle
-from catalog.networks import Backgrounds, PhotoRule
+from catalog.networks import Backgrounds
 from catalog.taxonomy.files import read_taxonomy, shipped, shipped_names
 from catalog.taxonomy.model import Taxonomy
 from trainer.fashion_mnist.classes import LABELS
-from trainer.fashion_mnist.dataset import load_train
+from trainer.fashion_mnist.config import TrainConfig
+from trainer.fashion_mnist.dataset import load_train, split_validation
 from trainer.fashion_mnist.download import find_dataset
-from trainer.level_acceptance import with_parents
 from trainer.photo_rule import FittedRule
 from trainer.photos.ambiguity import is_ambiguous, resolved
-from trainer.photos.backbone import find_backbone
-from trainer.photos.bundling import PhotoFacts, write_photo_bundle
-from trainer.photos.cross_fitting import between, choose_share, cross_fit, fitted_network
+from trainer.photos.backbone import Backbone, find_backbone
+from trainer.photos.bundling import PhotoFacts, takes_along, write_photo_bundle
+from trainer.photos.cross_fitting import cross_fit, fitted_network
 from trainer.photos.data import PhotoSet, load_photos
-from trainer.photos.garments import Garments, find_garments
+from trainer.photos.garments import Garments, are_shown, find_garments
 from trainer.photos.lists import drafted_taxonomy, read_photos
+from trainer.photos.mixing import FittedMixture, fit_mixture, gather
+from trainer.photos.network import predict
 from trainer.photos.publishing import WrittenPart, write_part
 from trainer.photos.recipe import PhotoRecipe
-from trainer.photos.rule import fit_rule, labels_in_view, strangeness_of
+from trainer.photos.rule import fit_rule
+from trainer.photos.training import inputs, new_network
 
 
 @dataclass(frozen=True, kw_only=True)
 class MadeNetwork:
-    """The bundle's folder and version; `share`: how far from the first weights it went, 0-1."""
+    """The bundle's folder and version; `mixture`: with its 28×28 network, where it has one."""
 
     folder: Path
     model_version: str
     part: WrittenPart
     rule: FittedRule
-    share: float
+    mixture: FittedMixture | None
 
 
 def make_photo_network(
@@ -69,25 +70,20 @@ def make_photo_network(
     photos, problems = load_photos(listed, taxonomy, recipe.side_px)
     for line in problems.lines():
         say(line)
-    garments = _garments(photos, recipe, data_dir)
-    found = cross_fit(photos, garments, backbone, recipe, run_folder)
-    network, first = fitted_network(photos, garments, backbone, recipe, run_folder / "all")
-    if recipe.second_epochs and is_ambiguous(photos.targets):
-        sure = replace(photos, targets=resolved(found.scores[-1], photos.targets))
-        again = run_folder / "second"
-        learn_on = sure, garments, backbone, recipe.second
-        found = cross_fit(*learn_on, again, after=run_folder)
-        network, first = fitted_network(*learn_on, again / "all", after=run_folder / "all")
-    share = choose_share(found, photos)
-    scores = found.scores[found.shares.index(share)]
-    fitted = fit_rule(scores, photos.targets, photos.labels)
-    fitted = replace(fitted, rule=_with_parents(fitted, scores, photos, taxonomy))
-    network.set_weights(between(first, network.get_weights(), share))
+    garments, held_out = _garments(photos, recipe, data_dir)
+    sure = told_apart(photos, backbone, recipe)
+    found = cross_fit(sure, garments, backbone, recipe, run_folder)
+    network = fitted_network(sure, garments, backbone, recipe, run_folder / "all")
+    fitted = fit_rule(found.scores[:, :-1], found.scores, photos.targets, taxonomy)
+    mixture = None
+    if base is not None and takes_along(base, taxonomy) and backgrounds is Backgrounds.ANY:
+        evidence = gather(base, photos, found, held_out, network, recipe)
+        mixture = fit_mixture(evidence, fitted.rule.temperature, taxonomy)
     part_folder = run_folder / "photo"
     part = write_part(part_folder, network, photos, fitted, recipe, backbone)
     facts = PhotoFacts(
-        metrics={"out_of_fold": dict(fitted.figures), "agreement": part.exported.agreement},
-        training={"recipe": recipe.to_dict(), "share": share},
+        metrics=_metrics(fitted, mixture, part),
+        training={"recipe": recipe.to_dict()},
         data={
             "origin": origin,
             "photos": len(photos),
@@ -96,23 +92,37 @@ def make_photo_network(
         },
     )
     fields = {**part.fields, "backgrounds": backgrounds.value}
+    fields["mixture"] = None if mixture is None else mixture.fields
     manifest = write_photo_bundle(bundle_folder, part_folder, fields, taxonomy, facts, base)
     return MadeNetwork(
         folder=bundle_folder,
         model_version=manifest.model_version,
         part=part,
         rule=fitted,
-        share=share,
+        mixture=mixture,
     )
 
 
-def _with_parents(
-    fitted: FittedRule, scores: NDArray[np.float32], photos: PhotoSet, taxonomy: Taxonomy
-) -> PhotoRule:
-    logits = scores[:, :-1]
-    truth = labels_in_view(logits, photos.targets)
-    strangeness = strangeness_of(scores)
-    return with_parents(fitted.rule, logits, truth, strangeness, photos.labels, taxonomy)
+def told_apart(photos: PhotoSet, backbone: Backbone, recipe: PhotoRecipe) -> PhotoSet:
+    """The photos with one category each where ImageNet's words can tell which of several it is."""
+    if not is_ambiguous(photos.targets) or backbone.imagenet_kernel is None:
+        return photos
+    network = new_network(backbone, photos.labels, recipe)
+    scores = predict(network, inputs(photos, recipe))
+    return replace(photos, targets=resolved(scores, photos.targets))
+
+
+def _metrics(
+    fitted: FittedRule, mixture: FittedMixture | None, part: WrittenPart
+) -> dict[str, Any]:
+    found = {"out_of_fold": dict(fitted.figures), "agreement": part.exported.agreement}
+    if mixture is not None:
+        found["mixture"] = {
+            **mixture.rule.figures,
+            "share": mixture.share,
+            "right": {f"{share:.1f}": right for share, right in mixture.right.items()},
+        }
+    return found
 
 
 def find_taxonomy(name: str) -> Taxonomy:
@@ -124,7 +134,12 @@ def find_taxonomy(name: str) -> Taxonomy:
     return shipped(name) if name in shipped_names() else read_taxonomy(Path(name))
 
 
-def _garments(photos: PhotoSet, recipe: PhotoRecipe, data_dir: Path | None) -> Garments | None:
-    if not recipe.garments:
-        return None
-    return find_garments(load_train(find_dataset(data_dir)), LABELS, photos)
+def _garments(
+    photos: PhotoSet, recipe: PhotoRecipe, data_dir: Path | None
+) -> tuple[Garments | None, Garments | None]:
+    """Fashion-MNIST pictures to learn from, and those that the 28×28 network was not shown."""
+    if not recipe.garments or not are_shown(photos.labels, LABELS):
+        return None, None
+    pictures = load_train(find_dataset(data_dir))
+    shown, held_out = split_validation(pictures, TrainConfig.validation_share)
+    return find_garments(shown, LABELS, photos), find_garments(held_out, LABELS, photos)

@@ -1,5 +1,9 @@
 """The photo network: a backbone and a head whose prediction is the mean of its class maps.
 
+A map is the sum of what was learned and of the best of ImageNet's own words for the category, which
+stay as they are and, by a part of the loss, mean what they meant: what no photo showed the network
+it still calls by them. See trainer/photos/imagenet.
+
 Beside the categories the head has a map for what belongs to none of them. It is trained with them
 and leaves the network as the last number of the embedding, where the out-of-taxonomy score finds
 it: the class maps that serve are those of the categories alone.
@@ -15,6 +19,7 @@ from keras import layers
 from numpy.typing import NDArray
 
 from trainer.photos.backbone import Backbone
+from trainer.photos.efficientnet_lite0 import lower_layers
 
 EMBEDDING_VALUES = 128
 # The strangers' logit is some ten times as large as the other values of the embedding.
@@ -23,13 +28,13 @@ STRANGER_SCALE = 0.1
 
 @dataclass(frozen=True, kw_only=True)
 class HeadShape:
-    """How many maps each category, and the strangers at the end, take the best of."""
+    """How many words of ImageNet each category, and the strangers at the end, take the best of."""
 
-    pieces: tuple[int, ...]
+    words: tuple[int, ...]
 
     @property
     def categories(self) -> int:
-        return len(self.pieces) - 1
+        return len(self.words) - 1
 
 
 def build_network(backbone: Backbone, side_px: int, head: HeadShape, dropout: float) -> keras.Model:
@@ -38,24 +43,45 @@ def build_network(backbone: Backbone, side_px: int, head: HeadShape, dropout: fl
     features = layers.Activation("linear", name="features")(backbone.build(images))
     dropped = layers.Dropout(dropout, name="dropout")(features)
     maps = layers.Concatenate(name="all_maps")(
-        [_map(dropped, pieces, f"map{number}") for number, pieces in enumerate(head.pieces)]
+        [_map(features, dropped, words, f"map{number}") for number, words in enumerate(head.words)]
     )
     scores = layers.GlobalAveragePooling2D(name="scores")(maps)
     return keras.Model(images, scores, name="photo_tagger")
 
 
-def set_first_kernels(network: keras.Model, kernels: Sequence[NDArray[np.float32] | None]) -> None:
-    """Start the head where ImageNet's own stands, for the categories that it knows."""
+def set_words(network: keras.Model, kernels: Sequence[NDArray[np.float32] | None]) -> None:
+    """Put ImageNet's words into the head, for the categories that it knows."""
     for number, kernel in enumerate(kernels):
         if kernel is not None:
-            network.get_layer(f"map{number}_pieces").set_weights([kernel[None, None]])
+            network.get_layer(f"map{number}_words").set_weights([kernel[None, None]])
 
 
-def freeze(network: keras.Model, backbone: Backbone, blocks: int) -> None:
-    """Leave all batch norms, and the lower part of the backbone, as they are."""
+def spoken(network: keras.Model) -> Any | None:
+    """The tensor of all words' scores, (N, W), each the mean of its map; None if it has none."""
+    maps = [layer.output for layer in _word_layers(network) if layer is not None]
+    if not maps:
+        return None
+    return layers.GlobalAveragePooling2D()(layers.Concatenate()(maps))
+
+
+def word_counts(network: keras.Model) -> list[int]:
+    """How many of the words of `spoken` each category and the strangers have, in order."""
+    return [0 if each is None else each.filters for each in _word_layers(network)]
+
+
+def _word_layers(network: keras.Model) -> list[Any]:
+    """The layer with the words of each category, None where it has none."""
+    by_name = {layer.name: layer for layer in network.layers}
+    categories = network.output.shape[-1]
+    return [by_name.get(f"map{number}_words") for number in range(categories)]
+
+
+def freeze(network: keras.Model, blocks: int) -> None:
+    """Leave all batch norms, ImageNet's words, and the lower part of the backbone as they are."""
     for layer in network.layers:
-        layer.trainable = not isinstance(layer, layers.BatchNormalization)
-    for layer in backbone.lower_layers(network, blocks):
+        norm = isinstance(layer, layers.BatchNormalization)
+        layer.trainable = not norm and not layer.name.endswith("_words")
+    for layer in lower_layers(network, blocks):
         layer.trainable = False
 
 
@@ -116,12 +142,18 @@ def predict(model: keras.Model, images: NDArray[np.uint8], batch_size: int = 64)
     return np.concatenate(parts)
 
 
-def _map(features: Any, pieces: int, name: str) -> Any:
-    """One class map (N, h, w, 1): the best of its pieces at each place."""
-    maps = layers.Conv2D(pieces, 1, use_bias=False, name=f"{name}_pieces")(features)
-    if pieces == 1:
-        return layers.Activation("linear", name=name)(maps)
-    # Pooling over the channels, as a plain layer that any Keras loads.
-    turned = layers.Permute((1, 3, 2), name=f"{name}_turned")(maps)
-    best = layers.MaxPooling2D((1, pieces), name=f"{name}_best")(turned)
-    return layers.Permute((1, 3, 2), name=name)(best)
+def _map(features: Any, dropped: Any, words: int, name: str) -> Any:
+    """One class map (N, h, w, 1): what is learned and the best of its words at each place."""
+    start = "zeros" if words else "glorot_uniform"
+    learned = layers.Conv2D(1, 1, use_bias=False, kernel_initializer=start, name=f"{name}_learned")(
+        dropped
+    )
+    if not words:
+        return layers.Activation("linear", name=name)(learned)
+    maps = layers.Conv2D(words, 1, use_bias=False, name=f"{name}_words")(features)
+    if words > 1:
+        # Pooling over the channels, as a plain layer that any Keras loads.
+        turned = layers.Permute((1, 3, 2), name=f"{name}_turned")(maps)
+        best = layers.MaxPooling2D((1, words), name=f"{name}_best")(turned)
+        maps = layers.Permute((1, 3, 2), name=f"{name}_word")(best)
+    return layers.Add(name=name)([learned, maps])

@@ -1,11 +1,13 @@
 """When a photo needs no person: fitted on words that were spoken out of fold."""
 
-from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from catalog.statistics import log_sum_exp
+from catalog.taxonomy.model import Taxonomy
+from trainer.level_acceptance import with_parents
 from trainer.photo_rule import FittedRule, PhotoRuleConfig, fit_photo_rule
 
 # Thousands of photos can prove more of a single category than a shop's corrections can.
@@ -32,15 +34,18 @@ def labels_in_view(logits: NDArray[np.float32], targets: NDArray[np.bool_]) -> N
 
 
 def fit_rule(
+    logits: NDArray[np.float32],
     scores: NDArray[np.float32],
     targets: NDArray[np.bool_],
-    labels: Sequence[str],
+    taxonomy: Taxonomy,
     promise: PhotoRuleConfig = PROMISE,
 ) -> FittedRule:
     """Temperature, strangeness and confidences that keep the promise, strangers as wrong.
 
-    scores: float32 (N, C + 1), the strangers' last; targets: bool (N, C + 1), what is allowed.
+    logits: float32 (N, C). scores: float32 (N, C + 1), the photo network's, whose last are the
+    strangers'. targets: bool (N, C + 1), what is allowed.
     """
-    logits = scores[:, :-1]
-    truth = labels_in_view(logits, targets)
-    return fit_photo_rule(logits, truth, strangeness_of(scores), promise, labels)
+    truth, strangeness = labels_in_view(logits, targets), strangeness_of(scores)
+    fitted = fit_photo_rule(logits, truth, strangeness, promise, taxonomy.ids)
+    rule = with_parents(fitted.rule, logits, truth, strangeness, taxonomy.ids, taxonomy)
+    return replace(fitted, rule=rule)

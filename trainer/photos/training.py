@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +16,18 @@ from tqdm import tqdm
 from catalog.images.photo_input import fitted
 from trainer.photos.backbone import Backbone
 from trainer.photos.data import PhotoSet
+from trainer.photos.efficientnet_lite0 import lower_layers
 from trainer.photos.garments import Garments
-from trainer.photos.imagenet import first_kernels, pieces_of
-from trainer.photos.network import HeadShape, build_network, freeze, predict, set_first_kernels
+from trainer.photos.imagenet import word_kernels, words_of
+from trainer.photos.network import (
+    HeadShape,
+    build_network,
+    freeze,
+    predict,
+    set_words,
+    spoken,
+    word_counts,
+)
 from trainer.photos.recipe import PhotoRecipe
 from trainer.photos.variation import finished, varied
 
@@ -28,6 +37,8 @@ LOG = "log.jsonl"
 AHEAD = 4
 # Of a category with fewer photos, each counts no more than of one with so many.
 COUNTED_MIN = 100
+# What a teacher finds likely beside its first word counts as well (Hinton et al. 2015).
+MEMORY_TEMPERATURE = 2.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +54,13 @@ def new_network(backbone: Backbone, labels: tuple[str, ...], recipe: PhotoRecipe
     """A network that knows what its backbone brought along, and nothing more."""
     keras.utils.set_random_seed(recipe.seed)
     kernel = backbone.imagenet_kernel
-    head = HeadShape(pieces=tuple(pieces_of(labels, known=kernel is not None)))
+    words = [0] * (len(labels) + 1) if kernel is None else [len(each) for each in words_of(labels)]
+    head = HeadShape(words=tuple(words))
     network = build_network(backbone, recipe.side_px, head, recipe.dropout)
     backbone.start(network)
     if kernel is not None:
-        set_first_kernels(network, first_kernels(labels, kernel))
-    freeze(network, backbone, recipe.frozen_blocks)
+        set_words(network, word_kernels(labels, kernel))
+    freeze(network, recipe.frozen_blocks)
     return network
 
 
@@ -59,10 +71,14 @@ def train(
     recipe: PhotoRecipe,
     folder: Path,
     *,
+    teacher: keras.Model | None = None,
     held_out: PhotoSet | None = None,
     until: int | None = None,
 ) -> None:
     """Learn from the photos; the network ends with its averaged weights.
+
+    `teacher`: the network as it was before it learned; what it says in ImageNet's words goes on
+    being asked for. None: nothing of the kind.
 
     Goes on after the last whole epoch that `folder` knows of. With `recipe.patience` it stops, and
     goes back to the best epoch, when the held-out photos gain no more. After the epoch `until` it
@@ -72,7 +88,7 @@ def train(
     steps = steps_of(photos, garments, recipe)
     optimizer = _optimizer(recipe, steps)
     optimizer.build(network.trainable_variables)
-    step = _step(network, optimizer, recipe)
+    step = _step(network, optimizer, recipe, teacher, taught_words(network, photos))
     first = _resume(network, optimizer, folder)
     best, best_accuracy, since = None, -1.0, 0
     for epoch in range(first, until or recipe.epochs):
@@ -209,13 +225,32 @@ def _optimizer(recipe: PhotoRecipe, steps: int) -> Any:
     )
 
 
-def _step(network: keras.Model, optimizer: Any, recipe: PhotoRecipe) -> Any:
+def _step(
+    network: keras.Model,
+    optimizer: Any,
+    recipe: PhotoRecipe,
+    teacher: keras.Model | None,
+    taught: NDArray[np.bool_],
+) -> Any:
     import tensorflow as tf
 
+    words = spoken(network)
+    recalls = teacher is not None and words is not None and recipe.memory_weight > 0
+    lower, upper = split(network, {"scores": network.output, "words": words}, recipe)
+    recalled = split(teacher, {"words": spoken(teacher)}, recipe)[1] if recalls else None
+
     def learn(pixels: Any, targets: Any, weights: Any) -> Any:
+        seen = lower(pixels, training=False)
         with tf.GradientTape() as tape:
-            scores = network(pixels, training=True)
-            loss = tf.reduce_mean(weights * any_of_loss(scores, targets, recipe.label_smoothing))
+            said = upper(seen, training=True)
+            loss = tf.reduce_mean(
+                weights * any_of_loss(said["scores"], targets, recipe.label_smoothing)
+            )
+            if recalled is not None:
+                told = recalled(seen, training=False)["words"]
+                loss += recipe.memory_weight * tf.reduce_mean(
+                    memory_loss(said["words"], told, taught)
+                )
         variables = network.trainable_variables
         optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables, strict=True))
         return loss
@@ -242,6 +277,46 @@ def any_of_loss(scores: Any, targets: Any, smoothing: float) -> Any:
     log_share = ops.log_softmax(scores, axis=-1)
     allowed = ops.logsumexp(ops.where(targets > 0, log_share, -1e9), axis=-1)
     return -(1 - smoothing) * allowed - smoothing * ops.mean(log_share, axis=-1)
+
+
+def taught_words(network: keras.Model, photos: PhotoSet) -> NDArray[np.bool_]:
+    """Which of a network's words are of categories that the photos surely show, bool (W,)."""
+    shown = photos.targets[photos.targets.sum(axis=1) == 1].sum(axis=0) >= COUNTED_MIN
+    shown[-1] = False  # no photos show all that is strange
+    return np.repeat(shown, word_counts(network))
+
+
+def split(network: keras.Model, outputs: Mapping[str, Any], recipe: PhotoRecipe) -> tuple[Any, Any]:
+    """A network's frozen lower part, images → tensor, and the rest, tensor → outputs."""
+    outputs = {name: each for name, each in outputs.items() if each is not None}
+    below = lower_layers(network, recipe.frozen_blocks)
+    if not below:
+        return lambda images, training: images, keras.Model(network.input, outputs)
+    border = below[-1].output
+    return keras.Model(network.input, border), keras.Model(border, outputs)
+
+
+def memory_loss(words: Any, told: Any, taught: NDArray[np.bool_]) -> Any:
+    """How far the words' shares are from what the teacher told, in nats, (B,).
+
+    words, told: (B, W). taught: bool (W,), the words of categories that photos teach: how they
+    share what they have together is the photos' to say.
+    """
+    ops = keras.ops
+    ours, theirs = (_together(each / MEMORY_TEMPERATURE, taught) for each in (words, told))
+    share = ops.softmax(theirs, axis=-1)
+    gap = ops.log_softmax(theirs, axis=-1) - ops.log_softmax(ours, axis=-1)
+    return MEMORY_TEMPERATURE**2 * ops.sum(share * gap, axis=-1)
+
+
+def _together(words: Any, taught: NDArray[np.bool_]) -> Any:
+    """Scores (B, W) with those of the taught words made one."""
+    ops = keras.ops
+    if not taught.any():
+        return words
+    others = ops.take(words, np.flatnonzero(~taught), axis=-1)
+    all_taught = ops.take(words, np.flatnonzero(taught), axis=-1)
+    return ops.concatenate([others, ops.logsumexp(all_taught, axis=-1, keepdims=True)], axis=-1)
 
 
 def _save(network: keras.Model, optimizer: Any, folder: Path, epoch: int) -> None:

@@ -1,6 +1,6 @@
 """Photos as they might also have been taken: turned, nearer, in other light, on other ground."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -14,6 +14,7 @@ from trainer.photos.recipe import PhotoRecipe
 Photo = NDArray[np.uint8]  # (S, S, 3) RGB
 MASK_SHARE_MIN = 0.05
 GREY = 128
+WHITE = 250
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,6 +60,21 @@ def on_ground(photo: Photo, mask: NDArray[np.bool_], ground: Photo) -> Photo:
     """The garment of one photo on another's ground; the edge is soft, as a lens draws it."""
     share = cv2.GaussianBlur(mask.astype(np.float32), (0, 0), 1.0)[..., None]
     return np.asarray(photo * share + ground * (1 - share), np.uint8)
+
+
+def has_mask(photos: PhotoSet) -> NDArray[np.bool_]:
+    """Of which photos the garment could be cut out, bool (N,)."""
+    return np.asarray(photos.masks.mean(axis=(1, 2)) > MASK_SHARE_MIN)
+
+
+def on_white(photos: PhotoSet) -> PhotoSet:
+    """The garments alone, as a catalog shows them; a photo without a mask stays as it is."""
+    white = np.full(photos.pixels.shape[1:], WHITE, np.uint8)
+    pixels = [
+        on_ground(photo, mask, white) if cut else photo
+        for photo, mask, cut in zip(photos.pixels, photos.masks, has_mask(photos), strict=True)
+    ]
+    return replace(photos, pixels=np.stack(pixels))
 
 
 def moved(photo: Photo, recipe: PhotoRecipe, rng: Generator) -> Photo:

@@ -59,8 +59,9 @@ def explain(data: bytes, classifier: Classifier) -> Explanation:
     photo = decode(data, size_px_min=DECODE_PX).pixels
     glanced = glance(photo)
     judge = Lineup(serving=classifier).judge_of("", kind=glanced.kind)
-    mine = network_input(photo, judge.kind, glanced)
-    (prediction,) = predict([judge], [mine.pixels])
+    inputs = {kind: network_input(photo, kind, glanced) for kind in judge.kinds}
+    (prediction,) = predict([judge], [inputs])
+    mine = inputs[judge.kind]
     assert prediction is not None
     labels, confidences = prediction.labels, prediction.confidences
     order = np.argsort(-confidences, kind="stable")

@@ -10,25 +10,34 @@ from numpy.typing import NDArray
 
 from catalog.acceptance import NO_AUDIT, AuditShares, Earned, Rule, rule_for
 from catalog.bundle import Manifest
-from catalog.images.network_input import InputKind
-from catalog.networks import PictureKind
+from catalog.images.network_input import InputKind, NetworkInput
+from catalog.networks import NetworkName, PictureKind
 from catalog.sampling import drawn
-from catalog.statistics import at_temperature
+from catalog.statistics import at_temperature, mixed
 from worker.tagging.classifier import Classifier, Predictions, ServingNetwork
 
 
 @dataclass(frozen=True, kw_only=True)
 class Judge:
-    """The network of one bundle that judges a picture, and the rule that it is judged by."""
+    """The network of one bundle that judges a picture, and the rule that it is judged by.
+
+    helper: the 28×28 network, where the rule mixes its word with the photo network's.
+    """
 
     manifest: Manifest
     network: ServingNetwork
     rule: Rule
+    helper: ServingNetwork | None = None
 
     @property
     def kind(self) -> InputKind:
         """What the network takes."""
         return self.network.kind
+
+    @property
+    def kinds(self) -> list[InputKind]:
+        """What all that have a word take, the network's own first."""
+        return [each.kind for each in (self.network, self.helper) if each is not None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,7 +89,12 @@ class Lineup:
         manifest = classifier.manifest
         earned = self.earned.get(manifest.model_version)
         rule = rule_for(manifest, kind=kind, earned=earned, audit=audit)
-        return Judge(manifest=manifest, network=classifier.networks[rule.network], rule=rule)
+        return Judge(
+            manifest=manifest,
+            network=classifier.networks[rule.network],
+            rule=rule,
+            helper=classifier.networks[NetworkName.REDUCED] if rule.mixture else None,
+        )
 
     @property
     def manifests(self) -> tuple[Manifest, ...]:
@@ -91,11 +105,15 @@ class Lineup:
 
 @dataclass(frozen=True, kw_only=True)
 class Prediction:
-    """What one network says of one picture: a row of its predictions, and the rule for it."""
+    """What one network says of one picture: a row of its predictions, and the rule for it.
+
+    helped: the helper's confidences, float32 (classes,), where there is one.
+    """
 
     judge: Judge
     predictions: Predictions
     row: int
+    helped: NDArray[np.float32] | None = None
 
     @property
     def labels(self) -> Sequence[str]:
@@ -105,10 +123,12 @@ class Prediction:
     @cached_property
     def confidences(self) -> NDArray[np.float32]:
         """float32 (classes,), as the rule wants them: those of photos at its own temperature."""
-        found = np.asarray(self.predictions.confidences[self.row])
+        found, mixture = self.predictions.confidences[self.row], self.judge.rule.mixture
+        if mixture is not None and self.helped is not None:
+            found = mixed(found, mixture.photo_weight, self.helped, mixture.reduced_weight)
         wanted = self.judge.rule.photo_temperature
         if wanted is None:
-            return found
+            return np.asarray(found)
         return at_temperature(found, self.judge.network.network.temperature, wanted)
 
     @property
@@ -128,22 +148,50 @@ class Prediction:
 
 
 def predict(
-    judges: Sequence[Judge | None], images: Sequence[NDArray[np.uint8] | None]
+    judges: Sequence[Judge | None], inputs: Sequence[Mapping[InputKind, NetworkInput] | None]
 ) -> list[Prediction | None]:
-    """Each image through its own judge's network, in one batch for each network.
+    """What each picture's own judge says of it, in one batch for each network.
 
-    None where there is no judge or no image.
+    None where there is no judge or no picture.
     """
-    theirs: dict[ServingNetwork, list[int]] = defaultdict(list)
-    for place, (judge, image) in enumerate(zip(judges, images, strict=True)):
-        if judge is not None and image is not None:
-            theirs[judge.network].append(place)
-    found: list[Prediction | None] = [None] * len(images)
-    for network, places in theirs.items():
-        mine = [image for place in places if (image := images[place]) is not None]
-        predictions = network.classify(np.stack(mine))
-        for row, place in enumerate(places):
-            judge = judges[place]
-            assert judge is not None
-            found[place] = Prediction(judge=judge, predictions=predictions, row=row)
-    return found
+    words: dict[ServingNetwork, Words] = {}
+    for network, places in _wanted(judges, inputs).items():
+        mine = [found[network.kind].pixels for place in places if (found := inputs[place])]
+        rows = {place: row for row, place in enumerate(places)}
+        words[network] = Words(predictions=network.classify(np.stack(mine)), rows=rows)
+    return [
+        _prediction(judge, place, words) if judge is not None and found is not None else None
+        for place, (judge, found) in enumerate(zip(judges, inputs, strict=True))
+    ]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Words:
+    """What one network says of a batch; rows: of each picture's place in it."""
+
+    predictions: Predictions
+    rows: Mapping[int, int]
+
+
+def _wanted(
+    judges: Sequence[Judge | None], inputs: Sequence[Mapping[InputKind, NetworkInput] | None]
+) -> dict[ServingNetwork, list[int]]:
+    """The places of the pictures that each network is to see."""
+    places: dict[ServingNetwork, list[int]] = defaultdict(list)
+    for place, (judge, found) in enumerate(zip(judges, inputs, strict=True)):
+        if judge is not None and found is not None:
+            for network in (judge.network, judge.helper):
+                if network is not None:
+                    places[network].append(place)
+    return places
+
+
+def _prediction(judge: Judge, place: int, words: Mapping[ServingNetwork, Words]) -> Prediction:
+    helped = None
+    if judge.helper is not None:
+        theirs = words[judge.helper]
+        helped = theirs.predictions.confidences[theirs.rows[place]]
+    mine = words[judge.network]
+    return Prediction(
+        judge=judge, predictions=mine.predictions, row=mine.rows[place], helped=helped
+    )

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from numpy.typing import NDArray
 
 from catalog.acceptance import flag_reasons
 from catalog.certainty import certain_at
@@ -39,7 +38,7 @@ class Tagger:
                 lineup.judge_of(job.product_id, kind=kind),
                 lineup.shadow_of(job.product_id, kind=kind),
             )
-            return [judge.kind for judge in judges if judge]
+            return [kind for judge in judges if judge for kind in judge.kinds]
 
         seen = self._looker.look_at_all(jobs, wanted, fetch, patience_s)
         judges: list[Judge | None] = []
@@ -59,9 +58,11 @@ class Tagger:
     ) -> list[Prediction | None]:
         """In one of the threads, which give way where they should: not in the one that writes."""
 
+        inputs = [each.inputs if isinstance(each, Seen) else None for each in seen]
+
         def run() -> list[Prediction | None]:
             with self._clock.time(stage):
-                return predict(judges, _images(seen, judges))
+                return predict(judges, inputs)
 
         return self._threads.submit(run).result()
 
@@ -117,16 +118,6 @@ class Tagger:
             class_map_width=class_map.shape[1],
             embedding=prediction.embedding.astype(np.float16).tobytes(),
         )
-
-
-def _images(
-    seen: Sequence[Seen | Failure], judges: Sequence[Judge | None]
-) -> list[NDArray[np.uint8] | None]:
-    """Each picture as its judge takes it, or None where there is no picture or no judge."""
-    return [
-        each.inputs[judge.kind].pixels if isinstance(each, Seen) and judge else None
-        for each, judge in zip(seen, judges, strict=True)
-    ]
 
 
 def _opinion(job: Job, seen: Seen, prediction: Prediction) -> ShadowOpinion:

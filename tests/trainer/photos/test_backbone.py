@@ -71,8 +71,8 @@ def test_an_unknown_name_is_refused_with_what_could_be_meant() -> None:
 
 def test_batch_norms_and_lower_blocks_stay_as_they_are(tmp_path: Path) -> None:
     backbone = read_backbone(backbone_file(tmp_path / "backbone.npz"))
-    network = build_network(backbone, 64, HeadShape(pieces=(1, 1)), 0.0)
-    freeze(network, backbone, 5)
+    network = build_network(backbone, 64, HeadShape(words=(0, 0)), 0.0)
+    freeze(network, 5)
     names = {variable.path for variable in network.trainable_variables}
     assert not any("norm" in name for name in names)
     assert not any(name.startswith(("stem_", "block4_")) for name in names)
@@ -83,7 +83,7 @@ def test_training_may_start_from_a_network_that_was_trained_before(tmp_path: Pat
     model = drawn_backbone(64)
     model.save(tmp_path / "model.keras")
     backbone = find_backbone(str(tmp_path / "model.keras"))
-    network = build_network(backbone, 64, HeadShape(pieces=(1, 1)), 0.0)
+    network = build_network(backbone, 64, HeadShape(words=(0, 0)), 0.0)
     backbone.start(network)
     images = reference_images()[:, :64, :64].astype(np.float32)
     features = keras.Model(network.input, network.get_layer("features").output)

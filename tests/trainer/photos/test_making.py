@@ -13,9 +13,8 @@ from catalog.cli import main
 from catalog.networks import NetworkName
 from catalog.settings import SHIPPED_BUNDLE
 from catalog.taxonomy.files import shipped
-from tests.trainer.photos.pictures import LABELS, photo_set, write_folders
+from tests.trainer.photos.pictures import LABELS, write_folders
 from trainer.photos.bundling import takes_along
-from trainer.photos.cross_fitting import OutOfFold, between, choose_share
 from trainer.photos.network import predict
 from trainer.serving_model import ServingModel
 
@@ -116,18 +115,3 @@ def test_an_unknown_setting_is_refused_with_those_that_there_are(tmp_path: Path)
     assert result.exit_code == 1
     assert "epochs" in result.output
     assert "found 'epoch'" in result.output
-
-
-def test_the_nearest_to_the_first_weights_is_taken_that_loses_hardly_anything() -> None:
-    photos = photo_set(100)
-    right = photos.targets.astype(np.float32)
-    poor, good = right.copy(), right.copy()
-    poor[:40] = poor[:40][:, [1, 0, 2, 3]]
-    good[:1] = good[:1][:, [1, 0, 2, 3]]
-    found = OutOfFold(scores=np.stack([poor, good, right]), shares=(0.5, 0.7, 1.0))
-    assert choose_share(found, photos) == 0.7
-
-
-def test_weights_between_two_networks_are_their_weighted_mean() -> None:
-    (found,) = between([np.zeros(3)], [np.full(3, 10.0)], 0.3)
-    np.testing.assert_allclose(found, 3.0)

@@ -10,8 +10,11 @@ from trainer.photos.network import (
     build_explainer,
     build_network,
     fit_projection,
+    freeze,
     pooled_features,
     predict,
+    spoken,
+    word_counts,
 )
 
 pytestmark = pytest.mark.training
@@ -19,9 +22,9 @@ pytestmark = pytest.mark.training
 
 @pytest.fixture(scope="module")
 def network() -> keras.Model:
-    """Random weights, several pieces for some categories: two categories and the strangers."""
+    """Random weights, words for some categories: two categories and the strangers."""
     keras.utils.set_random_seed(0)
-    return build_network(find_backbone("none"), 40, HeadShape(pieces=(3, 1, 2)), 0.2)
+    return build_network(find_backbone("none"), 40, HeadShape(words=(3, 0, 2)), 0.2)
 
 
 def test_logits_are_the_mean_of_the_class_maps_and_the_same_as_trained(
@@ -36,12 +39,40 @@ def test_logits_are_the_mean_of_the_class_maps_and_the_same_as_trained(
     np.testing.assert_allclose(found["embedding"][:, -1], scores[:, -1] * STRANGER_SCALE, atol=1e-5)
 
 
-def test_a_map_is_the_best_of_its_pieces_at_each_place(network: keras.Model) -> None:
+def test_a_map_is_what_was_learned_and_the_best_of_its_words_at_each_place(
+    network: keras.Model,
+) -> None:
     images = photo_set(1).pixels.astype(np.float32)
-    pieces = keras.Model(network.input, network.get_layer("map0_pieces").output)(images)
-    best = keras.Model(network.input, network.get_layer("map0").output)(images)
-    assert pieces.shape[-1] == 3
-    np.testing.assert_allclose(best[..., 0], np.max(pieces, axis=-1), atol=1e-6)
+    network.get_layer("map0_learned").set_weights([np.full((1, 1, 64, 1), 0.01, np.float32)])
+    names = ("map0_words", "map0_learned", "map0")
+    outputs = [network.get_layer(name).output for name in names]
+    words, learned, found = keras.Model(network.input, outputs)(images)
+    assert words.shape[-1] == 3
+    assert float(np.abs(learned).max()) > 0
+    best = np.max(words, axis=-1) + learned[..., 0]
+    np.testing.assert_allclose(found[..., 0], best, atol=1e-6)
+
+
+def test_words_are_spoken_in_the_order_of_the_categories_and_never_learned(
+    network: keras.Model,
+) -> None:
+    images = photo_set(1).pixels.astype(np.float32)
+    freeze(network, 0)
+    assert word_counts(network) == [3, 0, 2]
+    names = ("map0_words", "map2_words")
+    maps = keras.Model(network.input, [network.get_layer(name).output for name in names])(images)
+    wanted = np.concatenate([np.mean(each, axis=(1, 2)) for each in maps], axis=-1)
+    found = keras.Model(network.input, spoken(network))(images)
+    np.testing.assert_allclose(found, wanted, atol=1e-6)
+    learned = {variable.path for variable in network.trainable_variables}
+    assert not any("_words" in path for path in learned)
+    assert any("map1_learned" in path for path in learned)
+
+
+def test_a_network_without_words_speaks_none() -> None:
+    network = build_network(find_backbone("none"), 40, HeadShape(words=(0, 0)), 0.2)
+    assert spoken(network) is None
+    assert word_counts(network) == [0, 0]
 
 
 def test_the_embedding_has_at_most_128_values_and_keeps_distances() -> None:

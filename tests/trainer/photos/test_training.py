@@ -7,14 +7,16 @@ import pytest
 
 from tests.trainer.photos.pictures import LABELS, photo_set
 from trainer.photos.backbone import find_backbone
-from trainer.photos.network import predict
+from trainer.photos.network import predict, spoken
 from trainer.photos.recipe import PhotoRecipe
 from trainer.photos.training import (
     accuracy,
     any_of_loss,
     batches,
     inputs,
+    memory_loss,
     new_network,
+    taught_words,
     train,
 )
 
@@ -75,3 +77,37 @@ def test_a_photo_weighs_in_the_loss_as_its_list_says() -> None:
     weights = np.where(photos.strange, 0.25, 1.0).astype(np.float32)
     for batch in batches(replace(photos, weights=weights), None, recipe, 0):
         np.testing.assert_allclose(batch.weights, np.where(batch.targets[:, -1], 0.25, 1.0))
+
+
+def test_what_is_remembered_is_how_the_words_share_a_picture() -> None:
+    told = np.array([[2.0, 0.0, -1.0, 1.0]], np.float32)
+    none = np.zeros(4, np.bool_)
+    assert float(memory_loss(told + 5, told, none)[0]) == pytest.approx(0, abs=1e-5)
+    assert float(memory_loss(told[:, ::-1], told, none)[0]) > 0.4
+    # How the words of taught categories share what they have together is the photos' to say.
+    changed = told[:, [3, 1, 2, 0]]
+    taught = np.array([True, False, False, True])
+    assert float(memory_loss(changed, told, taught)[0]) == pytest.approx(0, abs=1e-5)
+    assert float(memory_loss(changed, told, none)[0]) > 0.1
+
+
+def test_a_network_with_imagenets_words_forgets_less_of_them_with_a_teacher(
+    tmp_path: Path,
+) -> None:
+    rng = np.random.default_rng(0)
+    kernel = rng.normal(size=(64, 1_000)).astype(np.float32)
+    backbone = replace(find_backbone("none"), imagenet_kernel=kernel)
+    photos = replace(photo_set(16), labels=("sandal", "sneaker", "bag"))
+    far = []
+    for weight in (0.0, 1.0):
+        recipe = replace(RECIPE, epochs=3, memory_weight=weight)
+        network = new_network(backbone, photos.labels, recipe)
+        teacher = new_network(backbone, photos.labels, recipe)
+        folder = tmp_path / str(weight)
+        train(network, photos, None, recipe, folder, teacher=teacher)
+        images = inputs(photos, recipe).astype(np.float32)
+        said, told = (keras.Model(each.input, spoken(each))(images) for each in (network, teacher))
+        taught = taught_words(network, photos)
+        assert not taught.any()  # 16 photos are too few to be sure of a category
+        far.append(float(np.mean(memory_loss(said, told, taught))))
+    assert far[1] < 0.5 * far[0]

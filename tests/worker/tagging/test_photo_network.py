@@ -18,16 +18,22 @@ from catalog.fetching.slots import ConnectionSlots
 from catalog.fetching.validators import Fetched
 from catalog.images.decode import DecodeLimits
 from catalog.jobs import Job
-from catalog.networks import NetworkName
+from catalog.networks import Acceptance, Mixture, NetworkName
 from catalog.outcomes import FlagReason, Outcome, ShadowOpinion, Tagging
 from catalog.sample import SAMPLE
-from catalog.settings import SHIPPED_BUNDLE, read_settings
+from catalog.settings import read_settings
 from db import migrate
 from db.engine import make_engine
 from db.ledger.models import Tagging as TaggingRow
 from db.ledger.models import Thumbnail
 from tests.catalog.images.pictures import encode
-from tests.photo_networks import COLOURS, SIDE_PX, bundle_with_photo_network, photo_network
+from tests.photo_networks import (
+    COLOURS,
+    SIDE_PX,
+    bundle_with_photo_network,
+    photo_network,
+    without_photo_network,
+)
 from tests.taxonomies import LABELS
 from worker.serving import load_serving_bundle
 from worker.tagging.classifier import SLICE_BYTES_MAX, Classifier
@@ -94,9 +100,34 @@ def test_each_picture_goes_to_the_network_that_was_made_for_it(tmp_path: Path) -
     assert (seen.label, seen.reasons) == ("bag", ())
     assert seen.photo_temperature == 1.0
     assert small.photo_temperature is None
-    (as_ever, alone) = taggings(Lineup(serving=classifier(SHIPPED_BUNDLE)))
+    reduced_only = classifier(without_photo_network(tmp_path / "reduced"))
+    (as_ever, alone) = taggings(Lineup(serving=reduced_only))
     assert as_ever.network is alone.network is NetworkName.REDUCED
     assert small.confidences == alone.confidences
+
+
+def mixing(reduced_weight: float, photo_weight: float) -> Mixture:
+    return Mixture(
+        reduced_weight=reduced_weight,
+        photo_weight=photo_weight,
+        acceptance=Acceptance(
+            confidence_min=dict.fromkeys(LABELS, 0.5), precision=0.97, guarantee_level=0.95
+        ),
+        out_of_taxonomy_threshold=1e6,
+    )
+
+
+def test_both_networks_have_a_word_on_a_plain_photo(tmp_path: Path) -> None:
+    alone, _ = taggings(Lineup(serving=classifier(without_photo_network(tmp_path / "only"))))
+    found = {}
+    for name, weights in {"both": (0.4, 0.8), "photo": (0.0, 1.0), "reduced": (1.0, 0.0)}.items():
+        folder = bundle_with_photo_network(tmp_path, name, mixture=mixing(*weights))
+        seen, small = taggings(Lineup(serving=classifier(folder)))
+        assert (seen.network, small.network) == (NetworkName.PHOTO, NetworkName.REDUCED)
+        found[name] = np.array(seen.confidences)
+    product = found["photo"] ** 0.8 * np.maximum(found["reduced"], 1e-30) ** 0.4
+    np.testing.assert_allclose(found["both"], product / product.sum(), atol=1e-3)
+    assert LABELS[found["reduced"].argmax()] == alone.label
 
 
 def test_logits_are_the_mean_of_the_class_maps(tmp_path: Path) -> None:
@@ -121,14 +152,15 @@ def test_a_photo_network_alone_names_what_came_reduced_and_accepts_none_of_it(
 
 def test_models_on_trial_see_each_picture_as_they_take_it(tmp_path: Path) -> None:
     shadow = Trial(classifier=classifier(bundle_with_photo_network(tmp_path)), share=1.0)
-    outcomes = tag(Lineup(serving=classifier(SHIPPED_BUNDLE), shadow=shadow))
+    serving = classifier(without_photo_network(tmp_path / "reduced"))
+    outcomes = tag(Lineup(serving=serving, shadow=shadow))
     opinions = [each.shadow for each in outcomes]
     assert all(isinstance(each, ShadowOpinion) for each in opinions)
     assert opinions[0] is not None
     assert (opinions[0].label, opinions[0].model_version) == ("bag", "in-colour")
     results = [each.result for each in outcomes]
     assert [each.network for each in results if isinstance(each, Tagging)] == ["reduced"] * 2
-    canary = Lineup(serving=classifier(SHIPPED_BUNDLE), canary=shadow)
+    canary = Lineup(serving=serving, canary=shadow)
     seen, small = taggings(canary)
     assert (seen.network, small.network) == (NetworkName.PHOTO, NetworkName.REDUCED)
     assert {seen.model_version, small.model_version} == {"in-colour"}
