@@ -47,6 +47,19 @@ def test_help_imports_no_command() -> None:
     assert not loaded & {*HEAVY, "celery", "sqlalchemy", "pydantic", "numpy", "cv2"}
 
 
+def test_showing_the_status_loads_neither_a_model_nor_the_queue() -> None:
+    loaded = imported_by("import worker.commands.status")
+    assert not loaded & {"numpy", "cv2", "celery", "alembic"}
+
+
+def test_workers_start_without_alembic_and_the_shell_for_brokers() -> None:
+    code = (
+        "from worker.local.celery_command import without_shell; without_shell()\n"
+        "import celery.bin.celery, worker.tasks, worker.upkeep"
+    )
+    assert not imported_by(code) & {"alembic", "prompt_toolkit"}
+
+
 def test_importing_the_worker_reads_no_setting() -> None:
     code = (
         "import os; os.environ['TAGGER_BATCH_SIZE'] = 'unusable'\nimport worker.app, worker.tasks"

@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from db.retag.models import RetagRun, RunState
 from db.retag.pages import LEASE
-from db.retag.runs import Counts, counts
+from db.retag.runs import Counts, counts, open_runs
 from db.retag.selection import Selection
 
 
@@ -94,3 +94,8 @@ def progress(session: Session, run: RetagRun, now: datetime) -> Progress:
         published_by=run.leased_by if leased else None,
         last_error=run.last_error,
     )
+
+
+def progress_of_open(session: Session, now: datetime) -> list[Progress]:
+    """Of every run that is not over, the oldest first."""
+    return [progress(session, run, now) for run in open_runs(session)]

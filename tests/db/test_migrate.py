@@ -1,13 +1,22 @@
 from pathlib import Path
 
 import pytest
+from alembic.config import Config
+from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, inspect, text
 from sqlalchemy.orm import Session
 
 from db.base import Base
 from db.engine import make_engine
 from db.ledger.models import Model, Product
-from db.migrate import SchemaError, current_revision, newest_revision, require_newest, upgrade
+from db.migrate import (
+    MIGRATIONS,
+    SchemaError,
+    current_revision,
+    newest_revision,
+    require_newest,
+    upgrade,
+)
 from tests.databases import PostgresServer
 
 OLDER_PRODUCT = """
@@ -26,6 +35,12 @@ def test_schema_of_the_migrations_is_the_schema_of_the_models(engine: Engine) ->
         assert columns == {column.name: column.nullable for column in table.columns}
         indexes = {index["name"] for index in found.get_indexes(table.name)}
         assert {index.name for index in table.indexes} <= indexes
+
+
+def test_the_newest_revision_is_alembics_head() -> None:
+    config = Config()
+    config.set_main_option("script_location", str(MIGRATIONS))
+    assert ScriptDirectory.from_config(config).get_heads() == [newest_revision()]
 
 
 def test_empty_database_is_refused_with_what_to_do(tmp_path: Path) -> None:

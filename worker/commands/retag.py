@@ -22,10 +22,11 @@ from worker.broker import connect, redis_url
 from worker.client import EnqueueClient
 from worker.commands.tables import echo_counts, table
 from worker.retag.dry_run import count_selected
+from worker.retag.lines import line
 from worker.retag.publisher import Publisher, Step
 from worker.retag.report_page import render_page
 from worker.retag.starting import progress_of, progress_of_newest, resume_run, start_run
-from worker.retag.terminal import ProgressBar, line
+from worker.retag.terminal import ProgressBar
 
 LIVE = (RunState.PLANNED, RunState.RUNNING)
 WATCH_S = 0.5

@@ -15,12 +15,10 @@ from db.command_line import looking
 from db.engine import make_engine
 from db.ledger.summary import Summary, summarise
 from db.ledger.vitals import Vitals, vitals
-from db.retag.progress import Progress
+from db.retag.progress import Progress, progress_of_open
 from worker.broker import BrokerError, connect, depths, redis_url
 from worker.commands.tables import echo_counts
-from worker.retag.starting import progress_of_open
-from worker.retag.terminal import line
-from worker.watch.health import all_queues, check_health
+from worker.retag.lines import line
 
 
 @click.command()
@@ -45,8 +43,9 @@ def status(as_json: bool) -> None:
 
 
 def _ledger() -> tuple[Summary, Vitals, list[Progress]]:
+    now = datetime.now(UTC)
     with looking() as session:
-        return summarise(session), vitals(session, datetime.now(UTC)), progress_of_open(session)
+        return summarise(session), vitals(session, now), progress_of_open(session, now)
 
 
 def _queues(chosen: Settings) -> tuple[dict[str, int], str | None]:
@@ -65,6 +64,8 @@ def _as_json(
     waiting: dict[str, int],
     trouble: str | None,
 ) -> dict[str, Any]:
+    from worker.watch.health import all_queues, check_health  # numpy, OpenCV: not for the tables
+
     oldest, reconciled = summary.oldest_queued_at, signs.reconciled_at
     engine = make_engine(chosen.database, patience_s=5)
     checks = check_health(chosen, engine, all_queues())

@@ -150,7 +150,7 @@ class LocalStack:
 
 
 def _celery(app: str, command: str) -> list[str]:
-    return [sys.executable, "-m", "celery", "-A", app, command]
+    return [sys.executable, "-m", "worker.local.celery_command", "-A", app, command]
 
 
 def _worker(app: str, queue: str, name: str | None = None) -> list[str]:

@@ -61,12 +61,6 @@ def progress_of(engine: Engine, run_id: int) -> Progress:
         return progress(session, retag_runs.find(session, run_id), datetime.now(UTC))
 
 
-def progress_of_open(session: Session) -> list[Progress]:
-    """Of every run that is not over, the oldest first."""
-    now = datetime.now(UTC)
-    return [progress(session, run, now) for run in retag_runs.open_runs(session)]
-
-
 def progress_of_newest(engine: Engine, limit: int) -> list[Progress]:
     """The newest first."""
     now = datetime.now(UTC)

@@ -34,10 +34,10 @@ from worker.local.embedded import EmbeddedBroker
 from worker.reconciler import product_ids
 from worker.retag import publisher as module
 from worker.retag.dry_run import count_selected
+from worker.retag.lines import line
 from worker.retag.publisher import Publisher, Step
 from worker.retag.schedule import schedule, start_nightly
 from worker.retag.starting import progress_of, resume_run, start_run
-from worker.retag.terminal import line
 
 CHUNK = 10
 CHUNKS_MAX = 3
