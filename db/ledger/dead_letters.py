@@ -1,6 +1,6 @@
 """The dead letters: reading, replaying and forgetting them."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -82,6 +82,16 @@ def forget(session: Session, found: Sequence[DeadLetter]) -> None:
     """Delete dead letters; their products stay failed."""
     subjects = [each.subject for each in found]
     session.execute(delete(FailureRow).where(FailureRow.subject.in_(subjects)))
+
+
+def clear(session: Session, product_ids: Collection[str]) -> set[str]:
+    """Delete the dead letters of products that have a label after all; who had one."""
+    if not product_ids:
+        return set()
+    mine = delete(FailureRow).where(FailureRow.subject.in_(product_ids))
+    # No object of this session is to be kept in step.
+    gone = mine.returning(FailureRow.subject)
+    return set(session.scalars(gone, execution_options={"synchronize_session": False}))
 
 
 def _of(statement: Any, reason: str | None, subjects: Sequence[str]) -> Any:

@@ -1,6 +1,7 @@
 """How transitions write the rows of products: shared columns, and whose outcome a row takes."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
@@ -20,11 +21,34 @@ NOTHING_IN_THE_QUEUE: Row = {"published_at": None, **NO_ATTEMPT}
 OPEN_STATES = (ProductStatus.FAILED, ProductStatus.QUEUED, ProductStatus.PROCESSING)
 
 
-def lock(session: Session, product_ids: Collection[str]) -> None:
-    """Take the rows' locks; SQLite's transactions hold the only one there is already."""
-    if session.get_bind().dialect.name == "postgresql":
-        ordered = select(Product.id).where(Product.id.in_(product_ids)).order_by(Product.id)
-        session.execute(ordered.with_for_update(key_share=True))
+@dataclass(frozen=True, kw_only=True)
+class Standing:
+    """What is in force of a product as long as its lock is held."""
+
+    reviewed: bool
+    reviewed_label: str | None
+    current_tagging_id: int | None
+
+
+def lock(session: Session, product_ids: Collection[str]) -> dict[str, Standing]:
+    """Take the rows' locks, and read what is in force.
+
+    SQLite's transactions hold the only lock there is already.
+    """
+    if not product_ids:
+        return {}
+    columns = (Product.id, Product.status, Product.reviewed_label, Product.current_tagging_id)
+    ordered = select(*columns).where(Product.id.in_(product_ids)).order_by(Product.id)
+    return {
+        id_: Standing(
+            reviewed=status == ProductStatus.REVIEWED,
+            reviewed_label=label,
+            current_tagging_id=tagging_id,
+        )
+        for id_, status, label, tagging_id in session.execute(
+            ordered.with_for_update(key_share=True)
+        )
+    }
 
 
 def put_outcome(

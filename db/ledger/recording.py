@@ -9,15 +9,18 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from types import MappingProxyType
 
-from sqlalchemy import delete, or_, select
+from sqlalchemy import or_, select
 from sqlalchemy.orm import Session
 
 from catalog.bundle import Manifest
 from catalog.outcomes import Failure, Outcome, Tagging
 from catalog.status import ProductStatus
 from catalog.taxonomy.document import to_fields
+from db.events.outcomes import Known, of_outcomes
+from db.events.writing import write
 from db.ledger import transitions
 from db.ledger.attempts import Attempt
+from db.ledger.dead_letters import clear
 from db.ledger.models import FailureRow, Model, Product, Thumbnail
 from db.ledger.models import Tagging as TaggingRow
 from db.ledger.product_rows import lock
@@ -56,7 +59,7 @@ def record_outcomes(
     retries: Mapping[str, datetime] | None = None,
     flag_changes_from: float = 0.0,
 ) -> None:
-    """Write taggings, thumbnails, failures and the products' new status.
+    """Write taggings, thumbnails, failures, the products' new status, and the events of these.
 
     attempts: what db.ledger.attempts.begin counted, by product id, for every outcome of a product;
     a message that was no job has none.
@@ -66,14 +69,16 @@ def record_outcomes(
     twice, the later outcome decides its status.
     """
     retries = retries or {}
-    lock(session, {each.subject for each in outcomes if each.job})
+    standings = lock(session, {each.subject for each in outcomes if each.job})
     before = retag_outcomes.before(session, attempts)
     outcomes = retag_outcomes.flag_changes(outcomes, before, flag_changes_from)
     current = _record_taggings(session, outcomes, now)
     final = _settle_products(session, outcomes, current, attempts, retries, now)
-    _record_failures(session, outcomes, attempts, retries, now)
+    recovered = _record_failures(session, outcomes, attempts, retries, now)
     retag_outcomes.count(session, outcomes, before, final, current)
     review_queue.refresh(session, [outcome.subject for outcome in outcomes if outcome.job])
+    known = Known(standings=standings, runs=before, recovered=recovered)
+    write(session, of_outcomes(session, outcomes, final, known), now)
 
 
 def _record_taggings(
@@ -154,21 +159,19 @@ def _record_failures(
     attempts: Mapping[str, Attempt],
     retries: Mapping[str, datetime],
     now: datetime,
-) -> None:
-    """Keep one dead letter for what failed, and none for what succeeded after all."""
+) -> set[str]:
+    """Keep one dead letter for what failed, and none for what succeeded after all.
+
+    Returns the latter, where there had been one.
+    """
     latest = {outcome.subject: outcome for outcome in outcomes}
     failed = [each for each in latest.values() if isinstance(each.result, Failure)]
     final = [each for each in failed if each.subject not in retries]
     tagged = [subject for subject, each in latest.items() if isinstance(each.result, Tagging)]
-    if tagged:
-        # No object of this session is to be kept in step.
-        session.execute(
-            delete(FailureRow).where(FailureRow.subject.in_(tagged)),
-            execution_options={"synchronize_session": False},
-        )
+    recovered = clear(session, tagged)
     final = _without_those_that_others_tagged(session, final)
     if not final:
-        return
+        return recovered
     rows = [_failure_row(each, attempts.get(each.subject), now) for each in final]
     statement, parameters = insert_many(session, FailureRow, rows)
     new = statement.excluded
@@ -185,6 +188,7 @@ def _record_failures(
         ),
         parameters,
     )
+    return recovered
 
 
 def _without_those_that_others_tagged(session: Session, failed: list[Outcome]) -> list[Outcome]:

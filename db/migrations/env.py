@@ -5,6 +5,7 @@ from sqlalchemy import Connection
 
 from catalog.settings import settings
 from db.engine import make_engine
+from db.events.models import EventRow
 from db.ledger.models import Model
 from db.registry.models import RegisteredBundle
 from db.registry.photo_trust_models import EarnedTrust
@@ -16,6 +17,7 @@ from db.taxonomies.models import MovedLabel
 # Each of these modules adds its tables to one metadata.
 METADATA = Review.metadata
 assert MovedLabel.metadata is METADATA
+assert EventRow.metadata is METADATA
 assert Model.metadata is METADATA
 assert RegisteredBundle.metadata is METADATA
 assert RetagRun.metadata is METADATA

@@ -10,8 +10,11 @@ from sqlalchemy.orm import Session
 
 from catalog.outcomes import Failure, FlagReason, Outcome, Tagging
 from catalog.status import ProductStatus
+from db.events.standing import of_standing
+from db.events.writing import NewEvent, write
 from db.ledger import transitions
 from db.ledger.attempts import Attempt
+from db.ledger.dead_letters import clear
 from db.ledger.models import Product
 from db.ledger.models import Tagging as TaggingRow
 from db.retag.message_ids import run_of
@@ -28,6 +31,7 @@ class Before:
     message_id: str
     tagging_id: int | None
     label: str | None
+    flagged: bool
     confidence: float
     person_label: str | None  # in force, whatever the machine says
     # The label in the taxonomy in force, where that has changed since.
@@ -49,6 +53,7 @@ def before(session: Session, attempts: Mapping[str, Attempt]) -> dict[str, Befor
     columns = (
         Product.id, Product.status, Product.reviewed_label, Product.settled_message_id,
         TaggingRow.id, TaggingRow.label, TaggingRow.confidence, TaggingRow.model_version,
+        TaggingRow.flagged,
     )  # fmt: skip
     found = session.execute(
         select(*columns)
@@ -62,11 +67,12 @@ def before(session: Session, attempts: Mapping[str, Attempt]) -> dict[str, Befor
             message_id=attempts[id_].message_id,
             tagging_id=tagging_id,
             label=label,
+            flagged=bool(flagged),
             confidence=confidence or 0.0,
             person_label=person if status == ProductStatus.REVIEWED else None,
             label_now=now_called(moved[version], label) if version and label else None,
         )
-        for id_, status, person, settled, tagging_id, label, confidence, version in found
+        for id_, status, person, settled, tagging_id, label, confidence, version, flagged in found
         # A message that came twice, or another model's second word: it is counted already.
         if settled != attempts[id_].message_id
     }
@@ -149,13 +155,31 @@ def known_pictures(session: Session, attempts: Mapping[str, Attempt]) -> dict[st
 def record_unchanged(
     session: Session, product_ids: Collection[str], attempts: Mapping[str, Attempt], now: datetime
 ) -> None:
-    """Settle products of runs whose tagging stands: same picture, same model."""
+    """Settle products of runs whose tagging stands: same picture, same model.
+
+    Nothing is to be told of them, but where the last that was told is a failure.
+    """
     together: dict[str, list[str]] = defaultdict(list)
     for product_id in sorted(product_ids):
         together[attempts[product_id].message_id].append(product_id)
+    recovered: set[str] = set()
     for message_id, ids in sorted(together.items()):
         settled = transitions.settle_unchanged(session, ids, message_id, now)
         _add(session, message_id, {"skipped": len(settled)})
+        recovered |= clear(session, settled)
+    write(session, _events(session, recovered), now)
+
+
+def _events(session: Session, product_ids: Collection[str]) -> list[NewEvent]:
+    if not product_ids:
+        return []
+    taggings = session.scalars(
+        select(TaggingRow)
+        .join(Product, Product.current_tagging_id == TaggingRow.id)
+        .where(Product.id.in_(product_ids), Product.status != ProductStatus.REVIEWED)
+        .order_by(Product.id)
+    )
+    return [of_standing(each, None, open_=each.flagged) for each in taggings]
 
 
 def _add(session: Session, message_id: str, columns: Mapping[str, int]) -> None:

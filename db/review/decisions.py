@@ -14,6 +14,8 @@ from sqlalchemy.orm import Session, aliased
 from catalog.status import ProductStatus
 from catalog.taxonomy.model import Taxonomy
 from catalog.taxonomy.reserved import BAD_IMAGE, NOT_IN_TAXONOMY
+from db.events import people as events_of_people
+from db.events.writing import write
 from db.ledger import transitions
 from db.ledger.models import Product, Tagging
 from db.ledger.taxonomies import taxonomy_to_judge_by
@@ -101,7 +103,7 @@ def decide(
     session.flush()
     # Whoever adopts another one waits for the audit's rows, and asks again about this one.
     _require_in_force(session, place, taxonomy)
-    _settle(session, place, now, second_share)
+    _settle(session, place, reviewer, now, second_share)
     return review
 
 
@@ -134,7 +136,7 @@ def undo(
         )
         session.add(row)
         session.flush()
-        _settle(session, place, now, second_share)
+        _settle(session, place, reviewer, now, second_share)
         place.item.leased_by, place.item.leased_until = reviewer.id, now + LEASE
         rows_undone.append(row)
     session.flush()
@@ -291,8 +293,10 @@ def _audit_row(place: _Place, reviewer: Reviewer, decision: Decision, now: datet
     )
 
 
-def _settle(session: Session, place: _Place, now: datetime, second_share: float) -> None:
-    """Work out queue row and product from the audit."""
+def _settle(
+    session: Session, place: _Place, reviewer: Reviewer, now: datetime, second_share: float
+) -> None:
+    """Work out queue row and product from the audit; the reviewer has just spoken."""
     decisions = OpinionsNow(session).standing(effective(history(session, place.tagging.id)))
     people = select(Reviewer.id, Reviewer.role).where(
         Reviewer.id.in_({review.reviewer_id for review, _ in decisions})
@@ -307,7 +311,11 @@ def _settle(session: Session, place: _Place, now: datetime, second_share: float)
     item.round, item.waits_for = result.round, result.waits_for
     item.version += 1
     item.leased_by = item.leased_until = None
+    before = product.reviewed_label if product.status == ProductStatus.REVIEWED else None
     transitions.review(product, result.label, now)
+    taxonomy = taxonomy_to_judge_by(session, place.tagging.model_version)
+    events = events_of_people.of_review(product, before, place.tagging, taxonomy, reviewer.name)
+    write(session, events, now)
     session.flush()
 
 

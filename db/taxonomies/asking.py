@@ -7,8 +7,10 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from catalog.status import ProductStatus
+from db.events.standing import of_standing
+from db.events.writing import write
 from db.ledger import transitions
-from db.ledger.models import Product
+from db.ledger.models import Product, Tagging
 from db.review import queue as review_queue
 from db.review.models import ReviewItem, WaitsFor
 
@@ -39,9 +41,18 @@ def ask_again(session: Session, labels: Sequence[str], now: datetime) -> int:
             item.waits_for, item.round = WaitsFor.REVIEWER, 1
             item.version += 1
             item.leased_by = item.leased_until = None
+        said = {each.id: each.reviewed_label for each in products}
         for product in products:
             transitions.review(product, None, now)
         session.flush()
+        taggings = session.scalars(
+            select(Tagging)
+            .join(Product, Product.current_tagging_id == Tagging.id)
+            .where(Product.id.in_(ids))
+            .order_by(Product.id)
+        )
+        events = [of_standing(each, said[each.product_id], open_=True) for each in taggings]
+        write(session, events, now)
         review_queue.refresh(session, ids)
         asked += len(ids)
     return asked
