@@ -21,6 +21,7 @@ INGEST_QUEUE = "ingest"
 BULK_QUEUE = "bulk"
 # The tagger's own housekeeping; nobody else sends it.
 RECONCILE = "worker.reconcile"
+PUBLISH_DUE = "worker.publish_due"
 START_RETAG = "worker.start_retag"
 PUBLISH_RETAG = "worker.publish_retag"
 UPKEEP_QUEUE = "upkeep"

@@ -166,6 +166,12 @@ class Settings(BaseSettings):
     service_requests_per_s: float = Field(
         20.0, gt=0, le=10_000, description="API requests of one service token, on average"
     )
+    backlog_max: int = Field(
+        500_000, ge=1, description="unfinished products beyond which the API takes no more jobs"
+    )
+    idempotency_days: float = Field(
+        7.0, gt=0, le=365, description="how long the API remembers Idempotency-Keys"
+    )
 
     @field_validator("redis_url")
     @classmethod

@@ -7,7 +7,7 @@ from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
-from review import api, pages, pictures, problems, schema, statistics_api, taxonomy_api
+from review import api, jobs_api, pages, pictures, problems, schema, statistics_api, taxonomy_api
 from review.desk import Desk
 from review.headers import BoundedBody, SecurityHeaders
 from review.pages import HERE, make_templates
@@ -26,13 +26,13 @@ def create_app(desk: Desk, *, hosts: Sequence[str] = LOOPBACK_NAMES) -> FastAPI:
     app.state.templates = make_templates()
     for router in (
         api.router, statistics_api.router, taxonomy_api.router, pictures.router, schema.router,
-        pages.private, pages.public,
+        jobs_api.router, pages.private, pages.public,
     ):  # fmt: skip
         app.include_router(router)
     app.add_api_route("/healthz", _healthy, include_in_schema=False)
     app.mount("/static", StaticFiles(directory=HERE / "static"), name="static")
     problems.install(app)
-    app.add_middleware(BoundedBody)
+    app.add_middleware(BoundedBody, but=(jobs_api.PATH,))
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(hosts), www_redirect=False)
     app.add_middleware(SecurityHeaders)
     return app

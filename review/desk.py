@@ -28,12 +28,16 @@ class Desk:
     """The server's parts; one for each process, shared by all its threads.
 
     names: what the desk is called behind its proxy with TLS; none on the machine itself.
+    backlog_max: unfinished products beyond which programs hand in no more; chunk_size: of their
+    jobs in one bulk message.
     """
 
     engine: Engine
     photos: Photos
     second_share: float = 0.05
     names: tuple[str, ...] = ()
+    backlog_max: int = 500_000
+    chunk_size: int = 128
     rates: Rates = field(default_factory=Rates)
     now: Callable[[], datetime] = _now
     similar: ReviewedIndex = field(default_factory=ReviewedIndex)

@@ -1,5 +1,7 @@
 """Security headers on every response, and a bound on every request's body."""
 
+from collections.abc import Collection
+
 from starlette.datastructures import MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -44,13 +46,18 @@ class SecurityHeaders:
 
 
 class BoundedBody:
-    """Reads the body before anything else, and refuses a larger one."""
+    """Reads the body before anything else, and refuses a larger one.
 
-    def __init__(self, app: ASGIApp) -> None:
+    but: paths that bound their bodies themselves, once they know who asks.
+    """
+
+    def __init__(self, app: ASGIApp, but: Collection[str] = ()) -> None:
         self._app = app
+        self._but = frozenset(but)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        if scope["type"] != "http" or scope["method"] in ("GET", "HEAD", "OPTIONS"):
+        unbounded = scope["type"] != "http" or scope["path"] in self._but
+        if unbounded or scope["method"] in ("GET", "HEAD", "OPTIONS"):
             await self._app(scope, receive, send)
             return
         body = b""

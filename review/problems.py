@@ -68,8 +68,12 @@ def responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
 
 def problem(status: int, detail: str, headers: dict[str, str] | None = None) -> JSONResponse:
     """One problem as a response."""
-    body = Problem(title=HTTPStatus(status).phrase, status=status, detail=detail)
-    return JSONResponse(body.model_dump(), status, headers, media_type=MEDIA_TYPE)
+    return JSONResponse(problem_fields(status, detail), status, headers, media_type=MEDIA_TYPE)
+
+
+def problem_fields(status: int, detail: str) -> dict[str, Any]:
+    """What every problem says; others may be added beside them."""
+    return Problem(title=HTTPStatus(status).phrase, status=status, detail=detail).model_dump()
 
 
 def install(app: FastAPI) -> None:

@@ -35,6 +35,8 @@ def desk(chosen: Settings, fetch: Callable[[str], bytes]) -> Desk:
         photos=Photos(fetch, limits),
         second_share=chosen.second_opinion_share,
         names=chosen.review_names,
+        backlog_max=chosen.backlog_max,
+        chunk_size=chosen.chunk_size,
         rates=Rates(services=_of_services(chosen)),
     )
 

@@ -9,7 +9,7 @@ from fastapi.security import HTTPAuthorizationCredentials, HTTPBearer
 
 from db.services import tokens
 from db.services.models import Scope
-from review.access import COOKIE, address_of, too_often, unauthorised
+from review.access import address_of, too_often, unauthorised
 from review.desk import desk_of
 from review.problems import ProblemError
 
@@ -32,13 +32,14 @@ def caller(request: Request, bearer: Credentials) -> Caller:
     """The service whose token came.
 
     Raises:
-        ProblemError: 401 without a valid token, 403 for a person, 429 too often.
+        ProblemError: 401 without a valid token, 429 too often.
     """
     desk = desk_of(request)
     if bearer is None:
-        if request.cookies.get(COOKIE):
-            raise ProblemError(403, "This is for programs, with a token of `tagger service add`.")
-        raise unauthorised("Send a service's token as `Authorization: Bearer tagger-service-…`.")
+        raise unauthorised(
+            "This is for programs: send a token of `tagger service add NAME` as "
+            "`Authorization: Bearer tagger-service-…`."
+        )
     with desk.read() as session:
         found = tokens.owner(session, bearer.credentials, desk.now())
     if found is None:

@@ -25,7 +25,8 @@ from catalog.settings import Settings
 from db.engine import reading, sessions
 from db.ledger.counts import gather
 from db.ledger.heartbeats import RECONCILER, beat
-from db.ledger.reconciling import Claimed, claim_due, claim_lost, published_at
+from db.ledger.reconciling import Claimed, claim_due, claim_lost, is_due, published_at
+from db.services.requests import forget
 from worker.broker import depths
 from worker.client import EnqueueClient
 from worker.dead_workers import DeadWorkers
@@ -86,10 +87,26 @@ class Reconciler:
         retried = self._retry_due()
         republished = sum(self._republish_lost(queue) for queue in QUEUES)
         done = Pass(returned=returned, retried=retried, republished=republished)
+        now = datetime.now(UTC)
         with self._sessions.begin() as session:
             gather(session)
-            beat(session, RECONCILER, RECONCILER, datetime.now(UTC), done.detail())
+            forget(session, now - timedelta(days=self._chosen.idempotency_days))
+            beat(session, RECONCILER, RECONCILER, now, done.detail())
         return done
+
+    def publish_due(self) -> int:
+        """Publish what is due, such as what came over HTTP; looks first, and locks nothing then.
+
+        Raises:
+            redis.RedisError: as `run`.
+            kombu.exceptions.OperationalError: as `run`.
+        """
+        with self._reading() as session:
+            if not is_due(session, datetime.now(UTC)):
+                return 0
+        self._broker.ping()
+        self._client.declare_queues()
+        return self._retry_due()
 
     def _retry_due(self) -> int:
         longest = max(self._chosen.retry_backoff_max_s, 1.1 * RETRY_AFTER_S_MAX)

@@ -15,7 +15,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from catalog.errors import OperatorError
-from catalog.jobs import PUBLISH_RETAG, RECONCILE, START_RETAG, UPKEEP_QUEUE
+from catalog.jobs import PUBLISH_DUE, PUBLISH_RETAG, RECONCILE, START_RETAG, UPKEEP_QUEUE
 from catalog.settings import settings
 from db.engine import make_engine, sessions
 from db.ledger.recording import record_outcomes
@@ -31,6 +31,8 @@ from worker.retag import schedule as retag_schedule
 from worker.watch.logs import log_as_json
 
 REQUEUE_PAUSE_S = 1.0
+# What came over HTTP waits for its message about half as long.
+PUBLISH_EVERY_S = 1.0
 
 app = Celery("upkeep", set_as_current=False, amqp=DoorAMQP)
 
@@ -41,7 +43,8 @@ def _configuration() -> dict[str, Any]:
     return configuration() | {
         "task_default_queue": UPKEEP_QUEUE,
         "task_routes": {
-            task: {"queue": UPKEEP_QUEUE} for task in (RECONCILE, START_RETAG, PUBLISH_RETAG)
+            task: {"queue": UPKEEP_QUEUE}
+            for task in (RECONCILE, PUBLISH_DUE, START_RETAG, PUBLISH_RETAG)
         },
         "beat_schedule": {
             "reconcile": {
@@ -49,6 +52,11 @@ def _configuration() -> dict[str, Any]:
                 "schedule": interval_s,
                 # Ticks that nobody served are not made up for.
                 "options": {"queue": UPKEEP_QUEUE, "expires": 2 * interval_s},
+            },
+            "publish-due": {
+                "task": PUBLISH_DUE,
+                "schedule": PUBLISH_EVERY_S,
+                "options": {"queue": UPKEEP_QUEUE, "expires": PUBLISH_EVERY_S},
             },
             **retag_schedule.schedule(chosen),
         },
@@ -82,6 +90,12 @@ app.steps["worker"].add(RefuseOldSchema)
 def reconcile() -> None:
     """Publish again what is due or lost; the next tick makes up for one that fails."""
     reconciler().run()
+
+
+@app.task(name=PUBLISH_DUE, acks_late=False)  # type: ignore[untyped-decorator]
+def publish_due() -> None:
+    """Publish what is due; the next tick makes up for one that fails."""
+    reconciler().publish_due()
 
 
 @app.task(name=START_RETAG, acks_late=False)  # type: ignore[untyped-decorator]

@@ -5,7 +5,7 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from catalog.jobs import INGEST_QUEUE, Job
+from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, Job
 from db.ledger import transitions
 from db.ledger.message_ids import new_message_id
 
@@ -29,6 +29,24 @@ def accept(
     rows = [accepted_row(job, message_ids[product_id], queue) for product_id, job in latest.items()]
     transitions.accept(session, rows, now)
     return message_ids
+
+
+def accept_for_upkeep(
+    session: Session, jobs: Sequence[Job], now: datetime, *, queue: str, chunk_size: int
+) -> None:
+    """Write every job's product as queued and due.
+
+    For doors that have no broker at hand: nothing is published here. The upkeep finds what is due
+    within a second and publishes it under the ids that stand in the rows, on the bulk queue
+    `chunk_size` together.
+    """
+    products = list({job.product_id: job for job in jobs}.values())
+    size = chunk_size if queue == BULK_QUEUE else 1
+    rows: list[Mapping[str, object]] = []
+    for start in range(0, len(products), size):
+        message_id = new_message_id()
+        rows += [accepted_row(job, message_id, queue) for job in products[start : start + size]]
+    transitions.accept(session, rows, now, published=False)
 
 
 def replay(

@@ -38,6 +38,12 @@ def claim_due(session: Session, now: datetime, *, limit: int, retry_s_max: float
     return _claim(session, due, Product.next_attempt_at, now, limit)
 
 
+def is_due(session: Session, now: datetime) -> bool:
+    """Whether a product's next attempt is due; takes no lock."""
+    due = select(Product.id).where(Product.next_attempt_at <= now).limit(1)
+    return session.scalar(due) is not None
+
+
 def claim_lost(
     session: Session,
     now: datetime,

@@ -8,7 +8,7 @@ from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from db.ledger.counts import CountKind, kept
-from db.ledger.models import Product
+from db.ledger.models import KeptCount, Product
 from db.ledger.results import UNFINISHED
 
 
@@ -48,6 +48,12 @@ def summarise(session: Session) -> Summary:
         by_network=counts[CountKind.NETWORK],
         oldest_queued_at=oldest_queued_at(session),
     )
+
+
+def unfinished(session: Session) -> int:
+    """How many products no worker has finished, from counts that are kept."""
+    mine = KeptCount.kind == CountKind.STATUS, KeptCount.name.in_(UNFINISHED)
+    return int(session.scalar(select(func.sum(KeptCount.n)).where(*mine)) or 0)
 
 
 def oldest_queued_at(session: Session) -> datetime | None:

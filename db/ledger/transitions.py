@@ -38,13 +38,17 @@ JOB = (Product.id, Product.image_uri, Product.declared_label)
 # Accepting
 
 
-def accept(session: Session, rows: Sequence[Row], now: datetime) -> None:
+def accept(session: Session, rows: Sequence[Row], now: datetime, *, published: bool = True) -> None:
     """A sender wants these pictures tagged: an outcome is owed to the message that each row names.
 
     Rows name id, image_uri, declared_label, message_id and queue. What a person said of the same
-    picture stays.
+    picture stays. Not published: the caller sends no message; the upkeep does, as what is due.
     """
-    queued = {"status": ProductStatus.QUEUED, "published_at": now, "attempts": 0}
+    sent: Row = {
+        "published_at": now if published else None,
+        "next_attempt_at": None if published else now,
+    }
+    queued = {"status": ProductStatus.QUEUED, "attempts": 0, **sent}
     upsert(
         session,
         [{**row, **queued, **times(now)} for row in rows],
@@ -54,11 +58,12 @@ def accept(session: Session, rows: Sequence[Row], now: datetime) -> None:
             "status": beside_review(new),
             "message_id": new.message_id,
             "queue": new.queue,
-            "published_at": new.published_at,
             "crashes": 0,
             "queued_at": new.queued_at,
             "updated_at": new.updated_at,
             **UNTRIED,
+            "published_at": new.published_at,
+            "next_attempt_at": new.next_attempt_at,
         },
     )
 

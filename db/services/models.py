@@ -2,6 +2,7 @@
 
 from datetime import datetime
 from enum import StrEnum
+from typing import Any
 
 from sqlalchemy import JSON, ForeignKey, String
 from sqlalchemy.orm import Mapped, mapped_column
@@ -37,3 +38,15 @@ class ServiceToken(Base):
     service_id: Mapped[int] = mapped_column(ForeignKey("services.id"), index=True)
     created_at: Mapped[datetime]
     ends_at: Mapped[datetime | None]  # revoked, or replaced by a newer one
+
+
+class AcceptedRequest(Base):
+    """A request that named a key of its own: the same one again is answered as it was."""
+
+    __tablename__ = "accepted_requests"
+
+    service_id: Mapped[int] = mapped_column(ForeignKey("services.id"), primary_key=True)
+    key: Mapped[str] = mapped_column(String(128), primary_key=True)
+    body_sha256: Mapped[str] = mapped_column(String(64))
+    answer: Mapped[dict[str, Any]] = mapped_column(JSON)
+    accepted_at: Mapped[datetime] = mapped_column(index=True)

@@ -19,6 +19,7 @@ from tests.review.conftest import RATES, Clock, app_of, browser, program
 
 PUBLIC = {"/login", "/welcome/{link}", "/healthz", "/static"}
 LEADS_ONLY = {("GET", "/api/v1/reviews")}
+SERVICES_ONLY = ("/api/v1/jobs",)  # beginnings of paths
 
 
 def routes(desk: Desk) -> list[tuple[str, str]]:
@@ -64,6 +65,9 @@ def test_leads_routes_refuse_reviewers(desk: Desk) -> None:
     reviewer, lead = browser(desk), browser(desk, "Lea", Role.LEAD)
     for method, path in routes(desk):
         if path in PUBLIC or path == "/logout":
+            continue
+        if path.startswith(SERVICES_ONLY):
+            assert lead.request(method, url(path)).status_code == 401, (method, path)
             continue
         refused = reviewer.request(method, url(path)).status_code == 403
         assert refused == ((method, path) in LEADS_ONLY), (method, path)

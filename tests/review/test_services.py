@@ -12,6 +12,7 @@ from review.desk import Desk
 from review.limits import Limiter, Rate
 from review.services import JobsService, ResultsService
 from tests.review.conftest import browser, program
+from tests.services import service
 
 router = APIRouter(prefix="/api/v1")
 
@@ -31,13 +32,6 @@ def app(desk: Desk) -> FastAPI:
     app = create_app(desk)
     app.include_router(router)
     return app
-
-
-def service(desk: Desk, app: FastAPI, *scopes: Scope, name: str = "shop") -> TestClient:
-    with sessions(desk.engine).begin() as session:
-        found = tokens.add(session, name, scopes, desk.now())
-        token = tokens.issue(session, found, desk.now())
-    return TestClient(app, headers={"Authorization": f"Bearer {token}"})
 
 
 def test_a_service_does_what_its_scopes_say_and_is_told_what_is_missing(
@@ -80,7 +74,7 @@ def test_people_and_services_do_not_pass_for_each_other(desk: Desk, app: FastAPI
         assert answer.status_code == 403, path
         assert "reviewer token" in answer.json()["detail"]
     signed_in = TestClient(app, cookies=browser(desk).cookies)
-    assert signed_in.get("/api/v1/results-test").status_code == 403
+    assert signed_in.get("/api/v1/results-test").status_code == 401
     bot = program(desk).headers["Authorization"]
     assert (
         TestClient(app).get("/api/v1/results-test", headers={"Authorization": bot}).status_code

@@ -5,13 +5,14 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 
 import pytest
+import redis
 from celery import Celery
-from sqlalchemy import Engine, update
+from sqlalchemy import Engine, select, update
 
 from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
 from catalog.settings import read_settings
 from db.engine import reading, sessions
-from db.ledger.accepting import accept
+from db.ledger.accepting import accept, accept_for_upkeep
 from db.ledger.heartbeats import RECONCILER, latest
 from db.ledger.models import Product
 from tests.factories import job
@@ -191,3 +192,39 @@ def test_unreadable_message_names_no_product(raw: bytes) -> None:
 
 def message_ids(broker: EmbeddedBroker, queue: str) -> set[str]:
     return {json.loads(each)["headers"]["id"] for each in connect(broker.url).lrange(queue, 0, -1)}
+
+
+def test_what_no_door_published_is_published_at_the_next_look_and_once(
+    reconciler: Reconciler, engine: Engine, broker: EmbeddedBroker
+) -> None:
+    assert reconciler.publish_due() == 0
+    now = datetime.now(UTC)
+    with sessions(engine).begin() as session:
+        for queue, name in ((INGEST_QUEUE, "s"), (BULK_QUEUE, "c")):
+            jobs = [job(f"{name}{n}") for n in range(20)]
+            accept_for_upkeep(session, jobs, now, queue=queue, chunk_size=10)
+    assert waiting(broker) == (0, 0)
+    assert reconciler.publish_due() == 40
+    assert waiting(broker) == (20, 2)
+    assert reconciler.publish_due() == reconciler.run().retried == 0
+    with reading(engine)() as session:
+        rows = session.scalars(select(Product)).all()
+        published = {row.message_id for row in rows}
+        assert all(row.published_at and row.next_attempt_at is None for row in rows)
+    ids = message_ids(broker, INGEST_QUEUE) | message_ids(broker, BULK_QUEUE)
+    assert ids == published
+
+
+def test_a_broker_that_is_away_leaves_what_is_due(
+    reconciler: Reconciler, engine: Engine, broker: EmbeddedBroker
+) -> None:
+    now = datetime.now(UTC)
+    with sessions(engine).begin() as session:
+        accept_for_upkeep(session, [job("a")], now, queue=INGEST_QUEUE, chunk_size=10)
+    away = Reconciler(
+        engine, EnqueueClient(engine, broker_url="redis://127.0.0.1:1"),
+        connect("redis://127.0.0.1:1"), read_settings(),
+    )  # fmt: skip
+    with pytest.raises(redis.RedisError):
+        away.publish_due()
+    assert reconciler.publish_due() == 1

@@ -80,6 +80,7 @@ CALLS: dict[str, list[Callable[[Session], object]]] = {
     "accept": [
         lambda session: transitions.accept(session, [accepted()], NOW),
         lambda session: transitions.accept(session, [accepted("file:///new.jpg")], NOW),
+        lambda session: transitions.accept(session, [accepted()], NOW, published=False),
     ],
     "accept_again": [
         lambda session: transitions.accept_again(session, ["p1"], true(), "m2", NOW),
