@@ -125,7 +125,9 @@ class Network:
     accepted pictures a person should see anyway, 0-1, as long as a shop's own reviews have not
     earned more trust; None: as many as the settings say. Of the photo network only: `backgrounds`,
     which photos it judges; `mixture`, how the 28×28 network helps it with plain ones; `backbone`,
-    name, origin, licence and sha256 of the weights that training started from.
+    name, origin, licence and sha256 of the weights that training started from. `alike_min`: the
+    cosine of two embeddings from which on both pictures are taken to show one category; None: that
+    was never measured.
     """
 
     input: tuple[int, ...]
@@ -138,6 +140,7 @@ class Network:
     audit_share: float | None = None
     backgrounds: Backgrounds = Backgrounds.ANY
     mixture: Mixture | None = None
+    alike_min: float | None = None
     backbone: Mapping[str, Any] | None = None
 
     @property
@@ -178,6 +181,7 @@ def network_of(fields: Mapping[str, Any], name: NetworkName) -> Network:
         audit_share=None if share is None else float(share),
         backgrounds=_backgrounds(fields.get("backgrounds"), name),
         mixture=_mixture(fields.get("mixture"), name),
+        alike_min=_cosine(fields.get("alike_min")),
         backbone=fields.get("backbone"),
     )
 
@@ -211,6 +215,15 @@ def _mixture(fields: dict[str, Any] | None, name: NetworkName) -> Mixture | None
         acceptance=Acceptance(**fields["acceptance"]),
         out_of_taxonomy_threshold=float(fields["out_of_taxonomy_threshold"]),
     )
+
+
+def _cosine(value: Any) -> float | None:
+    if value is None:
+        return None
+    cosine = float(value)
+    if not -1 <= cosine <= 1:
+        raise ValueError(f"alike_min {cosine}")
+    return cosine
 
 
 def _temperature(value: Any, of: str) -> float:

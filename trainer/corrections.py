@@ -7,11 +7,10 @@ from typing import Any
 
 from catalog.errors import OperatorError
 from catalog.taxonomy.files import shipped
+from catalog.taxonomy.model import Taxonomy
 from catalog.taxonomy.reserved import BAD_IMAGE, NOT_IN_TAXONOMY
-from trainer.fashion_mnist.classes import LABELS
 
 RETRACTION = "retraction"
-NAMES = (*LABELS, NOT_IN_TAXONOMY)
 TAXONOMY = "fashion-mnist"
 
 
@@ -41,14 +40,16 @@ class Corrections:
     refused: tuple[str, ...]
 
 
-def read_corrections(path: Path) -> Corrections:
+def read_corrections(path: Path, taxonomy: Taxonomy | None = None) -> Corrections:
     """Read a file: later lines of an image replace earlier ones, retractions take lines back.
 
-    A line that cannot be understood is named in `refused`, and the others count.
+    A line that cannot be understood is named in `refused`, and the others count. taxonomy: whose
+    categories the labels are; None: Fashion-MNIST's.
 
     Raises:
         CorrectionsError: there is no such file, or no line of it stands.
     """
+    wanted = taxonomy or shipped(TAXONOMY)
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
@@ -67,7 +68,7 @@ def read_corrections(path: Path) -> Corrections:
             if fields.get("kind") == RETRACTION:
                 taken_back.add(fields["retracts"])
             elif fields.get("label") != BAD_IMAGE:
-                said[number] = fields, _correction(fields)
+                said[number] = fields, _correction(fields, wanted)
         except (ValueError, KeyError, TypeError) as error:
             refused.append(f"line {number}: {error}")
     kept = [each for fields, each in said.values() if fields.get("review_id") not in taken_back]
@@ -94,16 +95,23 @@ def _object(line: str) -> dict[str, Any]:
     return fields
 
 
-def _correction(fields: dict[str, Any]) -> Correction:
+def _correction(fields: dict[str, Any], taxonomy: Taxonomy) -> Correction:
     uri, label, sha256 = (fields.get(name) for name in ("image_uri", "label", "image_sha256"))
     if not isinstance(uri, str) or not uri:
         raise ValueError(f"expected an image_uri, found {uri!r}")
-    if isinstance(label, str) and label not in NAMES:
-        label = shipped(TAXONOMY).find(label)
-    if label not in NAMES:
-        raise ValueError(
-            f"expected one of {', '.join(NAMES)} as label, found {fields.get('label')!r}"
-        )
+    names = (*taxonomy.ids, NOT_IN_TAXONOMY)
+    if isinstance(label, str) and label not in names:
+        label = _now_called(label, taxonomy)
+    if label not in names:
+        found = fields.get("label")
+        raise ValueError(f"expected one of {', '.join(names)} as label, found {found!r}")
     return Correction(
         image_uri=uri, label=label, image_sha256=sha256 if isinstance(sha256, str) else None
     )
+
+
+def _now_called(label: str, taxonomy: Taxonomy) -> str | None:
+    """The category that a name, or an older version's id with one successor, means."""
+    told = taxonomy.replaces.categories if taxonomy.replaces is not None else {}
+    now = told.get(label, ())
+    return now[0] if len(now) == 1 else taxonomy.find(label)

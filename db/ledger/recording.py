@@ -41,7 +41,11 @@ def record_model(session: Session, manifest: Manifest, now: datetime) -> None:
         "taxonomy": to_fields(manifest.taxonomy),
         "taxonomy_name": manifest.taxonomy.name,
         "taxonomy_version": manifest.taxonomy.version,
-        "manifest": {"metrics": manifest.metrics, "files": manifest.files},
+        "manifest": {
+            "metrics": manifest.metrics,
+            "files": manifest.files,
+            "alike_min": {name: each.alike_min for name, each in manifest.networks.items()},
+        },
         "created_at": _sortable(manifest.created_at),
         "first_used_at": now,
     }

@@ -13,7 +13,7 @@ from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from catalog.status import ProductStatus
-from db.ledger.models import Product, Tagging
+from db.ledger.models import Model, Product, Tagging
 from db.review.filters import Order, QueueFilter, ordered
 from db.review.models import Action, Review, Reviewer, ReviewItem, Role, WaitsFor
 
@@ -63,9 +63,13 @@ def claim_alike(
     limit: int,
     keep: Sequence[int] = (),
 ) -> list[int]:
-    """Take the next item and the free items of its label that look most like it.
+    """Take the next item and the free items that look most like it.
 
-    What the reviewer holds goes back, but for what they work on elsewhere, `keep`.
+    Only what the same network of the same model saw is compared: embeddings of two networks have
+    nothing to do with each other, even if they are as long. Where it is known from which likeness
+    on its pictures show one category, what is nearer is taken, whatever it is called; otherwise
+    what has the same label. What the reviewer holds goes back, but for what they work on
+    elsewhere, `keep`.
     """
     release(session, reviewer, keep=keep)
     conditions = (wanted or QueueFilter()).conditions()
@@ -77,19 +81,22 @@ def claim_alike(
     network = session.scalars(
         select(Tagging.network).where(Tagging.id == first.tagging_id)
     ).one_or_none()
-    # Embeddings of two networks have nothing to do with each other, even if they are as long.
     same = free.where(
-        ReviewItem.label == first.label,
         ReviewItem.model_version == first.model_version,
         select(Tagging.network).where(Tagging.id == ReviewItem.tagging_id).scalar_subquery()
         == network,
     )
+    least = _alike_min(session, first.model_version, network)
+    if least is None:
+        same = same.where(ReviewItem.label == first.label)
     candidates = session.execute(
         ordered(same.with_only_columns(ReviewItem.tagging_id, ReviewItem.embedding), order).limit(
             ALIKE_CANDIDATES
         )
     ).all()
-    alike = nearest(first.embedding, [(each.tagging_id, each.embedding) for each in candidates])
+    alike = nearest(
+        first.embedding, [(each.tagging_id, each.embedding) for each in candidates], least
+    )
     chosen = free.where(ReviewItem.tagging_id.in_(alike[: limit - 1]))
     taken = set(_take(session, reviewer, chosen, now, limit - 1))
     return found + [tagging_id for tagging_id in alike if tagging_id in taken]
@@ -127,15 +134,28 @@ def release(session: Session, reviewer: Reviewer, *, keep: Sequence[int] = ()) -
     )
 
 
-def nearest(embedding: bytes, others: Sequence[tuple[int, bytes]]) -> list[int]:
-    """The ids of the others by cosine similarity of their embeddings, float16 (d,), best first."""
+def nearest(
+    embedding: bytes, others: Sequence[tuple[int, bytes]], least: float | None = None
+) -> list[int]:
+    """The ids of the others by cosine similarity of their embeddings, float16 (d,), best first.
+
+    least: the cosine below which they are left out.
+    """
     target = _unit(np.frombuffer(embedding, np.float16)[None])
     fitting = [(key, other) for key, other in others if len(other) == len(embedding)]
     if not fitting or not target.size:
-        return [key for key, _ in fitting]
+        return [key for key, _ in fitting] if least is None else []
     matrix = np.frombuffer(b"".join(other for _, other in fitting), np.float16)
     similarity = _unit(matrix.reshape(len(fitting), -1)) @ target[0]
-    return [fitting[index][0] for index in np.argsort(-similarity, kind="stable")]
+    order = np.argsort(-similarity, kind="stable")
+    return [fitting[index][0] for index in order if least is None or similarity[index] >= least]
+
+
+def _alike_min(session: Session, version: str, network: str | None) -> float | None:
+    """From which cosine on a network's pictures show one category; None: nobody measured that."""
+    manifest = session.scalars(select(Model.manifest).where(Model.version == version)).one_or_none()
+    least = ((manifest or {}).get("alike_min") or {}).get(str(network))
+    return None if least is None else float(least)
 
 
 def _unit(rows: np.ndarray) -> np.ndarray:

@@ -24,6 +24,11 @@ LAZY = {
         "What each step costs when it is done otherwise.",
     ),
     "adapt": ("lab.commands.adapt", "bench_adapt", "What corrections teach: learning curve."),
+    "loop": (
+        "lab.commands.loop",
+        "bench_loop",
+        "Review, learn, try out, promote, tag again: what goes to a person.",
+    ),
     "review": ("lab.commands.review", "bench_review", "The review desk with a long queue."),
 }
 

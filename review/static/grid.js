@@ -15,6 +15,8 @@ const LOOK_AGAIN_MS = 15_000;
 
 const { filter, order } = readFilters();
 let group = [];
+// What one key gives all of the group; no label: none of it is in the taxonomy.
+let offered = { label: null, name: "" };
 let out = new Set();
 let shownAt = 0;
 let busy = false;
@@ -52,7 +54,18 @@ function toggle(tile) {
 
 function showCount() {
   const count = group.length - out.size;
-  $("accept-text").textContent = `Accept ${count} as ${group[0].label_name}`;
+  $("accept-text").textContent = `Accept ${count} as ${offered.name}`;
+}
+
+// Photos that look alike may be called by several names: the commonest is offered, and for strangers
+// that they are none of it.
+function offer() {
+  const strangers = group.filter((item) => item.reasons.includes("out_of_taxonomy")).length;
+  if (2 * strangers > group.length) return { label: null, name: "not in the taxonomy" };
+  const counts = new Map();
+  for (const item of group) counts.set(item.label, (counts.get(item.label) ?? 0) + 1);
+  const [label] = [...counts].reduce((best, each) => (each[1] > best[1] ? each : best));
+  return { label, name: group.find((item) => item.label === label).label_name };
 }
 
 function show() {
@@ -62,8 +75,9 @@ function show() {
   $("empty").hidden = had;
   if (!had) return;
   out = new Set();
+  offered = offer();
   $("group-title").textContent =
-    group.length === 1 ? `One ${group[0].label_name}` : `${group.length} that look alike: ${group[0].label_name}`;
+    group.length === 1 ? `One ${offered.name}` : `${group.length} that look alike: ${offered.name}`;
   $("tiles").replaceChildren(...group.map(tileOf));
   showCount();
   showLabels();
@@ -104,6 +118,10 @@ async function claim() {
 async function decide(action, label) {
   if (busy || !group.length) return;
   busy = true;
+  if (action === "accept") {
+    action = offered.label === null ? "not_in_taxonomy" : "correct";
+    label = offered.label;
+  }
   const said = (item) => {
     if (action === "skip" || out.has(item.item)) return { action: "skip" };
     if (action === "correct" && label === item.label) return { action: "accept" };

@@ -14,6 +14,7 @@ from trainer.fashion_mnist.config import TrainConfig
 from trainer.fashion_mnist.dataset import load_train, split_validation
 from trainer.fashion_mnist.download import find_dataset
 from trainer.photo_rule import FittedRule
+from trainer.photos.alike import alike_out_of_fold
 from trainer.photos.ambiguity import is_ambiguous, resolved
 from trainer.photos.backbone import Backbone, find_backbone
 from trainer.photos.bundling import PhotoFacts, takes_along, write_photo_bundle
@@ -93,6 +94,9 @@ def make_photo_network(
     )
     fields = {**part.fields, "backgrounds": backgrounds.value}
     fields["mixture"] = None if mixture is None else mixture.fields
+    fields["alike_min"] = alike_out_of_fold(
+        sure, found.scores, garments, backbone, recipe, run_folder
+    )
     manifest = write_photo_bundle(bundle_folder, part_folder, fields, taxonomy, facts, base)
     return MadeNetwork(
         folder=bundle_folder,

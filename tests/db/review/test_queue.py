@@ -1,5 +1,6 @@
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import numpy as np
@@ -260,6 +261,20 @@ def test_grid_compares_nothing_that_two_networks_saw(session: Session) -> None:
     found = claim_alike(session, person(session), NOON, limit=6)
     names = session.scalars(select(ReviewItem.product_id).where(ReviewItem.tagging_id.in_(found)))
     assert set(names) == {"p0", "p2"}
+
+
+def test_grid_takes_what_is_near_enough_whatever_it_is_called(session: Session) -> None:
+    calibrated = manifest(model_version="measured")
+    networks = {name: replace(each, alike_min=0.9) for name, each in calibrated.networks.items()}
+    record_model(session, replace(calibrated, networks=networks), NOON)
+    shape = np.zeros((4, 64), "f2")
+    shape[:, 0], shape[1, 1], shape[2, 1], shape[3, 1] = 1, 0.1, 0.4, 2
+    for index, (label, each) in enumerate(zip(("coat", "bag", "coat", "coat"), shape, strict=True)):
+        fields = {"label": label, "embedding": each.tobytes(), "model_version": "measured"}
+        flag(session, f"p{index}", 0.3 + index / 100, **fields)
+    found = claim_alike(session, person(session), NOON, limit=6)
+    names = session.scalars(select(ReviewItem.product_id).where(ReviewItem.tagging_id.in_(found)))
+    assert set(names) == {"p0", "p1", "p2"}  # p3, a coat too, lies too far away
 
 
 def test_fifty_concurrent_reviewers_never_hold_the_same_item(engine: Engine) -> None:

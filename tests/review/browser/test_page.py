@@ -6,8 +6,9 @@ import pytest
 from playwright.sync_api import Page, Route, expect
 from sqlalchemy import text, update
 
+from catalog.outcomes import FlagReason
 from db.engine import sessions
-from db.ledger.models import Product
+from db.ledger.models import Product, Tagging
 from db.review.models import Role
 from review.desk import Desk
 from tests.desk import flag, person
@@ -150,6 +151,17 @@ def test_grid_decides_look_alikes_with_one_key_and_takes_it_back(
     page.keyboard.press("5")
     rows = said(desk, 9)[6:]
     assert {row[1:] for row in rows} == {("correct", "coat")}
+
+
+def test_a_group_of_strangers_is_offered_as_not_in_the_taxonomy(
+    desk: Desk, open_page: Callable[..., Page]
+) -> None:
+    with sessions(desk.engine).begin() as session:
+        session.execute(update(Tagging).values(reasons=[FlagReason.OUT_OF_TAXONOMY]))
+    page = open_page("/grid")
+    expect(page.locator("#accept-text")).to_have_text("Accept 3 as not in the taxonomy")
+    page.keyboard.press("a")
+    assert {row[1:] for row in said(desk, 3)} == {("not_in_taxonomy", "not_in_taxonomy")}
 
 
 def test_two_people_work_without_stepping_on_each_other(

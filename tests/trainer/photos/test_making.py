@@ -70,6 +70,7 @@ def test_the_bundle_serves_as_its_manifest_says(made: tuple[Path, Result]) -> No
     assert bundle.manifest.metrics["photo"]["agreement"] >= 0.99
     part = bundle.part(NetworkName.PHOTO)
     assert part.network.input == (32, 32, 3)
+    assert part.network.alike_min is not None
     outputs = ServingModel(part.serving_model)(read_check(part).images)
     require_reproduced(part, outputs.logits)
     for name, shape in part.network.outputs.items():

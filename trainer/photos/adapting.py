@@ -1,0 +1,289 @@
+"""What a photo network learns from a shop's pictures, which photos it judges, and by what rule.
+
+All is decided on pictures that the network in question was not shown.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from catalog.bundle import Bundle
+from catalog.networks import Backgrounds, NetworkName, PictureKind
+from catalog.statistics import TINY, softmax
+from catalog.taxonomy.model import Taxonomy
+from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
+from trainer.cross_fitting import Choice, OutOfFold, choose, folds_of
+from trainer.photo_rule import FittedRule, PhotoRuleConfig
+from trainer.photos.adapted_rule import (
+    SHARES,
+    AdaptedMixture,
+    Evidence,
+    adapted_mixture,
+    mixed_logits,
+    proved_rule,
+)
+from trainer.photos.alike import fit_alike
+from trainer.photos.head_fitting import HeadConfig
+from trainer.photos.network import STRANGER_SCALE
+from trainer.photos.opening import OpenedNetwork, open_network
+from trainer.photos.rule import strangeness_of
+from trainer.photos.shop import ShopPictures
+from trainer.photos.tuning import TuningConfig
+from trainer.photos.ways import Way, Words, learn, out_of_fold, prepare
+
+Say = Callable[[str], None]
+# What a choice is called where the photo network is to judge photos on plain backgrounds as well.
+EVERYWHERE = " for all photos"
+# And where the 28×28 network helps it with these.
+TOGETHER = " with the 28×28 network"
+
+
+@dataclass(frozen=True, kw_only=True)
+class PhotoAdaptConfig:
+    """How a photo network is adapted; saved in the manifest."""
+
+    ways: tuple[Way, ...] = (Way.HEAD, Way.NETWORK)
+    folds: int = 3
+    seed: int = 0
+    # A way must be better than what judges today, and by chance this seldom.
+    doubt_max: float = 0.05
+    known_min: int = 20  # fewer photos of categories teach nothing
+    categories_min: int = 2  # photos of one category alone would teach to say it always
+    head: HeadConfig = field(default_factory=HeadConfig)
+    tuning: TuningConfig = field(default_factory=TuningConfig)
+    # What is proved of photos: strangers count as wrong.
+    rule: PhotoRuleConfig = field(
+        default_factory=lambda: PhotoRuleConfig(false_alarms=(0.05, 0.15))
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class LearnedPhotos:
+    """A photo network that has learned, still in memory.
+
+    way: how; Way.BASE where nothing was better than the bundle. backgrounds: which photos it is to
+    judge. rule: for those, None where the bundle's own stays. mixture: where the 28×28 network
+    helps. choice: all comparisons, with what judges today as `base`. alike_min: from which cosine
+    of embeddings on photos show one category.
+    """
+
+    opened: OpenedNetwork | None
+    way: Way
+    backgrounds: Backgrounds
+    choice: Choice
+    rule: FittedRule | None
+    mixture: AdaptedMixture | None = None
+    alike_min: float | None = None
+
+    @property
+    def changed(self) -> bool:
+        """Whether the bundle is to be another one for it."""
+        return self.choice.name != "base"
+
+    def spoken(
+        self, scores: NDArray[np.float32], pictures: ShopPictures
+    ) -> Iterator[tuple[NDArray[np.bool_], FittedRule | None, NDArray[np.floating]]]:
+        """Which pictures are judged in one way, bool (N,), by which rule, and the logits (N, C).
+
+        scores: float32 (N, C + 1), what the network that learned says of all of them.
+        """
+        plain, busy = (pictures.is_kind(kind) for kind in (PictureKind.PLAIN, PictureKind.BUSY))
+        logits = scores[:, :-1]
+        yield busy, self.rule, logits
+        if self.backgrounds is Backgrounds.ANY and self.mixture is None:
+            yield plain, self.rule, logits
+        if self.mixture is not None and self.rule is not None:
+            spoken = np.log(np.maximum(softmax(logits, self.rule.rule.temperature), TINY))
+            weights = self.mixture.photo_weight, self.mixture.reduced_weight
+            both = weights[0] * spoken + weights[1] * pictures.reduced_words
+            yield plain, self.mixture.fitted, both
+
+
+def learn_photos(
+    bundle: Bundle,
+    pictures: ShopPictures,
+    taxonomy: Taxonomy,
+    config: PhotoAdaptConfig,
+    *,
+    say: Say = lambda line: None,
+) -> LearnedPhotos:
+    """Judge every way on held-out photos, and let the network learn from all photos by the best."""
+    backgrounds = bundle.manifest.networks[NetworkName.PHOTO].backgrounds
+    photos = pictures.take(pictures.is_kind(PictureKind.PLAIN, PictureKind.BUSY))
+    if not enough(photos, config):
+        nothing = choose(np.zeros(0, np.int64), {"base": _nobody()}, doubt_max=config.doubt_max)
+        return LearnedPhotos(
+            opened=None, way=Way.BASE, backgrounds=backgrounds, choice=nothing, rule=None
+        )
+    opened = open_network(bundle.part(NetworkName.PHOTO), taxonomy, set(photos.names))
+    say(f"looking at {len(photos)} photos with the photo network")
+    lesson = prepare(
+        opened, photos.for_photo_network(opened.labels), config.head, config.tuning, config.seed
+    )
+    truth = photos.truth(opened.labels)
+    fold = folds_of(truth, config.folds, config.seed)
+    words = {Way.BASE: out_of_fold(lesson, Way.BASE, fold)}
+    for way in config.ways:
+        say(f"photo network, {way}: learning {config.folds} times without a part")
+        words[way] = out_of_fold(lesson, way, fold)
+    today = said_today(photos, opened.labels, taxonomy)
+    reduced = photos.reduced_words if opened.labels == bundle.manifest.labels else None
+    offers = offered(photos, words, today, truth, judged(bundle, photos, backgrounds), reduced)
+    choice = choose(truth, {name: _words(each.logits) for name, each in offers.items()},
+                    doubt_max=config.doubt_max)  # fmt: skip
+    chosen = offers[choice.name]
+    if choice.name == "base":
+        return LearnedPhotos(
+            opened=opened, way=Way.BASE, backgrounds=backgrounds, choice=choice, rule=None,
+            alike_min=_alike_min(opened, words[Way.BASE], truth),
+        )  # fmt: skip
+    said = words[chosen.way]
+    evidence = Evidence(
+        logits=said.scores[:, :-1],
+        strangeness=strangeness_of(said.scores),
+        truth=truth,
+        accepted=photos.accepted,
+        right=today == truth,
+    )
+    backgrounds = Backgrounds.ANY if chosen.everywhere else backgrounds
+    mine = judged(bundle, photos, backgrounds)
+    rule, mixture = None, None
+    if int((truth[mine] >= 0).sum()) >= config.known_min:
+        rule = proved_rule(evidence.take(mine), opened.labels, taxonomy, config.rule)
+    if chosen.share:
+        plain = photos.is_kind(PictureKind.PLAIN)
+        both = replace(evidence, logits=chosen.logits).take(plain)
+        mixture = adapted_mixture(both, chosen.share, opened.labels, taxonomy, config.rule)
+    say(f"photo network, {choice.name}: learning from all photos")
+    learn(lesson, chosen.way, np.ones(len(photos), np.bool_))
+    return LearnedPhotos(
+        opened=opened,
+        way=chosen.way,
+        backgrounds=backgrounds,
+        choice=choice,
+        rule=rule,
+        mixture=mixture,
+        alike_min=_alike_min(opened, said, truth),
+    )
+
+
+def enough(photos: ShopPictures, config: PhotoAdaptConfig) -> bool:
+    """Whether there is anything to learn from photos, and to judge it by."""
+    names = {name for name in photos.names if name != NOT_IN_TAXONOMY}
+    return int(photos.known.sum()) >= config.known_min and len(names) >= config.categories_min
+
+
+def judged(bundle: Bundle, photos: ShopPictures, backgrounds: Backgrounds) -> NDArray[np.bool_]:
+    """Which photos the photo network judges, bool (N,)."""
+    if NetworkName.REDUCED not in bundle.parts or backgrounds is Backgrounds.ANY:
+        return np.ones(len(photos), np.bool_)
+    return photos.is_kind(PictureKind.BUSY)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What would be said of N photos: by a network that learned in this way, or is left as it is.
+
+    logits: float32 (N, C) or (N, C + 1). everywhere: it judges plain backgrounds too. share: of the
+    28×28 network's word on these, 0 to 1.
+    """
+
+    way: Way
+    logits: NDArray[np.float32]
+    everywhere: bool = False
+    share: float = 0.0
+
+
+def offered(
+    photos: ShopPictures,
+    words: Mapping[Way, Words],
+    today: NDArray[np.int64],
+    truth: NDArray[np.int64],
+    mine: NDArray[np.bool_],
+    reduced: NDArray[np.float32] | None,
+) -> dict[str, Offer]:
+    """All that may be chosen, by name; `base` is what the bundle says today, int64 (N,).
+
+    mine: bool (N,), the photos that the photo network judges already; a way alone changes what is
+    said of them, with EVERYWHERE in its name of all. reduced: float32 (N, C), logarithms of the
+    28×28 network's confidences, where it can help: with TOGETHER in its name both judge photos on
+    plain backgrounds.
+    """
+    count = next(iter(words.values())).scores.shape[1]
+    said = np.eye(count, dtype=np.float32)[today]
+    plain = photos.is_kind(PictureKind.PLAIN)
+    found = {"base": Offer(way=Way.BASE, logits=said)}
+    for way, each in words.items():
+        logits = each.scores[:, :-1]
+        if way is not Way.BASE and mine.any():
+            mixed = np.where(mine[:, None], logits, said[:, :-1])
+            found[way] = Offer(way=way, logits=mixed, everywhere=bool(mine.all()))
+        if not mine.all():
+            found[f"{way}{EVERYWHERE}"] = Offer(way=way, logits=logits, everywhere=True)
+        if reduced is not None and reduced.shape[1] == count - 1 and plain.any():
+            found[f"{way}{TOGETHER}"] = together(way, logits, truth, plain, reduced)
+    return found
+
+
+def together(
+    way: Way,
+    logits: NDArray[np.float32],
+    truth: NDArray[np.int64],
+    plain: NDArray[np.bool_],
+    reduced: NDArray[np.float32],
+) -> Offer:
+    """Both networks on plain backgrounds, with that share of the 28×28 one that is right most."""
+    offers = []
+    for share in SHARES:
+        both = mixed_logits(logits, truth, reduced, share)
+        mixed = np.where(plain[:, None], both, logits)
+        offers.append(Offer(way=way, logits=mixed, everywhere=True, share=share))
+    return max(offers, key=lambda each: int((each.logits.argmax(axis=1) == truth).sum()))
+
+
+def said_today(
+    photos: ShopPictures, labels: tuple[str, ...], taxonomy: Taxonomy
+) -> NDArray[np.int64]:
+    """The place of what the bundle calls each photo, int64 (N,); C where that is no label."""
+    told = taxonomy.replaces.categories if taxonomy.replaces is not None else {}
+    found = []
+    for said in photos.said:
+        now = told.get(said, (said,))
+        found.append(labels.index(now[0]) if len(now) == 1 and now[0] in labels else len(labels))
+    return np.array(found, np.int64)
+
+
+def facts_of(learned: LearnedPhotos) -> dict[str, Any]:
+    """What was seen on held-out photos, for the manifest and for people."""
+    return {
+        "chosen": learned.choice.name,
+        "held_out": {
+            name: {
+                "accuracy": each.accuracy,
+                "better": each.better,
+                "worse": each.worse,
+                "doubt": each.doubt,
+            }
+            for name, each in learned.choice.comparisons.items()
+        },
+        "rule": dict(learned.rule.figures) if learned.rule else None,
+        "rule_together": dict(learned.mixture.fitted.figures) if learned.mixture else None,
+    }
+
+
+def _alike_min(opened: OpenedNetwork, said: Words, truth: NDArray[np.int64]) -> float | None:
+    stranger = STRANGER_SCALE * said.scores[:, -1:]
+    looks = np.concatenate([opened.looks_of(said.features), stranger], axis=1)
+    return fit_alike(looks, truth, said.network)
+
+
+def _words(logits: NDArray[np.floating]) -> OutOfFold:
+    found = np.asarray(logits, np.float32)
+    return OutOfFold(logits=found, strangeness=np.zeros(len(found), np.float32))
+
+
+def _nobody() -> OutOfFold:
+    return _words(np.zeros((0, 2)))
