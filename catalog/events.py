@@ -10,4 +10,5 @@ class EventKind(StrEnum):
     FLAGGED = "flagged"  # a person should look: the machine is unsure, or a decision was undone
     FAILED = "failed"  # no label could be had; the reason code says why
     DECIDED = "decided"  # a person's label came into force
+    DRIFT = "drift"  # of no single product: what came on a day differs from the days before
     CHANGED = "changed"  # a re-tagging run put another label in force than before

@@ -24,6 +24,7 @@ RECONCILE = "worker.reconcile"
 PUBLISH_DUE = "worker.publish_due"
 START_RETAG = "worker.start_retag"
 PUBLISH_RETAG = "worker.publish_retag"
+WATCH_DRIFT = "worker.watch_drift"
 UPKEEP_QUEUE = "upkeep"
 CHUNK_SIZE_MAX = 256
 # Of the names of dead letters that are no products.

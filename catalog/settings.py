@@ -16,6 +16,7 @@ from catalog.service_urls import check_broker_url, check_database_url
 HOST_NAME = re.compile(r"[A-Za-z0-9]([A-Za-z0-9.-]{0,251}[A-Za-z0-9])?")
 # Their addresses may hold a password: shown nowhere.
 SECRETS = ("redis_url", "database_url")
+NEVER = "never"
 SHIPPED_BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "fashion-mnist"
 
 
@@ -123,6 +124,11 @@ class Settings(BaseSettings):
     )
     retag_change_share_max: float = Field(
         0.25, ge=0, le=1, description="a run that changes more labels than this share is paused"
+    )
+    drift_at: str = Field(
+        "03:30",
+        pattern=rf"^(([01]\d|2[0-3]):[0-5]\d|{NEVER})$",
+        description="when a day is compared with the 28 before it (UTC), or `never`",
     )
 
     image_bytes_max: int = Field(25_000_000, ge=1, description="larger files are refused")

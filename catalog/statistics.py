@@ -1,4 +1,4 @@
-"""The statistics that all parts share: confidences, bounds on error rates, proportions, agreement.
+"""The statistics that all parts share: confidences, bounds on error rates, agreement, drift.
 
 The standard library and NumPy only.
 """
@@ -16,6 +16,11 @@ Z_95 = 1.959963984540054
 TEMPERATURES = (0.05, 20.0)
 # Below every confidence that float32 can tell from zero in a logarithm.
 TINY = 1e-30
+# Bins of which fewer are expected in the day and in the days before are taken together.
+EXPECTED_MIN = 1.0
+# With fewer days, or items, there is nothing to say of how much days differ by themselves.
+DRIFT_DAYS_MIN = 3
+DRIFT_ITEMS_MIN = 20
 
 
 def softmax(logits: NDArray[np.floating], temperature: float = 1.0) -> NDArray[np.float64]:
@@ -155,6 +160,164 @@ def cohens_kappa(pairs: Sequence[tuple[str, str]]) -> float | None:
     firsts, seconds = (Counter(each[side] for each in pairs) for side in (0, 1))
     by_chance = sum(firsts[label] * seconds[label] for label in firsts) / n**2
     return None if by_chance == 1 else (observed - by_chance) / (1 - by_chance)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """A day against the days before it.
+
+    p: how probable a difference of this size is where nothing has changed. moved: the share of
+    items that are elsewhere than before, 0-1 (the total variation distance). alike: the
+    correlation of items of one day, 0-1; 0 where days differ no more than items by themselves.
+    """
+
+    p: float
+    moved: float
+    alike: float
+
+
+def drift(before: NDArray[np.int64], after: NDArray[np.int64]) -> Drift | None:
+    """Whether the mix of a day is another one than that of the days before.
+
+    before: counts (days, bins); after: counts (bins,). Products come in deliveries and not one by
+    one, so that two days differ by more than chance among items alone explains, the larger ones
+    most, and a plain chi-square test cries wolf in every shop that is large enough. So n items of
+    one day count as n / (1 + (n - 1) r), the design effect of clusters (Kish 1965), with the r at
+    which the days before differ as they should; the chi-square of what they count as is judged by
+    the F distribution, as r is an estimate (Rao & Scott 1984).
+
+    None where there is too little to judge: few items, fewer than three days, or one bin.
+    """
+    before = before[before.sum(axis=1) > 0]
+    whole, size = before.sum(axis=0), int(after.sum())
+    if len(before) < DRIFT_DAYS_MIN or min(size, int(whole.sum())) < DRIFT_ITEMS_MIN:
+        return None
+    share = size / (size + whole.sum())
+    pooled = _pooled((whole + after) * min(share, 1 - share))
+    before, after = before @ pooled, after @ pooled
+    bins = len(after)
+    if bins < 2:
+        return None
+    free = max(1, (len(before) - 1) * (int(np.count_nonzero(before.sum(axis=0))) - 1))
+    alike = max(_alike(before, free, each) for each in (_freeman_tukey, _pearson))
+    counted = np.stack([_effective(before, alike).sum(axis=0), _effective(after[None], alike)[0]])
+    moved = np.abs(before.sum(axis=0) / before.sum() - after / size).sum() / 2
+    return Drift(
+        p=f_tail(_freeman_tukey(counted) / (bins - 1), bins - 1, free),
+        moved=float(moved),
+        alike=alike,
+    )
+
+
+def holm(p_values: Sequence[float]) -> list[float]:
+    """The p values of many tests, raised so that all of them may be held against one level.
+
+    The probability of any false alarm is at most that level, however the tests hang together
+    (Holm 1979).
+    """
+    found = [1.0] * len(p_values)
+    highest = 0.0
+    for rank, at in enumerate(sorted(range(len(p_values)), key=p_values.__getitem__)):
+        highest = max(highest, min(1.0, (len(p_values) - rank) * p_values[at]))
+        found[at] = highest
+    return found
+
+
+def f_tail(value: float, numerator_free: int, denominator_free: int) -> float:
+    """P(F > value) for these degrees of freedom (Abramowitz & Stegun, 26.6.2)."""
+    if value <= 0:
+        return 1.0
+    x = denominator_free / (denominator_free + numerator_free * value)
+    return _incomplete_beta(denominator_free / 2, numerator_free / 2, x)
+
+
+def _freeman_tukey(counts: NDArray[np.floating]) -> float:
+    """Their chi-square statistic (1950) of rows (samples, bins) that are all of one mix.
+
+    Its square roots keep rare bins in bounds, which fill up on some days.
+    """
+    residuals = np.sqrt(counts) + np.sqrt(counts + 1) - np.sqrt(4 * _expected(counts) + 1)
+    return float(np.square(residuals).sum())
+
+
+def _pearson(counts: NDArray[np.floating]) -> float:
+    """The same by Pearson (1900): it sees more in small counts."""
+    expected = _expected(counts)
+    return float((np.square(counts - expected) / np.maximum(expected, TINY)).sum())
+
+
+def _expected(counts: NDArray[np.floating]) -> NDArray[np.float64]:
+    return np.asarray(np.outer(counts.sum(axis=1), counts.sum(axis=0)) / counts.sum(), np.float64)
+
+
+def _effective(counts: NDArray[np.int64], alike: float) -> NDArray[np.float64]:
+    """What the items of each day (days, bins) count as, where they are alike by so much."""
+    sizes = counts.sum(axis=1, keepdims=True)
+    return np.asarray(counts / (1 + np.maximum(sizes - 1, 0) * alike), np.float64)
+
+
+def _alike(
+    before: NDArray[np.int64], free: int, statistic: Callable[[NDArray[np.floating]], float]
+) -> float:
+    """The correlation at which the days' statistic is what it should be, by bisection."""
+    if statistic(before.astype(np.float64)) <= free:
+        return 0.0
+    low, high = 0.0, 1.0
+    for _ in range(24):
+        middle = (low + high) / 2
+        if statistic(_effective(before, middle)) > free:
+            low = middle
+        else:
+            high = middle
+    return high
+
+
+def _pooled(expected: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which bins to take together, as a matrix (bins, groups) of 0 and 1, so that none is small."""
+    small = expected < EXPECTED_MIN
+    columns = [np.arange(len(expected)) == each for each in np.flatnonzero(~small)]
+    rest = float(expected[small].sum())
+    if rest and (rest >= EXPECTED_MIN or not columns):
+        columns.append(small)
+    elif rest:
+        least = int(np.argmin(np.where(small, np.inf, expected)))
+        at = int(np.flatnonzero(np.flatnonzero(~small) == least)[0])
+        columns[at] = columns[at] | small
+    return np.stack(columns, axis=1).astype(np.int64)
+
+
+def _incomplete_beta(a: float, b: float, x: float) -> float:
+    """The regularised incomplete beta function I_x(a, b), by its continued fraction.
+
+    Abramowitz & Stegun, 26.5.8, summed as Lentz (1976) does it.
+    """
+    if x <= 0 or x >= 1:
+        return float(x >= 1)
+    if x > (a + 1) / (a + b + 2):
+        return 1 - _incomplete_beta(b, a, 1 - x)
+    front = math.exp(
+        math.lgamma(a + b) - math.lgamma(a) - math.lgamma(b)
+        + a * math.log(x) + b * math.log1p(-x)
+    )  # fmt: skip
+    c, d = 1.0, 1 / _apart_from_zero(1 - (a + b) * x / (a + 1))
+    fraction = d
+    for m in range(1, 10_000):
+        change = 1.0
+        for step in (
+            m * (b - m) * x / ((a + 2 * m - 1) * (a + 2 * m)),
+            -(a + m) * (a + b + m) * x / ((a + 2 * m) * (a + 2 * m + 1)),
+        ):
+            d = 1 / _apart_from_zero(1 + step * d)
+            c = _apart_from_zero(1 + step / c)
+            change = c * d
+            fraction *= change
+        if abs(change - 1) < 1e-14:
+            break
+    return min(1.0, front * fraction / a)
+
+
+def _apart_from_zero(value: float) -> float:
+    return value if abs(value) > TINY else TINY
 
 
 @lru_cache(maxsize=1)

@@ -4,12 +4,21 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 
+from catalog.drift import Change, Measure
 from catalog.outcomes import FlagReason
 from catalog.statistics import Proportion
+from catalog.taxonomy.model import Taxonomy
+from db.drift.nights import Night
 from db.review.statistics import DAYS_SHOWN, HOURS_SHOWN, Statistics
 from review.confusion import Confusion, Group, confusion
 
 PALETTE = 6  # the style sheet's series colours
+MEASURES = {
+    Measure.LABEL: "labels",
+    Measure.CONFIDENCE: "confidences",
+    Measure.FLAGGED: "flagged for a person",
+    Measure.DISTANCE: "distance from known pictures",
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +63,25 @@ class Interval:
 
 
 @dataclass(frozen=True, kw_only=True)
+class Moved:
+    """One thing that came otherwise on the last day than in the 28 before."""
+
+    host: str
+    what: str
+    items: int
+    share: str
+    changes: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Drift:
+    """The last night's comparison in words; moved is empty where all is as before."""
+
+    summary: str
+    moved: tuple[Moved, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
 class View:
     """Everything the template shows."""
 
@@ -67,9 +95,12 @@ class View:
     kappa: str
     confusion: Confusion
     models: tuple[tuple[str, int, str, Interval, Interval], ...]
+    drift: Drift
 
 
-def view(found: Statistics, opened: Collection[str] | None = None) -> View:
+def view(
+    found: Statistics, opened: Collection[str] | None = None, night: Night | None = None
+) -> View:
     """The dashboard of these figures; opened: the parents whose categories are shown apart."""
     matrix = confusion(found.taxonomy, found.confusion, opened)
     most = max([1, *found.ages.values()])
@@ -93,6 +124,7 @@ def view(found: Statistics, opened: Collection[str] | None = None) -> View:
             )
             for each in found.models
         ),
+        drift=_drift(night, found.taxonomy),
     )
 
 
@@ -109,6 +141,33 @@ def interval(name: str, share: Proportion) -> Interval:
         low=round(100 * low, 2),
         high=round(100 * high, 2),
     )
+
+
+def _drift(night: Night | None, taxonomy: Taxonomy) -> Drift:
+    if night is None:
+        return Drift(summary="No day was compared with those before it yet.", moved=())
+    compared = f"{night.day}: {night.items:,} items, {night.comparisons} comparisons"
+    if not night.findings:
+        return Drift(summary=f"{compared}; nothing moved beyond chance.", moved=())
+    return Drift(
+        summary=f"{compared}, {len(night.findings)} of which moved.",
+        moved=tuple(
+            Moved(
+                host=each.host,
+                what=MEASURES[each.measure],
+                items=each.items,
+                share=f"{100 * each.moved:.1f} %",
+                changes=tuple(_change(each.measure, change, taxonomy) for change in each.changes),
+            )
+            for each in night.findings
+        ),
+    )
+
+
+def _change(measure: Measure, change: Change, taxonomy: Taxonomy) -> str:
+    named = measure is Measure.LABEL and change.bin in taxonomy.by_id
+    name = taxonomy.name_of(change.bin) if named else change.bin
+    return f"{name} {100 * change.before:.1f} → {100 * change.now:.1f} %"
 
 
 def _hours(found: Statistics) -> Stacked:

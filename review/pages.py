@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 from starlette.concurrency import run_in_threadpool
 
 from catalog.outcomes import FlagReason
+from db.drift.nights import latest_night
 from db.ledger.taxonomies import taxonomies_of, taxonomy_in_force
 from db.review import reviewers
 from db.review import statistics as review_statistics
@@ -125,7 +126,9 @@ def dashboard_page(
     desk = desk_of(request)
     with desk.read() as session:
         statistics = review_statistics.statistics(session, desk.now())
-    return _page(request, person, "dashboard.html", view=dashboard.view(statistics, opened))
+        night = latest_night(session)
+    view = dashboard.view(statistics, opened, night)
+    return _page(request, person, "dashboard.html", view=view)
 
 
 def _choices(desk: Desk) -> dict[str, Any]:

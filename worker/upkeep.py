@@ -15,7 +15,14 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from catalog.errors import OperatorError
-from catalog.jobs import PUBLISH_DUE, PUBLISH_RETAG, RECONCILE, START_RETAG, UPKEEP_QUEUE
+from catalog.jobs import (
+    PUBLISH_DUE,
+    PUBLISH_RETAG,
+    RECONCILE,
+    START_RETAG,
+    UPKEEP_QUEUE,
+    WATCH_DRIFT,
+)
 from catalog.settings import settings
 from db.engine import make_engine, sessions
 from db.ledger.recording import record_outcomes
@@ -26,6 +33,7 @@ from worker.client import EnqueueClient
 from worker.door.admission import RECORD_REFUSAL
 from worker.door.refusals import Refusal
 from worker.door.transport import DoorAMQP
+from worker.drift import nightly as drift_nightly
 from worker.reconciler import Reconciler
 from worker.retag import schedule as retag_schedule
 from worker.watch.logs import log_as_json
@@ -44,7 +52,7 @@ def _configuration() -> dict[str, Any]:
         "task_default_queue": UPKEEP_QUEUE,
         "task_routes": {
             task: {"queue": UPKEEP_QUEUE}
-            for task in (RECONCILE, PUBLISH_DUE, START_RETAG, PUBLISH_RETAG)
+            for task in (RECONCILE, PUBLISH_DUE, START_RETAG, PUBLISH_RETAG, WATCH_DRIFT)
         },
         "beat_schedule": {
             "reconcile": {
@@ -59,6 +67,7 @@ def _configuration() -> dict[str, Any]:
                 "options": {"queue": UPKEEP_QUEUE, "expires": PUBLISH_EVERY_S},
             },
             **retag_schedule.schedule(chosen),
+            **drift_nightly.schedule(chosen),
         },
     }
 
@@ -110,6 +119,12 @@ def publish_retag() -> None:
     retag_schedule.publish_open()
 
 
+@app.task(name=WATCH_DRIFT, acks_late=False)  # type: ignore[untyped-decorator]
+def watch_drift() -> None:
+    """Begin to compare yesterday with the days before; the next night makes up for a failure."""
+    drift_watch().start()
+
+
 @app.task(name=RECORD_REFUSAL, acks_late=True)  # type: ignore[untyped-decorator]
 def record_refusal(**payload: Any) -> None:
     """Keep a dead letter of a message in this queue that nobody could read."""
@@ -128,6 +143,12 @@ def record_refusal(**payload: Any) -> None:
 def engine() -> Engine:
     """This process's own."""
     return make_engine(settings().database)
+
+
+@lru_cache(maxsize=1)
+def drift_watch() -> drift_nightly.DriftWatch:
+    """This process's own."""
+    return drift_nightly.DriftWatch(engine())
 
 
 @lru_cache(maxsize=1)

@@ -4,6 +4,7 @@ from alembic import context
 from sqlalchemy import Connection
 
 from catalog.settings import settings
+from db.drift.models import DriftNight
 from db.engine import make_engine
 from db.events.models import EventRow
 from db.ledger.models import Model
@@ -18,6 +19,7 @@ from db.taxonomies.models import MovedLabel
 METADATA = Review.metadata
 assert MovedLabel.metadata is METADATA
 assert EventRow.metadata is METADATA
+assert DriftNight.metadata is METADATA
 assert Model.metadata is METADATA
 assert RegisteredBundle.metadata is METADATA
 assert RetagRun.metadata is METADATA

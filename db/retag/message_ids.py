@@ -5,6 +5,8 @@ import re
 from db.ledger import message_ids as ledger
 from db.ledger.message_ids import ACCEPTED
 
+# What the message ids of all runs begin with.
+ANY_RUN = f"{ACCEPTED}retag-"
 _PATTERN = re.compile(re.escape(ACCEPTED) + r"retag-(\d+)-[0-9a-f]{32}")
 
 
@@ -15,7 +17,7 @@ def new_message_id(run_id: int) -> str:
 
 def prefix(run_id: int) -> str:
     """What the message ids of a run begin with."""
-    return f"{ACCEPTED}retag-{run_id}-"
+    return f"{ANY_RUN}{run_id}-"
 
 
 def run_of(message_id: str) -> int | None:

@@ -5,14 +5,18 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from scipy.special import logsumexp
 from scipy.stats import beta, binom, binomtest
+from scipy.stats import f as f_distribution
 
 from catalog.statistics import (
     Proportion,
     at_temperature,
     cohens_kappa,
+    drift,
     error_at_least,
     error_at_most,
+    f_tail,
     fit_temperature,
+    holm,
     log_sum_exp,
     negative_log_likelihood,
     softmax,
@@ -167,3 +171,98 @@ def test_kappa_is_agreement_beyond_chance() -> None:
 )
 def test_kappa_at_its_ends(pairs: list[tuple[str, str]], kappa: float | None) -> None:
     assert cohens_kappa(pairs) == kappa
+
+
+@given(
+    st.floats(1e-3, 50), st.integers(min_value=1, max_value=80), st.integers(1, 3_000)
+)  # fmt: skip
+def test_tail_of_the_f_distribution(value: float, numerator: int, denominator: int) -> None:
+    assert f_tail(value, numerator, denominator) == pytest.approx(
+        float(f_distribution.sf(value, numerator, denominator)), rel=1e-6, abs=1e-12
+    )
+
+
+def test_holm_raises_p_values_step_by_step() -> None:
+    assert holm([0.01, 0.04, 0.03, 0.005]) == pytest.approx([0.03, 0.06, 0.06, 0.02])
+    assert holm([0.9, 0.8]) == [1.0, 1.0]
+    assert holm([]) == []
+
+
+def days(
+    rng: np.random.Generator, mix: NDArray[np.float64], size: int, spread: float | None, last: int
+) -> NDArray[np.int64]:
+    """Counts of 29 days; spread: how alike the days' own mixes are, None: quite.
+
+    last: by how much the last day is larger.
+    """
+    mixes = np.tile(mix, (29, 1)) if spread is None else rng.dirichlet(mix * spread, size=29)
+    sizes = rng.poisson(size, 29)
+    sizes[-1] *= last
+    return np.stack([rng.multinomial(n, own) for n, own in zip(sizes, mixes, strict=True)])
+
+
+@pytest.mark.parametrize(
+    ("size", "spread", "last"),
+    [(60, None, 1), (3_000, None, 3), (60, 100.0, 1), (3_000, 100.0, 1), (3_000, 1_000.0, 3)],
+)
+def test_nights_without_a_change_raise_no_more_false_alarms_than_promised(
+    size: int, spread: float | None, last: int
+) -> None:
+    """Each night compares two hosts by four measures; days may differ more than items do."""
+    rng = np.random.default_rng(7)
+    nights, level, alarms = 150, 0.05, 0
+    mixes = [rng.dirichlet(np.ones(bins)) for bins in (17, 14, 2, 10)]
+    for _ in range(nights):
+        counted = [days(rng, mix, size, spread, last) for mix in mixes for _ in range(2)]
+        judged = [drift(each[:-1], each[-1]) for each in counted]
+        alarms += min(holm([each.p for each in judged if each])) <= level
+    # As many as chance alone has in one of a thousand such tests.
+    assert alarms <= binom.ppf(0.999, nights, level)
+
+
+def test_a_bin_that_was_never_seen_is_news_however_few_items_there_are() -> None:
+    before = np.tile(np.array([59, 1, 0]), (28, 1))
+    judged = drift(before, np.array([30, 0, 30]))
+    assert judged is not None
+    assert judged.p < 1e-6
+
+
+@pytest.mark.parametrize(("spread", "found_at_least"), [(None, 0.99), (1_000.0, 0.9)])
+def test_a_true_shift_is_found(spread: float | None, found_at_least: float) -> None:
+    """A tenth of 500 items is called something else than in the 28 days before."""
+    rng = np.random.default_rng(8)
+    mix = np.full(10, 0.1)
+    shifted = mix.copy()
+    shifted[[0, 1]] += (0.1, -0.1)
+    found = 0
+    for _ in range(100):
+        before = days(rng, mix, 500, spread, 1)[:-1]
+        own = shifted if spread is None else rng.dirichlet(shifted * spread + 1e-6)
+        judged = drift(before, rng.multinomial(500, own))
+        assert judged is not None
+        assert 0.02 < judged.moved < 0.25
+        found += judged.p * 20 <= 0.01
+    assert found / 100 >= found_at_least
+
+
+def test_two_deliveries_that_differ_as_all_before_are_no_drift() -> None:
+    """Every other day brings shoes only: a plain chi-square would cry wolf each night."""
+    shoes, shirts = np.array([400, 20, 20]), np.array([20, 400, 20])
+    before = np.stack([shoes, shirts] * 14)
+    judged = drift(before, shoes)
+    assert judged is not None
+    assert judged.alike > 0.3
+    assert judged.p > 0.05
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        (np.full((2, 3), 50), np.full(3, 50)),  # two days say nothing of how days differ
+        (np.full((28, 3), 50), np.full(3, 6)),
+        (np.full((28, 1), 50), np.full(1, 50)),
+        (np.zeros((28, 3), np.int64), np.full(3, 50)),
+    ],
+)
+def test_too_little_is_not_judged(before: NDArray[np.int64], after: NDArray[np.int64]) -> None:
+    assert drift(before, after) is None

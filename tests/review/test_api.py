@@ -2,6 +2,7 @@ import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
@@ -17,11 +18,13 @@ from db.ledger.recording import record_model
 from db.review.models import Role
 from db.taxonomies.adopting import adopt
 from review.desk import Desk
+from tests.days import a_picture, write
 from tests.desk import flag, flag_many
 from tests.factories import flagged, manifest, record
 from tests.review.conftest import Clock, browser
 from tests.taxonomies import FASHION_MNIST, LABELS, taxonomy
 from tests.wardrobe import WARDROBE, flag_wardrobe
+from worker.drift.nightly import watch
 
 Json = dict[str, Any]
 
@@ -382,3 +385,25 @@ def test_items_of_models_with_taxonomies_of_their_own_are_judged_by_these(
     assert decide(ada, fifty, "correct", label="t-shirt-top").status_code == 422
     assert decide(ada, ten, "correct", label="t-shirt-top").status_code == 200
     assert decide(ada, fifty, "correct", label="kimono").status_code == 200
+
+
+def test_what_moved_is_a_card_of_the_dashboard(desk: Desk, sqlite_engine: Engine) -> None:
+    lead = browser(desk, "Lea", Role.LEAD)
+    assert "No day was compared with those before it yet." in lead.get("/dashboard").text
+    with sessions(sqlite_engine).begin() as session:
+        write(
+            session,
+            [
+                a_picture(
+                    desk.now().replace(hour=12) - timedelta(days=1 + day),
+                    host="a.example",
+                    label="bag" if day and number % 2 else "ankle-boot",
+                )
+                for day in range(10)
+                for number in range(80)
+            ],
+        )
+    watch(sqlite_engine, desk.now())
+    shown = lead.get("/dashboard").text
+    assert "2 of which moved" in shown
+    assert "Ankle boot 50.0 → 100.0 %" in shown

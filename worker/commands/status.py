@@ -12,12 +12,14 @@ from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
 from catalog.networks import NetworkName
 from catalog.settings import Settings, settings
 from db.command_line import looking
+from db.drift.nights import Night, latest_night
 from db.engine import make_engine
 from db.ledger.summary import Summary, summarise
 from db.ledger.vitals import Vitals, vitals
 from db.retag.progress import Progress, progress_of_open
 from worker.broker import BrokerError, connect, depths, redis_url
 from worker.commands.tables import echo_counts
+from worker.drift.lines import line as drift_line
 from worker.retag.lines import line
 
 
@@ -29,23 +31,27 @@ def status(as_json: bool) -> None:
     Exit code 1 when the database or the broker cannot be reached.
     """
     chosen = settings()
-    summary, signs, runs = _ledger()
+    summary, signs, runs, night = _ledger()
     waiting, trouble = _queues(chosen)
     if as_json:
         found = _as_json(chosen, summary, signs, waiting, trouble)
-        click.echo(json.dumps(found | {"retag_runs": [run.as_json() for run in runs]}))
+        drift = {"drift": night.as_json() if night else None}
+        click.echo(json.dumps(found | drift | {"retag_runs": [run.as_json() for run in runs]}))
     else:
         _print(summary, waiting, trouble)
         _print_vitals(signs)
+        if night:
+            click.echo(f"Drift          {drift_line(night)}")
         for run in runs:
             click.echo(f"\n{line(run)}")
     raise SystemExit(1 if trouble else 0)
 
 
-def _ledger() -> tuple[Summary, Vitals, list[Progress]]:
+def _ledger() -> tuple[Summary, Vitals, list[Progress], Night | None]:
     now = datetime.now(UTC)
     with looking() as session:
-        return summarise(session), vitals(session, now), progress_of_open(session, now)
+        runs, night = progress_of_open(session, now), latest_night(session)
+        return summarise(session), vitals(session, now), runs, night
 
 
 def _queues(chosen: Settings) -> tuple[dict[str, int], str | None]:

@@ -17,6 +17,7 @@ from sqlalchemy.orm import Session
 from catalog.errors import OperatorError
 from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
 from catalog.settings import Settings
+from db.drift.nights import latest_night
 from db.engine import reading
 from db.ledger.summary import summarise
 from db.ledger.vitals import vitals
@@ -50,7 +51,7 @@ class SystemCollector(Collector):
         now = datetime.now(UTC)
         with self._sessions() as session:
             summary, signs = summarise(session), vitals(session, now)
-            models = list(_models(session))
+            models = [*_models(session), *_drift(session)]
         products = GaugeMetricFamily("tagger_products", "Products by status.", labels=["status"])
         for status, number in summary.by_status.items():
             products.add_metric([status], number)
@@ -99,6 +100,23 @@ def _models(session: Session) -> Iterator[Metric]:
     )
     refused.add_metric([], sum(each.sha256 in held.in_use for each in registry.refusals(session)))
     yield from (shares, refused)
+
+
+def _drift(session: Session) -> Iterator[Metric]:
+    """What moved on the last day; its hosts are few (db/drift/counting.py)."""
+    night = latest_night(session)
+    if night is None:
+        return
+    moved = GaugeMetricFamily(
+        "tagger_drift_moved",
+        "Share of the last day's items that are elsewhere than before, beyond chance.",
+        labels=["host", "measure"],
+    )
+    for each in night.findings:
+        moved.add_metric([each.host, each.measure.value], each.moved)
+    compared = GaugeMetricFamily("tagger_drift_comparisons", "Comparisons of the last night.")
+    compared.add_metric([], night.comparisons)
+    yield from (moved, compared)
 
 
 # Readings of the children's files in one scrape, as one of them may go away during each. A scrape
