@@ -7,8 +7,19 @@ from fastapi.middleware.trustedhost import TrustedHostMiddleware
 from fastapi.responses import PlainTextResponse
 from fastapi.staticfiles import StaticFiles
 
-from review import api, jobs_api, pages, pictures, problems, schema, statistics_api, taxonomy_api
+from review import (
+    api,
+    events_api,
+    jobs_api,
+    pages,
+    pictures,
+    problems,
+    schema,
+    statistics_api,
+    taxonomy_api,
+)
 from review.desk import Desk
+from review.event_watch import EventWatch
 from review.headers import BoundedBody, SecurityHeaders
 from review.pages import HERE, make_templates
 
@@ -23,10 +34,11 @@ def create_app(desk: Desk, *, hosts: Sequence[str] = LOOPBACK_NAMES) -> FastAPI:
     """
     app = FastAPI(title="Review desk", version="1", docs_url=None, redoc_url=None, openapi_url=None)
     app.state.desk = desk
+    app.state.event_watch = EventWatch(desk)
     app.state.templates = make_templates()
     for router in (
-        api.router, statistics_api.router, taxonomy_api.router, pictures.router, schema.router,
-        jobs_api.router, pages.private, pages.public,
+        api.router, jobs_api.router, events_api.router, statistics_api.router,
+        taxonomy_api.router, pictures.router, schema.router, pages.private, pages.public,
     ):  # fmt: skip
         app.include_router(router)
     app.add_api_route("/healthz", _healthy, include_in_schema=False)

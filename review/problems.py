@@ -12,6 +12,8 @@ from sqlalchemy import exc
 from starlette.exceptions import HTTPException
 
 from catalog.failures import ImageFailure
+from db.events.reading import CursorError as EventCursorError
+from db.events.reading import EventsGoneError
 from db.review.errors import (
     KeyReusedError,
     OwnOpinionError,
@@ -35,6 +37,8 @@ STATUS_OF: dict[type[Exception], int] = {
     UndoError: 409,
     PhotoChangedError: 409,
     CursorError: 422,
+    EventCursorError: 409,
+    EventsGoneError: 410,
 }
 
 
@@ -82,7 +86,8 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(HTTPException, _on_http)
     app.add_exception_handler(RequestValidationError, _on_invalid)
     app.add_exception_handler(ReviewError, _on_review)
-    app.add_exception_handler(CursorError, _on_review)
+    for cursor_error in (CursorError, EventCursorError):
+        app.add_exception_handler(cursor_error, _on_review)
     app.add_exception_handler(PhotoChangedError, _on_review)
     app.add_exception_handler(ImageFailure, _on_image)
     app.add_exception_handler(exc.IntegrityError, _on_conflict)
