@@ -25,6 +25,7 @@ PUBLISH_DUE = "worker.publish_due"
 START_RETAG = "worker.start_retag"
 PUBLISH_RETAG = "worker.publish_retag"
 WATCH_DRIFT = "worker.watch_drift"
+TEND_EVENTS = "worker.tend_events"
 UPKEEP_QUEUE = "upkeep"
 CHUNK_SIZE_MAX = 256
 # Of the names of dead letters that are no products.

@@ -178,6 +178,14 @@ class Settings(BaseSettings):
     idempotency_days: float = Field(
         7.0, gt=0, le=365, description="how long the API remembers Idempotency-Keys"
     )
+    events_days: int = Field(
+        14, ge=1, le=3650, description="days that events are kept for those who read them"
+    )
+    events_stream: str | None = Field(
+        None,
+        pattern=r"^[A-Za-z0-9:._{}-]{1,48}$",
+        description="stream of the broker's Redis that events are copied to; unset: none",
+    )
 
     @field_validator("redis_url")
     @classmethod

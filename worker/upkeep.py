@@ -20,6 +20,7 @@ from catalog.jobs import (
     PUBLISH_RETAG,
     RECONCILE,
     START_RETAG,
+    TEND_EVENTS,
     UPKEEP_QUEUE,
     WATCH_DRIFT,
 )
@@ -34,6 +35,8 @@ from worker.door.admission import RECORD_REFUSAL
 from worker.door.refusals import Refusal
 from worker.door.transport import DoorAMQP
 from worker.drift import nightly as drift_nightly
+from worker.events.tending import EventTender
+from worker.events.tending import schedule as event_schedule
 from worker.reconciler import Reconciler
 from worker.retag import schedule as retag_schedule
 from worker.watch.logs import log_as_json
@@ -52,7 +55,14 @@ def _configuration() -> dict[str, Any]:
         "task_default_queue": UPKEEP_QUEUE,
         "task_routes": {
             task: {"queue": UPKEEP_QUEUE}
-            for task in (RECONCILE, PUBLISH_DUE, START_RETAG, PUBLISH_RETAG, WATCH_DRIFT)
+            for task in (
+                RECONCILE,
+                PUBLISH_DUE,
+                START_RETAG,
+                PUBLISH_RETAG,
+                WATCH_DRIFT,
+                TEND_EVENTS,
+            )
         },
         "beat_schedule": {
             "reconcile": {
@@ -68,6 +78,7 @@ def _configuration() -> dict[str, Any]:
             },
             **retag_schedule.schedule(chosen),
             **drift_nightly.schedule(chosen),
+            **event_schedule(chosen),
         },
     }
 
@@ -125,6 +136,12 @@ def watch_drift() -> None:
     drift_watch().start()
 
 
+@app.task(name=TEND_EVENTS, acks_late=False)  # type: ignore[untyped-decorator]
+def tend_events() -> None:
+    """Number events, copy them to the stream, delete old ones; the next tick does the rest."""
+    tender().run()
+
+
 @app.task(name=RECORD_REFUSAL, acks_late=True)  # type: ignore[untyped-decorator]
 def record_refusal(**payload: Any) -> None:
     """Keep a dead letter of a message in this queue that nobody could read."""
@@ -158,3 +175,10 @@ def reconciler() -> Reconciler:
     url = redis_url(chosen)
     client = EnqueueClient(engine(), broker_url=url)
     return Reconciler(engine(), client, connect(url), chosen)
+
+
+@lru_cache(maxsize=1)
+def tender() -> EventTender:
+    """This process's own."""
+    chosen = settings()
+    return EventTender(engine(), connect(redis_url(chosen)), chosen)

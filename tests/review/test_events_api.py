@@ -132,7 +132,7 @@ def test_only_services_with_the_scope_results_read_events(desk: Desk) -> None:
         jobs = tokens.issue(session, tokens.add(session, "sender", [Scope.JOBS], NOON), NOON)
     sender = TestClient(app_of(desk), headers={"Authorization": f"Bearer {jobs}"})
     assert sender.get(URL).status_code == 403
-    assert browser(desk).get(URL).status_code == 403
+    assert browser(desk).get(URL).status_code == 401
     assert TestClient(app_of(desk)).get(URL).status_code == 401
 
 
