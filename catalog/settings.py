@@ -10,6 +10,7 @@ from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from catalog.errors import OperatorError
+from catalog.fetching.variants import Variants
 from catalog.service_urls import check_broker_url, check_database_url
 
 # Neither a scheme nor a port, and no `*`, which would let every name in.
@@ -77,6 +78,12 @@ class Settings(BaseSettings):
         (), description="such as s3://bucket/folder/: what may be read there, separated by `,`"
     )
 
+    image_variant: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="such as cdn.example.com{path}?width=400: smaller renditions that hosts make, "
+        "separated by `,`",
+    )
+
     batch_size: int = Field(64, ge=1, le=1024, description="single jobs in a batch at most")
     flush_interval_s: float = Field(
         0.25, gt=0, le=60, description="a batch waits no longer than this for more jobs"
@@ -142,9 +149,13 @@ class Settings(BaseSettings):
     )
     connect_timeout_s: float = Field(5.0, gt=0, description="time to connect to an image host")
     redirects_max: int = Field(5, ge=0, description="redirects followed, each re-checked")
-    connections_max: int = Field(32, ge=1, description="image connections of one child")
+    connections_max: int = Field(64, ge=1, description="image connections of one child")
     connections_per_host_max: int = Field(
-        32, ge=1, description="of these to one host; how many it bears is found out"
+        64, ge=1, description="of these to one host; how many it bears is found out"
+    )
+
+    fetched_bytes_max: int = Field(
+        100_000_000, ge=1, description="fetched pictures that a child holds until they are decoded"
     )
 
     thumbnail_size_px: int = Field(
@@ -206,6 +217,7 @@ class Settings(BaseSettings):
         "allowed_networks",
         "allowed_ports",
         "object_stores",
+        "image_variant",
         "review_names",
         "review_proxies",
         mode="before",
@@ -239,6 +251,12 @@ class Settings(BaseSettings):
             ports = [int(end) for end in ends if end.isascii() and end.isdigit()]
             if not 1 <= len(ports) == len(ends) <= 2 or not 1 <= ports[0] <= ports[-1] <= 65535:
                 raise ValueError(f"expected ports such as 443 or 8000-8100, found {each!r}")
+        return value
+
+    @field_validator("image_variant")
+    @classmethod
+    def _check_variants(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        Variants(value)
         return value
 
     @field_validator("object_stores")

@@ -23,8 +23,9 @@ surprise:
 Messages that could not be pickled for a child do not get here: see worker/door/reading.py.
 """
 
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from functools import cached_property
 from itertools import count, islice
 from typing import Any
 
@@ -36,6 +37,10 @@ from celery_batches.trace import apply_batches_task
 
 from catalog.failures import FailureCode
 from catalog.settings import settings
+from db.retag.message_ids import run_of
+from worker.door.calls import payloads
+from worker.line import Batch, Line
+from worker.tagging.fetch_ahead import Foreseen, is_remote
 from worker.tagging.identity import owner
 
 # What a batch's function returns when every outcome is committed: the suspects, each by the
@@ -51,7 +56,7 @@ class SafeBatches(Batches):  # type: ignore[misc]
     """A batch task whose function returns its suspects once every other outcome is committed.
 
     If it raises, or its process dies, every message of the batch goes back into the queue. It is
-    called as `run(requests, alone, crash)`; see worker/tasks.py.
+    called as `run(requests, alone, crash, foreseen)`; see worker/tasks.py.
     """
 
     abstract = True
@@ -70,6 +75,7 @@ class SafeBatches(Batches):  # type: ignore[misc]
         """Called at the start and again after every reconnect."""
         self.flush_every = self.messages_max or settings().batch_size
         self.flush_interval = settings().flush_interval_s
+        self._line.reconnected(consumer.pool.num_processes)
         handler: Callable[..., None] = super().Strategy(task, app, consumer)
         # After a reconnect the old timer is gone with the old connection, but _tref still stands,
         # so that no message would ever start a new one.
@@ -100,42 +106,47 @@ class SafeBatches(Batches):  # type: ignore[misc]
             self._tref.cancel()
             self._tref = None
 
-    def flush(self, requests: Collection[Any]) -> None:
-        """Hand the buffered messages to a child, at most flush_every at a time."""
-        for batch in _slices(requests, self.flush_every):
-            messages = [_Message(request=request) for request in batch]
-            parts = [SimpleRequest.from_request(request) for request in batch]
-            self._submit(messages, parts, alone=False)
+    @cached_property
+    def _line(self) -> Line:
+        return Line(self._submit, _foreseen)
 
-    def _submit(
-        self, messages: Sequence["_Message"], parts: list[SimpleRequest], *, alone: bool
-    ) -> None:
-        """Run one batch in a child; messages[i] is acknowledged or put back for parts[i]."""
-        at_work: list[int] = []
+    def flush(self, requests: Collection[Any]) -> None:
+        """Let the buffered messages wait for a child, at most flush_every in a batch."""
+        for some in _slices(requests, self.flush_every):
+            messages = [_Message(request=request) for request in some]
+            parts = [SimpleRequest.from_request(request) for request in some]
+            self._line.add(Batch(messages=messages, parts=parts, alone=False))
+
+    def _submit(self, batch: Batch, foreseen: Foreseen | None) -> None:
+        """Run one batch in a child, which may fetch meanwhile what is foreseen."""
 
         def on_accepted(process_id: int, time_accepted: float) -> None:
-            at_work.append(process_id)
-            for message in messages:
+            self._line.accepted(batch, process_id)
+            for message in batch.messages:
                 message.begin(process_id)
 
         def on_return(result: Suspects | None) -> None:
             # The suspects first: a message of which all parts but these have ended must not be
             # acknowledged before they have.
             for place, job in result or []:
-                messages[place].parts += 1
-                self._submit([messages[place]], [_single(parts[place], job)], alone=True)
-            for message in messages:
+                message = batch.messages[place]
+                message.parts += 1
+                single = [_single(batch.parts[place], job)]
+                self._line.add(Batch(messages=[message], parts=single, alone=True))
+            for message in batch.messages:
                 message.end(stored=result is not None)
+            self._line.ended(batch)
 
         def on_error(info: Any) -> None:
             # The pool wraps an exception that it raised itself together with its traceback.
             error = getattr(info.exception, "exc", info.exception)
-            logger.error("Batch of %d lost in its process: %r", len(messages), error)
-            self._record_crash(messages, parts, at_work, error)
+            logger.error("Batch of %d lost in its process: %r", len(batch.messages), error)
+            self._record_crash(batch, error)
+            self._line.ended(batch, died=True)
 
         self._pool.apply_async(
             apply_batches_task,
-            (self, (parts, alone), 0, None),
+            (self, (batch.parts, batch.alone, None, foreseen), 0, None),
             accept_callback=on_accepted,
             callback=on_return,
             error_callback=on_error,
@@ -143,13 +154,7 @@ class SafeBatches(Batches):  # type: ignore[misc]
             lost_worker_timeout=LOST_WORKER_TIMEOUT_S,
         )
 
-    def _record_crash(
-        self,
-        messages: Sequence["_Message"],
-        parts: list[SimpleRequest],
-        at_work: list[int],
-        error: BaseException,
-    ) -> None:
+    def _record_crash(self, batch: Batch, error: BaseException) -> None:
         """Have a new child record the crash; only then put the messages back.
 
         The other way round the next child could meet them before it knows of the crash, and begin
@@ -158,15 +163,15 @@ class SafeBatches(Batches):  # type: ignore[misc]
         """
         hung = isinstance(error, TimeLimitExceeded)
         code = FailureCode.PROCESSING_TIMED_OUT if hung else FailureCode.PROCESSING_CRASHED
-        crash = Crash(owner=owner(at_work[0]) if at_work else "", code=code)
+        crash = Crash(owner=owner(batch.at_work[0]) if batch.at_work else "", code=code)
 
         def put_back(_: object) -> None:
-            for message in messages:
+            for message in batch.messages:
                 message.end(stored=False)
 
         self._pool.apply_async(
             apply_batches_task,
-            (self, (parts, False, crash), 0, None),
+            (self, (batch.parts, False, crash), 0, None),
             callback=put_back,
             error_callback=put_back,
             timeout=settings().batch_time_limit_s,
@@ -211,6 +216,20 @@ class _Message:
             self.request.send_event("task-succeeded", result="stored", runtime=0.0)
         else:
             self.request.reject(requeue=True)
+
+
+def _foreseen(batch: Batch) -> Foreseen | None:
+    """What a child may fetch of its next batch; None where all of it is on disks of its own."""
+    uris = [
+        uri
+        for part in batch.parts
+        for payload in payloads(part.name, part.args, part.kwargs)
+        if isinstance(payload, dict) and isinstance(uri := payload.get("image_uri"), str)
+    ]
+    remote = tuple(uri for uri in uris if is_remote(uri))
+    if not remote:
+        return None
+    return Foreseen(uris=remote, of_run=any(run_of(str(part.id)) for part in batch.parts))
 
 
 def _single(part: SimpleRequest, job: int) -> SimpleRequest:

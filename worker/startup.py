@@ -16,9 +16,9 @@ from worker.broker import SAFE_EVICTION, connect, eviction_policy, redis_url, ve
 from worker.serving import load_serving_bundle
 from worker.watch import metrics
 
-# Chunks that a child reserves: one at work and one at hand. More would wait behind slow ones while
-# other children idle.
-BULK_PREFETCH_MULTIPLIER = 2
+# Chunks that a child reserves: one at work, one whose pictures it fetches meanwhile, and one that
+# is at hand when the first ends. More would wait behind slow ones while other workers idle.
+BULK_PREFETCH_MULTIPLIER = 3
 BROKER_VERSION_MIN = (6, 2)  # BLMOVE; see worker/taking.py
 
 
@@ -106,7 +106,8 @@ def prefetch_multiplier(chosen: Settings, queues: set[str], processes: int) -> i
     """How many messages each child may reserve.
 
     A batch fills only while its messages are reserved: with fewer than batch_size for each child
-    and one batch more in the making, every flush would wait for the timer.
+    and one batch more in the making, every flush would wait for the timer. By itself it takes a
+    batch more for each child: the one whose pictures are fetched while another is at work.
 
     Raises:
         SettingsError: TAGGER_PREFETCH_MULTIPLIER is below that.
@@ -115,7 +116,7 @@ def prefetch_multiplier(chosen: Settings, queues: set[str], processes: int) -> i
         return chosen.prefetch_multiplier or BULK_PREFETCH_MULTIPLIER
     needed = math.ceil(chosen.batch_size * (processes + 1) / processes)
     if chosen.prefetch_multiplier is None:
-        return needed
+        return needed + chosen.batch_size
     if chosen.prefetch_multiplier < needed:
         raise SettingsError(
             f"{variable('prefetch_multiplier')}={chosen.prefetch_multiplier}: with "

@@ -12,6 +12,7 @@ from worker.batches import Crash, SafeBatches, Suspects
 from worker.door.calls import payloads
 from worker.reserved import NameReservations
 from worker.startup import RefuseUnsafeSettings
+from worker.tagging.fetch_ahead import Foreseen
 from worker.tagging.process import batch_runner
 from worker.tagging.sign_of_life import begin_to_beat, cease_to_beat
 from worker.tagging.store import StoreUnavailableError
@@ -28,16 +29,22 @@ REQUEUE_PAUSE_S = 1.0
 
 @app.task(base=SafeBatches, name=TAG_PRODUCT, acks_late=True)  # type: ignore[untyped-decorator]
 def tag_product(
-    requests: list[SimpleRequest], alone: bool = False, crash: Crash | None = None
+    requests: list[SimpleRequest],
+    alone: bool = False,
+    crash: Crash | None = None,
+    foreseen: Foreseen | None = None,
 ) -> Suspects:
     """Tag the products of one batch of messages; return the suspects among them."""
     jobs = [job for request in requests for job in _jobs(request)]
-    return [(place, 0) for place in _work(jobs, requests, alone, crash)]
+    return [(place, 0) for place in _work(jobs, requests, alone, crash, foreseen)]
 
 
 @app.task(base=SafeBatches, name=TAG_CHUNK, acks_late=True, messages_max=1)  # type: ignore[untyped-decorator]
 def tag_chunk(
-    requests: list[SimpleRequest], alone: bool = False, crash: Crash | None = None
+    requests: list[SimpleRequest],
+    alone: bool = False,
+    crash: Crash | None = None,
+    foreseen: Foreseen | None = None,
 ) -> Suspects:
     """Tag the products of one message; return the suspects among them.
 
@@ -48,7 +55,8 @@ def tag_chunk(
     suspects: Suspects = []
     for start in range(0, len(jobs), CHUNK_SIZE_MAX):
         piece = jobs[start : start + CHUNK_SIZE_MAX]
-        places = _work(piece, [request] * len(piece), alone, crash)
+        is_last = start + CHUNK_SIZE_MAX >= len(jobs)
+        places = _work(piece, [request] * len(piece), alone, crash, foreseen if is_last else None)
         suspects += [(0, start + place) for place in places]
     return suspects
 
@@ -58,6 +66,7 @@ def _work(
     requests: Sequence[SimpleRequest],
     alone: bool,
     crash: Crash | None,
+    foreseen: Foreseen | None,
 ) -> list[int]:
     """requests: the message of each job."""
     try:
@@ -70,6 +79,7 @@ def _work(
             [str(request.id) for request in requests],
             redelivered=[_redelivered(request) for request in requests],
             alone=alone,
+            foreseen=foreseen,
         )
     except StoreUnavailableError:
         time.sleep(REQUEUE_PAUSE_S)  # in the child, where waiting is free

@@ -107,25 +107,15 @@ def _unknown_host(host: str, found: str) -> FetchFailure:
 
 
 class BoundedStream(httpcore.NetworkStream):
-    """A stream whose every operation ends by the deadline of the fetch in progress.
-
-    It also counts what came in since the last request, as httpcore takes bytes that follow a
-    response for the answer to the next one.
-    """
+    """A stream whose every operation ends by the deadline of the fetch in progress."""
 
     def __init__(self, stream: httpcore.NetworkStream) -> None:
         self._stream = stream
-        self.received = 0
-        self.last_bytes = b""
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        data = self._stream.read(max_bytes, current_deadline().remaining_s(timeout))
-        self.received += len(data)
-        self.last_bytes = data[-9:]
-        return data
+        return self._stream.read(max_bytes, current_deadline().remaining_s(timeout))
 
     def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self.received = 0
         self._stream.write(buffer, current_deadline().remaining_s(timeout))
 
     def start_tls(

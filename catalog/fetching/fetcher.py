@@ -37,7 +37,7 @@ class Fetcher:
             per_host_max=limits.connections_per_host_max, total_max=limits.connections_max
         )
         self._http = http.HttpSource(limits, self.slots, resolve, ssl_context)
-        self._objects = objects.ObjectSource(limits)
+        self._objects = objects.ObjectSource(limits, self.slots)
 
     def fetch(self, image_uri: str) -> bytes:
         """The bytes of one image, at most `bytes_max` of them, not looked at.
@@ -50,16 +50,16 @@ class Fetcher:
     def validator(self, image_uri: str) -> str | None:
         """What tells whether an image is still the same, without fetching it; None: nothing does.
 
-        Of objects in stores nothing does, and they are fetched.
-
         Raises:
-            FetchFailure: a file cannot be opened, or the URL is none.
+            FetchFailure: a file cannot be opened, an object not be read, or the URL is none.
         """
         scheme = image_uri.partition(":")[0].lower()
         if scheme in http.SCHEMES:
             return self._http.validator(image_uri)
         if scheme == "file" or image_uri.startswith("/"):
             return self._files.validator(image_uri)
+        if scheme in objects.STORES:
+            return self._objects.validator(image_uri)
         return None
 
     def fetch_validated(self, image_uri: str, slot: Slot | None = None) -> Fetched:
@@ -76,8 +76,8 @@ class Fetcher:
             return self._http.fetch_validated(image_uri, slot)
         if scheme == "file" or image_uri.startswith("/"):
             return self._files.fetch_validated(image_uri)
-        if scheme in objects.PACKAGES:
-            return Fetched(data=self._objects.fetch(image_uri))
+        if scheme in objects.STORES:
+            return self._objects.fetch_validated(image_uri, slot)
         if not separator or "/" in scheme:
             raise FetchFailure(
                 FailureCode.INVALID_URI,
@@ -86,7 +86,7 @@ class Fetcher:
             )
         raise FetchFailure(
             FailureCode.UNKNOWN_SCHEME,
-            f"Expected https, http, file, {', '.join(objects.PACKAGES)} or an absolute path, "
+            f"Expected https, http, file, {', '.join(objects.STORES)} or an absolute path, "
             f"found the scheme {scheme[:20]!r}. Correct the URI.",
         )
 

@@ -1,12 +1,12 @@
 """Images over http and https.
 
-httpcore, httpx's own transport, is used bare: a client's cookies, credentials, environment
-proxies, redirects and unpacking are all things that must not happen here.
+No client library stands in between: cookies, credentials, environment proxies, redirects and
+unpacking are all things that must not happen here.
 """
 
 import ssl
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cached_property
 
 import certifi
@@ -15,13 +15,15 @@ import httpx
 
 from catalog.failures import FailureCode, FetchFailure
 from catalog.fetching.addresses import AddressRules
-from catalog.fetching.connecting import BoundedStream, CheckedBackend, Resolve, resolve_with_system
+from catalog.fetching.connecting import CheckedBackend, Resolve, resolve_with_system
 from catalog.fetching.deadline import Deadline, current_deadline, fetching_until
 from catalog.fetching.host_names import host_of, with_ascii_host
+from catalog.fetching.http11 import KeptConnections, Place, Response
 from catalog.fetching.limits import FetchLimits
 from catalog.fetching.responses import REDIRECTS, Body, failure_of
 from catalog.fetching.slots import ConnectionSlots, Slot
 from catalog.fetching.validators import Fetched, of_response
+from catalog.fetching.variants import Variants
 from catalog.redaction import shown_uri
 
 # A connection that idles for longer is closed: servers close theirs after 5 to 75 s, and one that
@@ -33,9 +35,9 @@ BUSY = {429, 503}
 SILENT = {FailureCode.FETCH_TIMEOUT, FailureCode.CONNECTION_FAILED}
 # The same for all hosts and fetches, so that a host which chooses by it always sends the same.
 _HEADERS = (
-    ("User-Agent", "catalog-tagger"),
-    ("Accept", "image/jpeg,image/png,image/webp;q=0.9,image/*;q=0.8,*/*;q=0.5"),
-    ("Accept-Encoding", "identity"),
+    b"User-Agent: catalog-tagger",
+    b"Accept: image/jpeg,image/png,image/webp;q=0.9,image/*;q=0.8,*/*;q=0.5",
+    b"Accept-Encoding: identity",
 )
 
 
@@ -53,8 +55,11 @@ class HttpSource:
         self._backend = CheckedBackend(
             AddressRules(limits.allowed_networks), resolve, limits.connect_timeout_s
         )
-        self._ssl_context = ssl_context
+        self._given_ssl_context = ssl_context
         self._slots = slots
+        self._variants = Variants(limits.image_variant)
+        # The slots bound what is busy; this only what is kept for later.
+        self._kept = KeptConnections(limits.connections_max, KEEPALIVE_EXPIRY_S)
 
     def fetch_validated(self, uri: str, slot: Slot | None = None) -> Fetched:
         """The bytes behind a URL; with a validator, unless it redirects.
@@ -65,11 +70,11 @@ class HttpSource:
             FetchFailure: with the code that says why not.
         """
         deadline = Deadline(self._limits.total_timeout_s)
-        url = parse_url(uri)
+        url = self._rendition(parse_url(uri))
         with fetching_until(deadline):
             for hop in range(self._limits.redirects_max + 1):
                 with self._slots.hold(host_of(url), deadline, slot):
-                    answer = self._get(url)
+                    answer = self._get(url, slot)
                 if isinstance(answer, Fetched):
                     return answer if hop == 0 else Fetched(data=answer.data)
                 if (url.scheme, answer.scheme) == ("https", "http"):
@@ -91,35 +96,34 @@ class HttpSource:
             FetchFailure: the URL is none.
         """
         deadline = Deadline(self._limits.total_timeout_s)
-        url = parse_url(uri)
+        url = self._rendition(parse_url(uri))
         with fetching_until(deadline):
             try:
                 with (
                     self._slots.hold(host_of(url), deadline),
                     self._response(url, "HEAD") as response,
                 ):
-                    _drop_if_more_came(response, 0)
-                    headers = httpx.Headers(response.headers)
-                    return of_response(str(url), headers) if response.status == 200 else None
+                    told = of_response(str(url), response.headers)
+                    return told if response.status == 200 else None
             except (FetchFailure, _NoResponseError):
                 return None
 
+    def _rendition(self, url: httpx.URL) -> httpx.URL:
+        """The address of the picture as small as its host makes it, where it does."""
+        path, _, query = url.raw_path.decode("ascii").partition("?")
+        target = self._variants.target(host_of(url), path, query)
+        return url if target is None else url.copy_with(raw_path=target.encode("ascii"))
+
     def close(self) -> None:
         """Close all kept connections."""
-        if "_pool" in self.__dict__:
-            self._pool.close()
+        self._kept.close()
 
     @cached_property
-    def _pool(self) -> httpcore.ConnectionPool:
+    def _ssl_context(self) -> ssl.SSLContext:
         # Reading the certificates takes some 20 ms: only when the first URL comes.
-        return httpcore.ConnectionPool(
-            ssl_context=self._ssl_context or _trusted(),
-            # The slots bound what is busy; the pool only what is kept for later.
-            max_connections=None,
-            max_keepalive_connections=self._limits.connections_max,
-            keepalive_expiry=KEEPALIVE_EXPIRY_S,
-            network_backend=self._backend,
-        )
+        context = self._given_ssl_context or _trusted()
+        context.set_alpn_protocols(["http/1.1"])
+        return context
 
     def _check_downgrade(self, url: httpx.URL, target: httpx.URL) -> None:
         """What https protected, signatures in the URL too, would go on in the open."""
@@ -141,31 +145,32 @@ class HttpSource:
                 f"port {port}. If images may come from there, add it to TAGGER_ALLOWED_PORTS.",
             )
 
-    def _get(self, url: httpx.URL) -> Fetched | httpx.URL:
+    def _get(self, url: httpx.URL, slot: Slot | None) -> Fetched | httpx.URL:
         """The image, or where to look next."""
         try:
-            return self._get_once(url)
+            return self._get_once(url, slot)
         except _NoResponseError:
             # A kept connection may have been closed while the request was on its way: ask anew.
             try:
-                return self._get_once(url)
+                return self._get_once(url, slot)
             except _NoResponseError as error:
                 raise error.failure from error
 
-    def _get_once(self, url: httpx.URL) -> Fetched | httpx.URL:
+    def _get_once(self, url: httpx.URL, slot: Slot | None) -> Fetched | httpx.URL:
         with self._paced(url) as told, self._response(url) as response:
             told(response.status)
-            headers = httpx.Headers(response.headers)
+            headers = response.headers
             if response.status in REDIRECTS and "location" in headers:
                 return parse_url(_join(url, headers["location"]))
             failure = failure_of(response.status, headers.get("retry-after"), str(url))
             if failure is not None:
                 raise failure
             body = Body(self._limits.bytes_max, headers.get("content-encoding"))
-            body.announce(headers.get("content-length"))
-            for chunk in response.iter_stream():
+            expected = body.announce(headers.get("content-length"))
+            if slot is not None:
+                slot.expect(expected, current_deadline())
+            for chunk in response.body():
                 body.add(chunk)
-            _drop_if_more_came(response, body.received)
             return Fetched(data=body.whole(), validator=of_response(str(url), headers))
 
     @contextmanager
@@ -180,29 +185,47 @@ class HttpSource:
             yield told
         except FetchFailure as failure:
             if failure.code in SILENT:
-                self._slots.refused(host, began)
+                self._slots.refused(host, began, silently=True)
             raise
 
     @contextmanager
-    def _response(self, url: httpx.URL, method: str = "GET") -> Iterator[httpcore.Response]:
+    def _response(self, url: httpx.URL, method: str = "GET") -> Iterator[Response]:
         """Send the request; what goes wrong until the block ends becomes a FetchFailure."""
         self._check_port(url)
-        target = httpcore.URL(
-            scheme=url.raw_scheme, host=url.raw_host, port=url.port, target=url.raw_path
-        )
-        headers = [("Host", url.netloc.decode("ascii")), *_HEADERS]
-        began = False
-        timeouts = dict.fromkeys(("connect", "read", "write", "pool"), self._limits.total_timeout_s)
+        place = (url.raw_scheme, url.raw_host, url.port or (443 if url.scheme == "https" else 80))
+        began = stays = False
+        stream: httpcore.NetworkStream | None = None
         try:
-            with self._pool.stream(
-                method, target, headers=headers, extensions={"timeout": timeouts}
-            ) as response:
-                began = True
-                yield response
+            stream = self._kept.take(place) or self._connect(place)
+            response = Response(stream, method, self._limits.total_timeout_s)
+            # A host may answer before it has read the request, and then read no more.
+            with suppress(httpcore.WriteError):
+                stream.write(_request(method, url), self._limits.total_timeout_s)
+            response.read_head()
+            began = True
+            yield response
+            stays = response.may_stay_open
         except httpcore.TimeoutException as error:
             raise current_deadline().passed() from error
         except (httpcore.NetworkError, httpcore.ProtocolError) as error:
             raise _broken_off(url, error, began) from error
+        finally:
+            if stream is not None and stays:
+                self._kept.keep(place, stream)
+            elif stream is not None:
+                stream.close()
+
+    def _connect(self, place: Place) -> httpcore.NetworkStream:
+        scheme, host, port = place
+        name, timeout_s = host.decode("ascii"), self._limits.total_timeout_s
+        stream = self._backend.connect_tcp(name, port, timeout_s)
+        if scheme != b"https":
+            return stream
+        try:
+            return stream.start_tls(self._ssl_context, name, timeout_s)
+        except BaseException:
+            stream.close()
+            raise
 
 
 class _NoResponseError(Exception):
@@ -245,32 +268,15 @@ def _join(url: httpx.URL, location: str) -> str:
         raise _invalid(location, f"{_kind(error)}, in a redirect from {host_of(url)}") from None
 
 
-def _drop_if_more_came(response: httpcore.Response, body_bytes: int) -> None:
-    """Close a connection that holds more than its response, or may hold more.
-
-    A host that announces too small a length would otherwise shift all later pictures by one.
-    """
-    stream = response.extensions["network_stream"]
-    if not isinstance(stream, BoundedStream):
-        return
-    if any(name.lower() == b"transfer-encoding" for name, _ in response.headers):
-        end = b"\r\n0\r\n\r\n"
-        whole = stream.last_bytes.endswith(end) and not stream.last_bytes.startswith(b"\r\n" + end)
-    else:
-        whole = stream.received == _head_bytes(response) + body_bytes
-    if not whole:
-        stream.close()
-
-
-def _head_bytes(response: httpcore.Response) -> int:
-    """The size of the response's head, if it was written as all servers write it."""
-    status_line = (
-        response.extensions["http_version"],
-        b"200",
-        response.extensions["reason_phrase"],
-    )
-    fields = sum(len(name) + len(value) + 4 for name, value in response.headers)
-    return len(b" ".join(status_line)) + 2 + fields + 2
+def _request(method: str, url: httpx.URL) -> bytes:
+    lines = [
+        b"%b %b HTTP/1.1" % (method.encode("ascii"), url.raw_path),
+        b"Host: " + url.netloc,
+        *_HEADERS,
+        b"",
+        b"",
+    ]
+    return b"\r\n".join(lines)
 
 
 def _invalid(uri: str, found: str) -> FetchFailure:

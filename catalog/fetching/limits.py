@@ -14,19 +14,20 @@ class FetchLimits:
     as 10.1.0.0/16 whose addresses may be connected to although they are private; object_stores
     are URI prefixes such as s3://shop-photos/ that may be read with the worker's own credentials.
     allowed_ports are single ones and ranges such as 8000-8100. redirects_to_http: whether an https
-    URL may redirect to an http one.
+    URL may redirect to an http one. image_variant: which hosts are asked for smaller renditions.
     """
 
     bytes_max: int = 25_000_000
     total_timeout_s: float = 20.0
     connect_timeout_s: float = 5.0
     redirects_max: int = 5
-    connections_per_host_max: int = 32
-    connections_max: int = 32
+    connections_per_host_max: int = 64
+    connections_max: int = 64
     allowed_networks: tuple[str, ...] = ()
     object_stores: tuple[str, ...] = ()
     allowed_ports: tuple[str, ...] = ("80", "443")
     redirects_to_http: bool = False
+    image_variant: tuple[str, ...] = ()
 
     def allows_port(self, port: int) -> bool:
         """Whether images may come from this port."""
@@ -47,4 +48,5 @@ class FetchLimits:
             object_stores=chosen.object_stores,
             allowed_ports=chosen.allowed_ports,
             redirects_to_http=chosen.redirects_to_http,
+            image_variant=chosen.image_variant,
         )

@@ -81,12 +81,19 @@ class Body:
         # 32 added: zlib tells gzip from zlib by the header.
         self._inflate = None if encoding == "identity" else zlib.decompressobj(32 + zlib.MAX_WBITS)
 
-    def announce(self, content_length: str | None) -> None:
-        """Refuse by its Content-Length what need not be downloaded to be refused."""
+    def announce(self, content_length: str | None) -> int:
+        """How many bytes it will have at most, by its Content-Length where there is a usable one.
+
+        Raises:
+            FetchFailure: too_many_bytes, of what need not be downloaded to be refused.
+        """
         # Cut, as a number of a million digits is a header, too.
         text = (content_length or "").strip()[:24]
-        if text.isascii() and text.isdigit() and int(text) > self._bytes_max:
+        if not (text.isascii() and text.isdigit()):
+            return self._bytes_max
+        if int(text) > self._bytes_max:
             raise self._too_many(f"{int(text):,}")
+        return int(text) if self._inflate is None else self._bytes_max
 
     def add(self, chunk: bytes) -> None:
         """Take the next bytes off the wire.

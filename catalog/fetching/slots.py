@@ -33,6 +33,7 @@ class ConnectionSlots:
         self._busy: Counter[str] = Counter()
         self._paces: dict[str, HostPace] = {}  # the one used last comes last
         self._asked: dict[str, float] = {}
+        self._owes_since: dict[str, float] = {}
         self._changed = threading.Condition()
 
     def take(self, host: str) -> "Slot | None":
@@ -73,12 +74,24 @@ class ConnectionSlots:
         with self._changed:
             busy = self._busy.get(host, 0)
             self._pace(host).answered(began=began, now=self._clock(), busy=busy)
+            self._heard(host)
             self._changed.notify_all()
 
-    def refused(self, host: str, began: float) -> None:
-        """The host said that it was too much, or did not answer in time."""
+    def refused(self, host: str, began: float, *, silently: bool = False) -> None:
+        """The host said that it was too much; silently: it did not answer in time."""
         with self._changed:
             self._pace(host).refused(began=began, now=self._clock())
+            if not silently:
+                self._heard(host)
+
+    def silent_s(self, host: str) -> float:
+        """For how many seconds the host has owed answers and given none; 0 if it owes none.
+
+        A host that let its last requests time out goes on being silent until it answers one.
+        """
+        with self._changed:
+            now = self._clock()
+            return now - self._owes_since.get(host, now)
 
     def now(self) -> float:
         """The time to say when a request began."""
@@ -93,12 +106,22 @@ class ConnectionSlots:
         pace = self._paces.pop(host, None) or HostPace(self._per_host_max)
         self._paces[host] = pace
         if len(self._paces) > HOSTS_KEPT:
-            del self._paces[next(iter(self._paces))]
+            oldest = next(iter(self._paces))
+            del self._paces[oldest]
+            self._owes_since.pop(oldest, None)
         return pace
+
+    def _heard(self, host: str) -> None:
+        # The one that was answered still has its slot.
+        if self._busy.get(host, 0) > 1:
+            self._owes_since[host] = self._clock()
+        else:
+            self._owes_since.pop(host, None)
 
     def _taken(self, host: str) -> "Slot":
         self._busy[host] += 1
         self._asked.pop(host, None)
+        self._owes_since.setdefault(host, self._clock())
         return Slot(host, self)
 
     def _has_room(self, host: str) -> bool:
@@ -136,11 +159,15 @@ class ConnectionSlots:
 
 
 class Slot:
-    """One busy connection."""
+    """One busy connection.
+
+    expect: told how many bytes will come over it at most, before they do; may make it wait.
+    """
 
     def __init__(self, host: str, slots: ConnectionSlots) -> None:
         self.host, self._slots = host, slots
         self.is_free = False
+        self.expect: Callable[[int, Deadline], None] = lambda size, deadline: None
 
     def free(self) -> None:
         """Give it back; a second time changes nothing."""

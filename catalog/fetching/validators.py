@@ -1,9 +1,9 @@
 """What tells, without fetching it, that a picture is still the same.
 
-A file's inode, size, modification and change time; of a URL the strong entity tag (RFC 9110,
-section 8.8.3). A weak tag, a time in seconds or an answer after a redirect tells too little, and
-stands for nothing: such a picture is fetched again. The URI is part of the text, so that what was
-known of one address says nothing of another.
+A file's inode, size, modification and change time; of a URL or an object in a store the strong
+entity tag (RFC 9110, section 8.8.3). A weak tag, a time in seconds or an answer after a redirect
+tells too little, and stands for nothing: such a picture is fetched again. The URI is part of the
+text, so that what was known of one address says nothing of another.
 """
 
 import hashlib
@@ -38,7 +38,12 @@ def of_file(uri: str, status: os.stat_result) -> str | None:
 
 def of_response(uri: str, headers: httpx.Headers) -> str | None:
     """The validator that a response brings; None where it brings no strong tag."""
-    tag = headers.get("etag", "").strip()
+    return of_tag(uri, headers.get("etag"))
+
+
+def of_tag(uri: str, entity_tag: str | None) -> str | None:
+    """The validator that an entity tag is; None where it is weak, or none."""
+    tag = (entity_tag or "").strip()
     strong = len(tag) > 2 and tag[0] == tag[-1] == '"' and len(tag) <= ETAG_LENGTH_MAX
     return f"etag:{_short(uri)}:{tag}" if strong and tag.isprintable() else None
 

@@ -13,6 +13,11 @@ LAZY = {
         "pipeline",
         "From the queue to the row, beside a bare loop.",
     ),
+    "remote": (
+        "lab.commands.pipeline",
+        "remote",
+        "Photos from HTTP hosts and S3 beside local ones.",
+    ),
     "regression": (
         "lab.commands.pipeline",
         "regression",

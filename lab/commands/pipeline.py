@@ -1,4 +1,4 @@
-"""`tagger bench pipeline` and `tagger bench regression`."""
+"""`tagger bench pipeline`, `remote`, `regression` and `experiments`."""
 
 from pathlib import Path
 
@@ -50,6 +50,40 @@ def pipeline(
         from lab.pipeline.plot import draw  # matplotlib: the training extra
 
         draw(figures, plot)
+    click.echo(figures.as_json() if as_json else render(figures))
+
+
+@click.command()
+@click.option("--images", default=1500, show_default=True, help="Photos of each run.")
+@click.option("--turns", default=5, show_default=True, help="Runs of each source, in turns.")
+@click.option("--database", default="postgresql", type=click.Choice(["sqlite", "postgresql"]))
+@click.option("--mode", multiple=True, type=click.Choice(["chunks", "singles"]))
+@click.option("--source", multiple=True, help="Such as s3 or 'http 50 ms'; unset: all.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object.")
+def remote(
+    images: int,
+    turns: int,
+    database: str,
+    mode: tuple[str, ...],
+    source: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Photos over HTTP, from S3 and from twenty hosts, one of them dead, beside local files.
+
+    Real broker, database, workers and sockets; the hosts run on this machine. Ratios are taken
+    within each turn, so that a machine that others use can be told from a slow source.
+    """
+    from lab.pipeline.remote import Plan, measure, render  # numpy, LiteRT, moto: not for --help
+
+    default = Plan()
+    plan = Plan(
+        images=images,
+        turns=turns,
+        database=database,
+        modes=mode or default.modes,
+        sources=source,
+    )
+    figures = measure(plan, lambda line: click.echo(line, err=True))
     click.echo(figures.as_json() if as_json else render(figures))
 
 

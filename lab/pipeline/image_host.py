@@ -1,13 +1,14 @@
 """An image host that answers late: run as a process of its own, it serves files over HTTP.
 
-`python -m lab.pipeline.image_host FOLDER DELAY_S` prints its port. Answers wait in an
-event loop, so that a thousand of them may be on their way and cost next to nothing.
+`python -m lab.pipeline.image_host FOLDER DELAY_S ADDRESS …` prints its port, which is the same at
+all of its addresses: to a worker each is a host of its own. Answers wait in an event loop, so that
+a thousand of them may be on their way and cost next to nothing.
 """
 
 import asyncio
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -48,29 +49,35 @@ class _Host(asyncio.Protocol):
         self._transport.write(self._known[name])
 
 
-async def _serve(folder: Path, delay_s: float) -> None:
+async def _serve(folder: Path, delay_s: float, addresses: Sequence[str]) -> None:
     known: dict[str, bytes] = {}
     loop = asyncio.get_running_loop()
-    server = await loop.create_server(lambda: _Host(folder, delay_s, known), "127.0.0.1", 0)
-    print(server.sockets[0].getsockname()[1], flush=True)  # noqa: T201
-    await server.serve_forever()
+    port = 0
+    for address in addresses:
+        server = await loop.create_server(lambda: _Host(folder, delay_s, known), address, port)
+        port = server.sockets[0].getsockname()[1]
+    print(port, flush=True)  # noqa: T201
+    await asyncio.Event().wait()
 
 
 @contextmanager
-def image_host(folder: Path, delay_s: float) -> Iterator[tuple[str, int]]:
-    """A host that answers after `delay_s`; yields its base URL and its process id.
+def image_host(folder: Path, delay_s: float, *addresses: str) -> Iterator[tuple[str, int]]:
+    """A host that answers after `delay_s`; yields its first base URL and its process id.
+
+    addresses: of this machine; none: 127.0.0.1.
 
     Under `/slow/` it answers only after sixty times as long.
     """
-    command = [sys.executable, "-m", __name__, str(folder), str(delay_s)]
+    addresses = addresses or ("127.0.0.1",)
+    command = [sys.executable, "-m", __name__, str(folder), str(delay_s), *addresses]
     process = subprocess.Popen(command, stdout=subprocess.PIPE)
     assert process.stdout is not None
     try:
-        yield f"http://127.0.0.1:{int(process.stdout.readline())}", process.pid
+        yield f"http://{addresses[0]}:{int(process.stdout.readline())}", process.pid
     finally:
         stop([process], grace_s=2)
         process.stdout.close()
 
 
 if __name__ == "__main__":
-    asyncio.run(_serve(Path(sys.argv[1]), float(sys.argv[2])))
+    asyncio.run(_serve(Path(sys.argv[1]), float(sys.argv[2]), sys.argv[3:]))

@@ -76,16 +76,20 @@ class Bench:
             self.wait(watcher, [job])
         return watcher.seen_at[job.product_id] - self.started
 
-    def run(self, name: str, mode: str, jobs: Sequence[Job]) -> Run:
-        """Accept and publish all jobs as fast as the client can, and wait for the outcomes."""
+    def run(self, name: str, mode: str, jobs: Sequence[Job], *, beside: Sequence[Job] = ()) -> Run:
+        """Accept and publish all jobs as fast as the client can, and wait for the outcomes.
+
+        beside: jobs that come evenly among the others, and are not waited for.
+        """
+        published = _interleaved(jobs, beside)
         before = self._counters(mode)
         cpu_before, busy_before = self._cpu_s(), busy_s()
         with Watcher(self.engine, every_s=0.05) as watcher:
             started = time.perf_counter()
             if mode == "chunks":
-                self.client.enqueue_many(jobs)
+                self.client.enqueue_many(published)
             else:
-                self.client.enqueue_singles(jobs)
+                self.client.enqueue_singles(published)
             self.wait(watcher, jobs)
             seconds = time.perf_counter() - started
             cpu_after, busy_after = self._cpu_s(), busy_s()
@@ -164,6 +168,12 @@ class Bench:
                 for number, child in enumerate(children(process.pid)):
                     found[f"{name} child {number}"] = memory_mb(child)
         return found
+
+
+def _interleaved(jobs: Sequence[Job], beside: Sequence[Job]) -> list[Job]:
+    places = [(number / len(jobs), job) for number, job in enumerate(jobs)]
+    places += [((number + 0.5) / len(beside), job) for number, job in enumerate(beside)]
+    return [job for _, job in sorted(places, key=lambda each: each[0])]
 
 
 @contextmanager

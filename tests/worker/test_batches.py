@@ -21,6 +21,7 @@ from catalog.jobs import INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT
 from tests.worker.door.envelopes import JOB, message
 from worker.batches import Crash, SafeBatches
 from worker.door.admission import admit
+from worker.tagging.fetch_ahead import Foreseen
 from worker.tagging.identity import owner
 
 CHILD = 4711
@@ -37,6 +38,7 @@ class Job:
     accept: Callable[[int, float], None] | None
     answer: Callable[[Any], None]
     fail: Callable[[Any], None]
+    foreseen: Foreseen | None = None
 
     def lost(self, error: BaseException) -> None:
         self.fail(SimpleNamespace(exception=error))
@@ -45,13 +47,15 @@ class Job:
 class Pool:
     """A pool of processes as SafeBatches uses it."""
 
+    num_processes = 4
+
     def __init__(self) -> None:
         self.jobs: list[Job] = []
 
     def apply_async(self, target: Any, args: tuple[Any, ...], **options: Any) -> None:
-        parts, alone, *crash = args[1]
+        parts, alone, crash, *foreseen = args[1]
         answers = (options.get("accept_callback"), options["callback"], options["error_callback"])
-        self.jobs.append(Job(parts, alone, crash[0] if crash else None, *answers))
+        self.jobs.append(Job(parts, alone, crash, *answers, *foreseen))
 
 
 class Timer:

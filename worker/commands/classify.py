@@ -17,7 +17,7 @@ from worker.photo_folders import find_pictures, product_id
 from worker.serving import load_serving_bundle
 from worker.tagging.classifier import Classifier
 from worker.tagging.lineup import Lineup
-from worker.tagging.process import make_fetcher, make_tagger
+from worker.tagging.process import make_ahead, make_fetcher, make_tagger
 from worker.tagging.stages import StageClock
 
 BATCH = 64
@@ -37,7 +37,7 @@ def classify(paths: tuple[Path, ...], as_json: bool) -> None:
     unaudited = {"audit_share": 0.0, "cautious_audit_share": 0.0}
     everywhere = chosen.model_copy(update={"allowed_roots": (Path("/"),), **unaudited})
     fetcher = make_fetcher(everywhere)
-    tagger = make_tagger(everywhere, fetcher, StageClock())
+    tagger = make_tagger(everywhere, make_ahead(everywhere, fetcher), StageClock())
     lineup = Lineup(serving=Classifier(bundle, threads=chosen.model_threads))
     rows, failed = [], 0
     for batch in _batches(find_pictures(paths)):

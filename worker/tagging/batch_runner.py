@@ -16,6 +16,7 @@ from catalog.outcomes import Failure, Outcome
 from db.ledger.attempts import Attempt, Delivery
 from worker.door.refusals import Refusal
 from worker.retag.skipping import unchanged
+from worker.tagging.fetch_ahead import FetchAhead, Foreseen
 from worker.tagging.fetching import BatchFetching
 from worker.tagging.lineup import Lineup
 from worker.tagging.model_keeper import ModelKeeper
@@ -54,6 +55,7 @@ class BatchRunner:
         store: Store,
         threads: Executor,
         fetcher: Fetcher,
+        ahead: FetchAhead,
         fetch_budget_s: float,
         patience: FetchPatience,
         audit: AuditShares,
@@ -68,6 +70,7 @@ class BatchRunner:
         self._store = store
         self._threads = threads
         self._fetcher = fetcher
+        self._ahead = ahead
         self._fetch_budget_s = fetch_budget_s
         self._patience = patience
         self._audit = audit
@@ -80,12 +83,14 @@ class BatchRunner:
         *,
         redelivered: Sequence[bool] | None = None,
         alone: bool = False,
+        foreseen: Foreseen | None = None,
     ) -> list[int]:
         """Tag what the payloads ask for and commit every outcome, malformed ones included.
 
         message_ids: the id of each payload's message; redelivered: whether the broker says that it
-        has delivered it before, None: of none. Returns the positions of suspects, which
-        are untouched: each is to be given again, alone.
+        has delivered it before, None: of none. foreseen: what the next batch will probably ask
+        for, which is fetched meanwhile. Returns the positions of suspects, which are untouched:
+        each is to be given again, alone.
 
         Raises:
             StoreUnavailableError: nothing was stored.
@@ -115,9 +120,11 @@ class BatchRunner:
             earned=self._pulse.earned,
             audit=self._audit,
         )
-        todo = self._without_unchanged(
-            [jobs[index] for index in begun.now], begun.attempts, lineup, fetching
-        )
+        now = [jobs[index] for index in begun.now]
+        todo = self._without_unchanged(now, begun.attempts, lineup, fetching)
+        # Where a run's chunk found pictures that need not be fetched, its next one will, too.
+        if foreseen is not None and not (foreseen.of_run and len(todo) < len(now)):
+            self._ahead.foresee(self._fetcher.fetch_validated, foreseen.uris)
         outcomes = self._tagger.tag_batch(
             todo,
             lineup,

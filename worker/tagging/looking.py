@@ -3,7 +3,7 @@
 import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 
@@ -85,8 +85,11 @@ class Looker:
         arrivals = self._ahead.arrivals(partial(self._timed, fetch), remote, patience)
         for place, arrived in arrivals:
             looks[place] = self._threads.submit(self._look, jobs[place], wanted, arrived.result)
-            looks[place].add_done_callback(lambda _: self._ahead.decoded())
+            looks[place].add_done_callback(partial(self._decoded, arrived))
         return [looks[place].result() for place in range(len(jobs))]
+
+    def _decoded(self, arrived: Future[Fetched], _: object) -> None:
+        self._ahead.decoded(arrived)
 
     def _timed(self, fetch: Fetch, uri: str, slot: Slot) -> Fetched:
         with self._clock.time("fetch"):

@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 
 from catalog.acceptance import AuditShares
 from catalog.fetching.fetcher import Fetcher, FetchLimits
+from catalog.fetching.room import ByteRoom
 from catalog.images.decode import DecodeLimits
 from catalog.images.memory import give_large_blocks_back
 from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
@@ -55,12 +56,13 @@ def make_batch_runner(
     name = f"{queue}@{socket.gethostname()}"[:128]
     clock = StageClock()
     fetcher = make_fetcher(chosen)
+    ahead = make_ahead(chosen, fetcher)
     threads = _decoding_threads(chosen, gives_way=queue == BULK_QUEUE)
     return BatchRunner(
         queue=queue,
         models=ModelKeeper(chosen, engine, name),
         pulse=Pulse(name, queue, heartbeat_s),
-        tagger=make_tagger(chosen, fetcher, clock, threads),
+        tagger=make_tagger(chosen, ahead, clock, threads),
         store=Store(
             engine,
             RetryPolicy.of(chosen),
@@ -70,6 +72,7 @@ def make_batch_runner(
         ),
         threads=threads,
         fetcher=fetcher,
+        ahead=ahead,
         fetch_budget_s=fetch_budget_s(chosen),
         patience=FetchPatience.of(chosen),
         audit=AuditShares(usual=chosen.audit_share, cautious=chosen.cautious_audit_share),
@@ -80,7 +83,7 @@ def make_batch_runner(
 
 def make_tagger(
     chosen: Settings,
-    fetcher: Fetcher,
+    ahead: FetchAhead,
     clock: StageClock,
     threads: ThreadPoolExecutor | None = None,
 ) -> Tagger:
@@ -90,7 +93,7 @@ def make_tagger(
     give_large_blocks_back()
     threads = threads or _decoding_threads(chosen, gives_way=False)
     looker = Looker(
-        ahead=FetchAhead(fetcher.slots),
+        ahead=ahead,
         threads=threads,
         limits=DecodeLimits.of(chosen),
         thumbnail_size_px=chosen.thumbnail_size_px,
@@ -102,6 +105,11 @@ def make_tagger(
 def make_fetcher(chosen: Settings) -> Fetcher:
     """A fetcher for one process; it opens and connects nothing yet."""
     return Fetcher(FetchLimits.of(chosen), chosen.allowed_roots)
+
+
+def make_ahead(chosen: Settings, fetcher: Fetcher) -> FetchAhead:
+    """The threads that fetch for one process, and the memory that they may fill."""
+    return FetchAhead(fetcher.slots, ByteRoom(chosen.fetched_bytes_max, chosen.image_bytes_max))
 
 
 def patience_s(chosen: Settings) -> float:

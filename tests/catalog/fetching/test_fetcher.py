@@ -52,6 +52,6 @@ def test_reading_files_loads_no_object_store_library(tmp_path: Path) -> None:
         "from catalog.fetching.fetcher import Fetcher, FetchLimits\n"
         f"folder = Path({str(tmp_path)!r})\n"
         "Fetcher(FetchLimits(), [folder]).fetch(str(folder / 'a.jpg'))\n"
-        "assert not {'fsspec', 'celery', 'tensorflow'} & set(sys.modules)\n"
+        "assert not {'obstore', 'celery', 'tensorflow'} & set(sys.modules)\n"
     )
     subprocess.run([sys.executable, "-c", script], check=True)

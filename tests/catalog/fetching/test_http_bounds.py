@@ -42,7 +42,7 @@ def test_a_name_server_that_hangs_is_not_waited_for(make: Fetchers) -> None:
 @pytest.mark.parametrize("part", ["status", "headers", "body", "nothing"])
 def test_a_slow_drip_is_cut_off_in_whatever_part_it_drips(make: Fetchers, part: str) -> None:
     starts = {
-        "status": b"HT",
+        "status": b"HTTP/1.1 200 ",
         "headers": b"HTTP/1.1 200 OK\r\nX-",
         "body": b"HTTP/1.1 200 OK\r\nContent-Length: 9999\r\n\r\n",
         "nothing": b"",

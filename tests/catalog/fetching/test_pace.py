@@ -199,3 +199,53 @@ def test_a_long_life_does_not_remember_all_hosts() -> None:
     for number in range(2 * HOSTS_KEPT):
         slots.refused(f"host {number}", slots.now())
     assert len(slots._paces) <= HOSTS_KEPT
+
+
+def test_a_new_host_that_bears_much_soon_gets_it_and_then_one_more_at_a_time() -> None:
+    world = World({"quick": quick})
+    world.run(1.5)  # thirty rounds; one more in each would be 38
+    assert world.slots.limit("quick") == 64
+    pace = HostPace(64)
+    pace.refused(began=0.0, now=0.0)
+    assert pace.limit == START // 2
+    for _ in range(START // 2):
+        pace.answered(began=1.0, now=1.05, busy=64)
+    assert pace.limit == START // 2 + 1
+
+
+def test_a_host_that_becomes_slower_for_good_is_not_starved_for_it() -> None:
+    def farther(now: float, at_once: int) -> float:
+        return 0.05 if now < 10 else 0.4
+
+    world = World({"host": farther})
+    world.run(10)
+    world.run(30)
+    assert min(world.limits["host"]) >= 30
+    assert world.slots.limit("host") >= 60
+
+
+def test_silence_is_told_until_a_host_answers() -> None:
+    now = 0.0
+    slots = ConnectionSlots(per_host_max=8, total_max=8, clock=lambda: now)
+    first, second = slots.take("host"), slots.take("host")
+    assert first is not None
+    assert second is not None
+    now = 3.0
+    assert slots.silent_s("host") == 3.0
+    slots.answered("host", 0.0)
+    first.free()
+    now = 4.0
+    assert slots.silent_s("host") == 1.0  # it owes the other one
+    slots.refused("host", 0.0, silently=True)
+    second.free()
+    now = 100.0
+    assert slots.silent_s("host") == 97.0
+    third = slots.take("host")
+    assert third is not None
+    slots.refused("host", 100.0)  # 429 is an answer, too
+    third.free()
+    now = 200.0
+    assert slots.silent_s("host") == 0.0
+    assert slots.take("host") is not None
+    now = 201.0
+    assert slots.silent_s("host") == 1.0

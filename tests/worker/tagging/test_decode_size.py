@@ -18,7 +18,7 @@ from trainer.photo_evaluation import load_photo
 from worker.tagging.classifier import Classifier
 from worker.tagging.explanation import explain
 from worker.tagging.lineup import Lineup
-from worker.tagging.process import make_fetcher, make_tagger
+from worker.tagging.process import make_ahead, make_fetcher, make_tagger
 from worker.tagging.stages import StageClock
 
 THUMBNAILS_PX = (32, 128, 300, 512)
@@ -50,7 +50,7 @@ def classifier() -> Classifier:
 def taggings(shop: Shop, classifier: Classifier, thumbnail_size_px: int) -> list[Tagging]:
     chosen = read_settings(allowed_roots=(shop.folder,), thumbnail_size_px=thumbnail_size_px)
     fetcher = make_fetcher(chosen)
-    tagger = make_tagger(chosen, fetcher, StageClock())
+    tagger = make_tagger(chosen, make_ahead(chosen, fetcher), StageClock())
     outcomes = tagger.tag_batch(shop.jobs, Lineup(serving=classifier), fetcher.fetch_validated)
     return [each.result for each in outcomes if isinstance(each.result, Tagging)]
 

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 
 from catalog.bundle import BundleError, checksums, load_bundle, read_manifest, write_manifest
 from catalog.check_predictions import CheckPredictions, read_check, write_check
+from catalog.fetching.room import ByteRoom
 from catalog.fetching.slots import ConnectionSlots
 from catalog.fetching.validators import Fetched
 from catalog.images.decode import DecodeLimits
@@ -69,7 +70,9 @@ def tag(lineup: Lineup) -> tuple[Outcome, Outcome]:
     """A photo and a picture that came reduced."""
     threads, clock = ThreadPoolExecutor(2), StageClock()
     looker = Looker(
-        ahead=FetchAhead(ConnectionSlots(per_host_max=2, total_max=4)),
+        ahead=FetchAhead(
+            ConnectionSlots(per_host_max=2, total_max=4), ByteRoom(10_000_000, 1_000_000)
+        ),
         threads=threads,
         limits=DecodeLimits(),
         thumbnail_size_px=128,

@@ -13,6 +13,7 @@ from PIL import Image
 from catalog.acceptance import NEVER, Earned
 from catalog.bundle import load_bundle
 from catalog.failures import FailureCode, FetchFailure
+from catalog.fetching.room import ByteRoom
 from catalog.fetching.slots import ConnectionSlots
 from catalog.fetching.validators import Fetched
 from catalog.images.decode import DecodeLimits
@@ -56,7 +57,9 @@ def tag(
     """Tag one batch of pictures that `fetch` gives; as local ones, where the URI is no URL."""
     threads, clock = ThreadPoolExecutor(2), StageClock()
     looker = Looker(
-        ahead=FetchAhead(ConnectionSlots(per_host_max=2, total_max=4)),
+        ahead=FetchAhead(
+            ConnectionSlots(per_host_max=2, total_max=4), ByteRoom(10_000_000, 1_000_000)
+        ),
         threads=threads,
         limits=DecodeLimits(),
         thumbnail_size_px=128,
