@@ -1,7 +1,7 @@
 """A picture of why the model said what it said."""
 
 import io
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw, ImageFont
 from catalog.images.cutout import cut_out
 from catalog.images.decode import decode
 from catalog.images.model_input import Glance, glance, model_input
-from catalog.images.network_input import network_input
+from catalog.images.network_input import InputKind, NetworkInput, network_input
 from catalog.images.overlay import crop, grad_cam, overlay
 from catalog.images.preprocessing import DECODE_PX
 from catalog.networks import NetworkName
@@ -70,11 +70,10 @@ def explain(data: bytes, classifier: Classifier) -> Explanation:
         (labels[place], overlay(view, grad_cam(prediction.class_map[:, :, place])))
         for place in order[:CLASSES_SHOWN]
     ]
-    network = judge.rule.network
     return Explanation(
         photo=_fitted(photo),
-        stages=_stages(photo, view, glanced) if network is NetworkName.REDUCED else [],
-        network=network,
+        stages=_stages(photo, inputs, glanced),
+        network=judge.rule.network,
         seen=_enlarged(mine.pixels),
         poor=mine.poor,
         overlays=overlays,
@@ -131,9 +130,15 @@ def _fitted(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
 
 
 def _stages(
-    photo: NDArray[np.uint8], view: NDArray[np.uint8], glanced: Glance
+    photo: NDArray[np.uint8], inputs: Mapping[InputKind, NetworkInput], glanced: Glance
 ) -> list[tuple[str, NDArray[np.uint8]]]:
-    """What was left of a photo at each step; of a picture that came reduced there are none."""
+    """What was left of a photo at each step on its way to the 28×28 network, if that has a word.
+
+    Of a picture that came reduced there are none.
+    """
+    squares = [each.square for kind, each in inputs.items() if kind.network is NetworkName.REDUCED]
+    if not squares:
+        return []
     reduced = model_input(photo, glanced)
     if reduced.working is None or reduced.mask is None:
         return []
@@ -143,7 +148,7 @@ def _stages(
         ("made small", _fitted(reduced.working)),
         (f"background, by {how}", _fitted(_marked(reduced.working, found.mask))),
         ("wearer and others", _fitted(_marked(reduced.working, reduced.mask))),
-        ("trimmed", view),
+        ("trimmed", crop(photo, squares[0], PANEL_PX)),
     ]
 
 

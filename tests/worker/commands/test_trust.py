@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from PIL import Image
 from sqlalchemy import Engine, select, update
 
-from catalog.bundle import read_manifest
+from catalog.bundle import Manifest, read_manifest
 from catalog.cli import main
 from catalog.networks import NetworkName
 from catalog.outcomes import FlagReason
 from catalog.sample import SAMPLE
-from catalog.settings import SHIPPED_BUNDLE, read_settings, settings
+from catalog.settings import read_settings, settings
 from catalog.status import ProductStatus
 from db.engine import reading, sessions
 from db.ledger.models import Product, Tagging
@@ -26,12 +26,27 @@ from db.ledger.recording import record_model
 from db.registry.photo_trust_models import EarnedTrust
 from tests.databases import migrated_sqlite
 from tests.factories import record, tagged
+from tests.photo_networks import without_photo_network
 from tests.taxonomies import LABELS
 from worker.tagging.process import make_batch_runner
 
-MANIFEST = read_manifest(SHIPPED_BUNDLE)
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 BAG = LABELS.index("bag")
+
+
+@pytest.fixture(scope="module")
+def reduced_only(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped 28×28 network alone, so that it is the one whose trust is at stake."""
+    return without_photo_network(tmp_path_factory.mktemp("bundles") / "reduced")
+
+
+@pytest.fixture(autouse=True)
+def serving(reduced_only: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TAGGER_BUNDLE", str(reduced_only))
+
+
+def manifest() -> Manifest:
+    return read_manifest(settings().bundle)
 
 
 @pytest.fixture
@@ -46,7 +61,7 @@ def reviewed_bags(engine: Engine, *, right: int, wrong: int = 0, confidence: flo
     others = (1 - confidence) / 9
     confidences = tuple(confidence if place == BAG else others for place in range(10))
     with sessions(engine).begin() as session:
-        record_model(session, MANIFEST, NOW)
+        record_model(session, manifest(), NOW)
         photos = [
             tagged(
                 f"p{number}",
@@ -54,8 +69,8 @@ def reviewed_bags(engine: Engine, *, right: int, wrong: int = 0, confidence: flo
                 confidence=confidence,
                 confidences=confidences,
                 reasons=(FlagReason.LOW_CONFIDENCE,),
-                photo_temperature=MANIFEST.photo_rule_of(NetworkName.REDUCED).temperature,
-                model_version=MANIFEST.model_version,
+                photo_temperature=manifest().photo_rule_of(NetworkName.REDUCED).temperature,
+                model_version=manifest().model_version,
                 image_sha256=f"{number:064}",
             )
             for number in range(right + wrong)
@@ -106,7 +121,7 @@ def test_errors_soften_the_confidences_and_no_class_is_trusted_for_them(engine: 
     found = tagger("recalibrate")
     assert found["classes"]["bag"]["state"] == "cautious"
     assert found["temperature"] == pytest.approx(found["fitted_temperature"], rel=0.01)
-    assert found["temperature"] > MANIFEST.photo_rule_of(NetworkName.REDUCED).temperature
+    assert found["temperature"] > manifest().photo_rule_of(NetworkName.REDUCED).temperature
 
 
 class Uncounted:
@@ -143,10 +158,10 @@ def test_a_working_child_takes_what_was_earned_at_its_heartbeat(
     with sessions(engine).begin() as session:
         session.add(
             EarnedTrust(
-                model_version=MANIFEST.model_version,
+                model_version=manifest().model_version,
                 label=unsure.label,
                 confidence_min=0.0,
-                temperature=MANIFEST.photo_rule_of(NetworkName.REDUCED).temperature,
+                temperature=manifest().photo_rule_of(NetworkName.REDUCED).temperature,
                 reviewed=0,
                 right=0,
                 error_at_most=1.0,
