@@ -21,6 +21,9 @@ from trainer.photos.bundling import PhotoFacts, takes_along, write_photo_bundle
 from trainer.photos.cross_fitting import cross_fit, fitted_network
 from trainer.photos.data import PhotoSet, load_photos
 from trainer.photos.garments import Garments, are_shown, find_garments
+from trainer.photos.label_errors import FILE as SUSPECTED_FILE
+from trainer.photos.label_errors import suspected_errors, told, weighed_down
+from trainer.photos.label_errors import write as write_suspected
 from trainer.photos.lists import drafted_taxonomy, read_photos
 from trainer.photos.mixing import FittedMixture, fit_mixture, gather
 from trainer.photos.network import predict
@@ -71,6 +74,12 @@ def make_photo_network(
     photos, problems = load_photos(listed, taxonomy, recipe.side_px)
     for line in problems.lines():
         say(line)
+    doubted = suspected_errors(photos, backbone, recipe)
+    report = run_folder / "report"
+    write_suspected(doubted, photos, report / SUSPECTED_FILE)
+    for line in told(doubted, photos, report / SUSPECTED_FILE):
+        say(line)
+    photos = weighed_down(photos, doubted)
     garments, held_out = _garments(photos, recipe, data_dir)
     sure = told_apart(photos, backbone, recipe)
     found = cross_fit(sure, garments, backbone, recipe, run_folder)
@@ -90,6 +99,7 @@ def make_photo_network(
             "photos": len(photos),
             "groups": int(photos.groups.max()) + 1,
             "left_out": len(listed) - len(photos),
+            "suspected_labels": len(doubted),
         },
     )
     fields = {**part.fields, "backgrounds": backgrounds.value}
@@ -97,7 +107,7 @@ def make_photo_network(
     fields["alike_min"] = alike_out_of_fold(
         sure, found.scores, garments, backbone, recipe, run_folder
     )
-    manifest = write_photo_bundle(bundle_folder, part_folder, fields, taxonomy, facts, base)
+    manifest = write_photo_bundle(bundle_folder, part_folder, fields, taxonomy, facts, base, report)
     return MadeNetwork(
         folder=bundle_folder,
         model_version=manifest.model_version,
