@@ -57,6 +57,11 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
         "export_corrections",
         "Write what people decided as training data.",
     ),
+    "export-photos": (
+        "review.commands.export",
+        "export_photos",
+        "Write the photos whose label is known, to train on.",
+    ),
     "bench": ("lab.commands.bench", "bench", "Measure speed and memory."),
 }
 

@@ -146,9 +146,17 @@ def _choices(desk: Desk) -> dict[str, Any]:
 
 
 def _labels(session: Session) -> list[tuple[str, str]]:
-    """Every category that a model may have said, the taxonomy in force first: id and path."""
+    """Every category that a model may have said, the taxonomy in force first: id and path.
+
+    The parents of that one stand before what is below them, and mean all of it.
+    """
+    in_force = taxonomy_in_force(session)
     found: dict[str, str] = {}
-    for taxonomy in (taxonomy_in_force(session), *taxonomies_of(session).values()):
+    for label in in_force.ids:
+        for parent in in_force.ancestors(label)[::-1]:
+            found.setdefault(parent, f"{in_force.path_of(parent)} (all)")
+        found[label] = in_force.path_of(label)
+    for taxonomy in taxonomies_of(session).values():
         for label in taxonomy.ids:
             found.setdefault(label, taxonomy.path_of(label))
     return list(found.items())

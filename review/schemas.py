@@ -64,7 +64,10 @@ class Body(BaseModel):
 
 
 class Filter(Body):
-    """What items must be like; the upper bounds are exclusive."""
+    """What items must be like; the upper bounds are exclusive.
+
+    label: a category of the taxonomy in force, or a parent of several, by id, name or alias.
+    """
 
     reason: FlagReason | None = None
     label: ShortText | None = None

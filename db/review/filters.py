@@ -10,9 +10,10 @@ from enum import StrEnum
 from typing import Any, TypeVar
 
 from sqlalchemy import BigInteger, ColumnElement, Select, literal, tuple_
-from sqlalchemy.orm import InstrumentedAttribute
+from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from catalog.outcomes import FlagReason
+from db.ledger.taxonomies import taxonomy_in_force
 from db.review.models import ReviewItem
 
 Statement = TypeVar("Statement", bound="Select[*tuple[Any, ...]]")
@@ -32,7 +33,10 @@ class CursorError(ValueError):
 
 @dataclass(frozen=True, kw_only=True)
 class QueueFilter:
-    """What an item must be like; None leaves a field open. The upper bounds are exclusive."""
+    """What an item must be like; None leaves a field open. The upper bounds are exclusive.
+
+    label: the machine's, by id, name or alias; of a parent, any that is below it.
+    """
 
     reason: FlagReason | None = None
     label: str | None = None
@@ -44,15 +48,16 @@ class QueueFilter:
     tagged_until: datetime | None = None
     product_id: str | None = None
 
-    def conditions(self) -> list[ColumnElement[bool]]:
+    def conditions(self, session: Session) -> list[ColumnElement[bool]]:
         """The same in SQL."""
         equal = {
-            ReviewItem.label: self.label,
             ReviewItem.model_version: self.model_version,
             ReviewItem.declared_label: self.declared_label,
             ReviewItem.product_id: self.product_id,
         }
         found = [column == value for column, value in equal.items() if value is not None]
+        if self.label is not None:
+            found.append(ReviewItem.label.in_(labels_meant(session, self.label)))
         if self.reason is not None:
             found.append(ReviewItem.reasons.contains(f" {self.reason} ", autoescape=True))
         if self.confidence_min is not None:
@@ -64,6 +69,16 @@ class QueueFilter:
         if self.tagged_until is not None:
             found.append(ReviewItem.tagged_at < self.tagged_until)
         return found
+
+
+def labels_meant(session: Session, text: str) -> tuple[str, ...]:
+    """The labels that a category's or a parent's id, name or alias means in the taxonomy in force.
+
+    What it does not know may be a label of an earlier one, and means itself.
+    """
+    taxonomy = taxonomy_in_force(session)
+    found = taxonomy.find(text)
+    return (text,) if found is None else taxonomy.below(found)
 
 
 _COLUMNS: dict[Order, tuple[InstrumentedAttribute[Any], bool]] = {

@@ -39,7 +39,7 @@ def claim(
     a second opinion is never asked of the person who gave the first. What they work on elsewhere,
     `keep`, neither goes back nor counts.
     """
-    conditions = (wanted or QueueFilter()).conditions()
+    conditions = (wanted or QueueFilter()).conditions(session)
     here = _held(session, reviewer, now, conditions, order)
     held = [each for each in here if each not in set(keep)][:limit]
     release(session, reviewer, keep=[*held, *keep])
@@ -72,7 +72,7 @@ def claim_alike(
     elsewhere, `keep`.
     """
     release(session, reviewer, keep=keep)
-    conditions = (wanted or QueueFilter()).conditions()
+    conditions = (wanted or QueueFilter()).conditions(session)
     free = _free(reviewer, now, WaitsFor.REVIEWER, skipped=False).where(*conditions)
     found = _take(session, reviewer, ordered(free, order), now, 1)
     if not found:

@@ -76,7 +76,7 @@ def page(
     Raises:
         CursorError: the cursor is none of this order.
     """
-    conditions = (wanted or QueueFilter()).conditions()
+    conditions = (wanted or QueueFilter()).conditions(session)
     statement = _entries(now).where(ReviewItem.waits_for == waits_for, *conditions)
     if cursor is not None:
         statement = statement.where(after(cursor, order))
@@ -101,7 +101,7 @@ def entry_of_product(session: Session, product_id: str, now: datetime) -> Entry 
 
 def counts(session: Session, now: datetime, *, wanted: QueueFilter | None = None) -> Counts:
     """Count what waits for a person and fits the filter."""
-    conditions = (wanted or QueueFilter()).conditions()
+    conditions = (wanted or QueueFilter()).conditions(session)
     open_ = (ReviewItem.waits_for == WaitsFor.REVIEWER, *conditions)
     columns = (ReviewItem.reasons, ReviewItem.label, ReviewItem.model_version)
     groups = session.execute(
@@ -138,7 +138,7 @@ def counts(session: Session, now: datetime, *, wanted: QueueFilter | None = None
 
 def waiting(session: Session, *, wanted: QueueFilter | None = None) -> int:
     """How many items wait for any reviewer and fit the filter."""
-    conditions = (wanted or QueueFilter()).conditions()
+    conditions = (wanted or QueueFilter()).conditions(session)
     statement = select(func.count()).select_from(ReviewItem)
     return (
         session.scalar(statement.where(ReviewItem.waits_for == WaitsFor.REVIEWER, *conditions)) or 0

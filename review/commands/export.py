@@ -1,4 +1,4 @@
-"""`tagger export-corrections`."""
+"""`tagger export-corrections` and `tagger export-photos`: what the shop knows, to learn from."""
 
 import json
 import sys
@@ -9,8 +9,11 @@ from pathlib import Path
 import click
 
 from catalog.errors import OperatorError
+from catalog.taxonomy.files import to_yaml
 from db.command_line import looking
+from db.ledger.taxonomies import taxonomy_in_force
 from db.review.export import corrections, newest_review
+from db.review.training_list import known_photos
 from review.commands.database import writing
 
 
@@ -51,6 +54,37 @@ def export_corrections(after: int | None, cursor_file: Path | None, output: Path
         aside.write_text(f"{end}\n", encoding="utf-8")
         aside.replace(cursor_file)
     click.echo(f"{count} written; cursor {end}", err=True)
+
+
+@click.command()
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write to this file instead of standard output.",
+)
+@click.option(
+    "--taxonomy-output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Also write the taxonomy in force, as `tagger train photos --taxonomy` takes it.",
+)
+def export_photos(output: Path | None, taxonomy_output: Path | None) -> None:
+    """Write every photo whose label the shop knows as JSONL, for `tagger train photos --photos`.
+
+    What people decided wins over what senders declare. weight says how much a line counts: less
+    where people differed, where nobody has looked (declared), and where a sure model disagrees.
+    group is the product. Left out are bad images and products that failed.
+    """
+    counts = {True: 0, False: 0}
+    target = output.open("w", encoding="utf-8") if output else nullcontext(sys.stdout)
+    with looking() as session, target as stream:
+        for each in known_photos(session):
+            fields = {name: value for name, value in asdict(each).items() if value is not None}
+            stream.write(json.dumps(fields, ensure_ascii=False) + "\n")
+            counts[each.declared] += 1
+        stream.flush()
+        if taxonomy_output is not None:
+            taxonomy_output.write_text(to_yaml(taxonomy_in_force(session)), encoding="utf-8")
+    click.echo(f"{counts[False]} by people, {counts[True]} as declared", err=True)
 
 
 def _read_cursor(path: Path | None) -> int:

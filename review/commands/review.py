@@ -55,7 +55,7 @@ def serve() -> None:
 
 @review.command("list")
 @click.option("--reason", type=click.Choice([each.value for each in FlagReason]))
-@click.option("--label", help="A category's id, name or alias.")
+@click.option("--label", help="A category or a parent, by id, name or alias.")
 @click.option("--declared", help="What the shop declared.")
 @click.option("--model", help="Model version.")
 @click.option("--confidence-min", type=click.FloatRange(0, 1))
@@ -79,7 +79,7 @@ def list_(
     try:
         with looking() as session:
             if label is not None:
-                wanted = replace(wanted, label=_category(taxonomy_in_force(session), label))
+                wanted = replace(wanted, label=_filtered(taxonomy_in_force(session), label))
             page = review_listing.page(
                 session, datetime.now(UTC), wanted=wanted, order=Order(order), cursor=cursor,
                 limit=limit,
@@ -180,7 +180,7 @@ def _decide(session: Session, person: Reviewer, product_id: str, label: str | No
         raise UnknownItemError("it does not wait for a person, and never did.")
     claim_one(session, person, entry.item.tagging_id, now)
     session.refresh(entry.item)
-    said = None if label is None else _category(entry.taxonomy, label)
+    said = None if label is None else _category(entry.to_judge_by, label)
     actions = {
         None: Action.ACCEPT,
         NOT_IN_TAXONOMY: Action.NOT_IN_TAXONOMY,
@@ -200,6 +200,15 @@ def _decide(session: Session, person: Reviewer, product_id: str, label: str | No
         now,
         second_share=settings().second_opinion_share,
     )
+
+
+def _filtered(taxonomy: Taxonomy, text: str) -> str:
+    """A category or a parent of them that a text names.
+
+    Raises:
+        click.UsageError: none.
+    """
+    return taxonomy.find(text) or _category(taxonomy, text)
 
 
 def _category(taxonomy: Taxonomy, text: str) -> str:

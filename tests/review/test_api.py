@@ -123,9 +123,17 @@ def test_pages_lead_through_the_whole_queue(both: Desk) -> None:
 
 def test_counts_follow_the_filter(both: Desk) -> None:
     ada = browser(both)
+    tops = ada.get("/api/v1/items", params={"label": "Tops", "limit": 50}).json()["items"]
+    assert {each["label"] for each in tops} == {"t-shirt-top", "pullover", "shirt"}
     counts = ada.get("/api/v1/counts", params={"label": "bag"}).json()
     assert (counts["open"], counts["by_label"]) == (3, {"bag": 3})
     assert ada.get("/api/v1/counts").json()["by_reason"] == {"low_confidence": 30}
+
+
+def test_the_desk_offers_parents_before_what_is_below_them(both: Desk) -> None:
+    page = browser(both).get("/").text
+    tops, shirt = ('<option value="tops">Tops (all)<', '<option value="shirt">Tops &gt; Shirt<')
+    assert 0 < page.find(tops) < page.find(shirt)
 
 
 def test_bulk_decides_each_by_itself_and_is_one_step(both: Desk) -> None:

@@ -96,6 +96,11 @@ def test_list_filters_and_leads_on(tagger: Run, stocked: Engine) -> None:
     bags = tagger("review", "list", "--label", "bag")
     assert bags.stdout.startswith("p008")
     assert "1 waiting" in bags.stderr
+    tops = tagger("review", "list", "--label", "tops", "--json")
+    labels = {each["label"] for each in json.loads(tops.stdout)["items"]}
+    assert labels == {"t-shirt-top", "pullover", "shirt"}
+    unknown = tagger("review", "list", "--label", "Sofas")
+    assert (unknown.exit_code, "tagger taxonomy show" in unknown.output) == (2, True)
     assert tagger("review", "list", "--cursor", "x").exit_code == 2
 
 
@@ -189,3 +194,25 @@ def test_item_that_another_holds_is_not_taken(tagger: Run, stocked: Engine) -> N
     refused = tagger("review", "accept", "p000", "--as", "Ada")
     assert refused.exit_code == 1
     assert "now with Ben" in refused.stderr
+
+
+def test_photos_are_exported_with_the_taxonomy_in_force(
+    tagger: Run, stocked: Engine, tmp_path: Path
+) -> None:
+    tagger("reviewer", "add", "Ada")
+    assert tagger("review", "correct", "p001", "Coat", "--as", "Ada").exit_code == 0
+    with sessions(stocked).begin() as session:
+        session.get_one(Product, "p002").declared_label = "Näh-Zeug"
+    output, taxonomy = tmp_path / "photos.jsonl", tmp_path / "taxonomy.yaml"
+    done = tagger("export-photos", "--output", str(output), "--taxonomy-output", str(taxonomy))
+    assert done.exit_code == 0, done.output
+    assert "1 by people, 1 as declared" in done.stderr
+    lines = [json.loads(line) for line in output.read_text(encoding="utf-8").splitlines()]
+    assert [(each["group"], each["label"], each["declared"]) for each in lines] == [
+        ("p001", "coat", False),
+        ("p002", "Näh-Zeug", True),
+    ]
+    assert lines[0]["taxonomy"] == "fashion-mnist 1"
+    assert lines[0]["weight"] > lines[1]["weight"]
+    assert tagger("taxonomy", "check", str(taxonomy)).exit_code == 0
+    assert tagger("export-photos").stdout == output.read_text(encoding="utf-8")

@@ -7,6 +7,7 @@ import click
 from catalog.bundle import load_bundle
 from catalog.networks import Backgrounds
 from catalog.settings import SHIPPED_BUNDLE
+from trainer.photos.lists import LedgerList
 from trainer.photos.recipe import PhotoRecipe, with_setting
 
 
@@ -15,14 +16,19 @@ from trainer.photos.recipe import PhotoRecipe, with_setting
     "--photos",
     "sources",
     multiple=True,
-    required=True,
     type=click.Path(path_type=Path, exists=True),
     help="Folder of folders named by category, or a CSV or JSONL list; may be repeated.",
 )
 @click.option(
+    "--from-ledger",
+    is_flag=True,
+    help="Learn from what the shop knows: reviewers' decisions, and labels that senders declared.",
+)
+@click.option(
     "--taxonomy",
     "taxonomy_name",
-    help="File, or the name of a shipped one. Default: drafted from the photos' labels.",
+    help="File, or the name of a shipped one. Default: with --from-ledger the one in force, if it "
+    "knows most photos' labels; else drafted from these.",
 )
 @click.option("--group-column", help="Of the lists: product or sender, never split by validation.")
 @click.option(
@@ -68,8 +74,11 @@ from trainer.photos.recipe import PhotoRecipe, with_setting
     "leaves plain ones to that.",
 )
 @click.option("--origin", default="", help="Of the photos, with their licence: for the manifest.")
+@click.pass_context
 def photos(
+    context: click.Context,
     sources: tuple[Path, ...],
+    from_ledger: bool,
     taxonomy_name: str | None,
     group_column: str | None,
     backbone: str,
@@ -89,15 +98,21 @@ def photos(
     of the same ids. Says first what is wrong with the photos.
 
     A list has the columns path (or image_uri: a URI) and label; it may have weight (above 0, at
-    most 1), declared (true: nobody looked at that label) and image_sha256.
+    most 1), declared (true: nobody looked at that label) and image_sha256. --from-ledger makes one
+    with `tagger export-photos` in the folder of --run, once; it counts declared labels less where a
+    sure model disagrees or they look wrong, and people's words over all of them.
     """
     recipe = PhotoRecipe()
     for setting in settings:
         recipe = with_setting(recipe, setting)
+    if not sources and not from_ledger:
+        raise click.UsageError("Expected --photos, --from-ledger or both, found neither.")
+    ledger = _ledger_list(context, run_folder) if from_ledger else None
     from trainer.photos.making import make_photo_network
 
     made = make_photo_network(
         sources,
+        ledger=ledger,
         group_column=group_column,
         taxonomy_name=taxonomy_name,
         backbone_name=backbone,
@@ -134,3 +149,26 @@ def photos(
         f"{made.part.exported.agreement:.1%} of photos, {len(made.part.exported.model):,} bytes"
     )
     click.echo(f"Wrote {made.model_version} to {made.folder}")
+
+
+def _ledger_list(context: click.Context, run_folder: Path) -> LedgerList:
+    """What `tagger export-photos` says, as it was when the run began.
+
+    The trainer knows no database: the command is asked for by its name.
+    """
+    folder = run_folder / "ledger"
+    found = LedgerList(photos=folder / "photos.jsonl", taxonomy=folder / "taxonomy.yaml")
+    if found.photos.is_file():
+        click.echo(
+            f"{found.photos} is of this run's beginning; delete it for a newer one", err=True
+        )
+        return found
+    group = context.find_root().command
+    assert isinstance(group, click.Group)
+    export = group.get_command(context, "export-photos")
+    assert export is not None
+    folder.mkdir(parents=True, exist_ok=True)
+    aside = folder / "new-photos.jsonl"
+    context.invoke(export, output=aside, taxonomy_output=found.taxonomy)
+    aside.replace(found.photos)
+    return found

@@ -135,7 +135,7 @@ def confident_errors(probability: NDArray[np.float64], targets: NDArray[np.bool_
     probability: float64 (N, C + 1), NaN where nothing is known; targets: bool (N, C + 1). A
     category's threshold is the mean of what photos of it alone have for it.
     """
-    judged = ~np.isnan(probability).any(axis=1)
+    judged: NDArray[np.bool_] = np.asarray(~np.isnan(probability).any(axis=1))
     sure = judged & (targets.sum(axis=1) == 1)
     usual = np.full(targets.shape[1], np.inf)
     for category in range(targets.shape[1]):

@@ -36,7 +36,8 @@ class LabelledPhoto:
     path: of a file, or a URI. labels: the categories that it may be. group: whose photos never lie
     on both sides of a validation, such as a product's or a sender's. weight: how much it counts
     beside others, above 0 and at most 1. declared: nobody looked at it, its sender says so; such
-    words are doubted. image_sha256: of the bytes that were labelled, where the list says it.
+    words are doubted. taxonomy: in which the label was said; what another one does not know then
+    says nothing. image_sha256: of the bytes that were labelled, where the list says it.
     """
 
     path: str
@@ -44,13 +45,23 @@ class LabelledPhoto:
     group: str
     weight: float = 1.0
     declared: bool = False
+    taxonomy: str | None = None
     image_sha256: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class LedgerList:
+    """Files of `tagger export-photos`: a list with groups, and the taxonomy in force."""
+
+    photos: Path
+    taxonomy: Path
 
 
 def read_photos(sources: Sequence[Path], group_column: str | None = None) -> list[LabelledPhoto]:
     """The photos of folders and lists; those of a list without groups are groups of one.
 
-    Beside path (or image_uri) and label a list may have weight, declared and image_sha256.
+    Beside path (or image_uri) and label a list may have weight, declared, taxonomy and
+    image_sha256.
 
     Raises:
         PhotosError: a source is missing or no list, a column is missing, or nothing is in it.
@@ -126,6 +137,7 @@ def _photo(
         group=f"{source}:{row[group_column]}" if group_column else f"{source}:{path}",
         weight=_weight(source, number, row.get("weight")),
         declared=(row.get("declared") or "").casefold() in ("true", "yes", "1"),
+        taxonomy=row.get("taxonomy") or None,
         image_sha256=row.get("image_sha256") or None,
     )
 

@@ -9,6 +9,7 @@ from catalog.bundle import Bundle
 from catalog.networks import Backgrounds
 from catalog.taxonomy.files import read_taxonomy, shipped, shipped_names
 from catalog.taxonomy.model import Taxonomy
+from catalog.taxonomy.reserved import RESERVED
 from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.config import TrainConfig
 from trainer.fashion_mnist.dataset import load_train, split_validation
@@ -19,15 +20,16 @@ from trainer.photos.ambiguity import is_ambiguous, resolved
 from trainer.photos.backbone import Backbone, find_backbone
 from trainer.photos.bundling import PhotoFacts, takes_along, write_photo_bundle
 from trainer.photos.cross_fitting import cross_fit, fitted_network
-from trainer.photos.data import PhotoSet, load_photos
+from trainer.photos.data import PhotoSet
 from trainer.photos.garments import Garments, are_shown, find_garments
 from trainer.photos.label_errors import FILE as SUSPECTED_FILE
 from trainer.photos.label_errors import suspected_errors, told, weighed_down
 from trainer.photos.label_errors import write as write_suspected
-from trainer.photos.lists import drafted_taxonomy, read_photos
+from trainer.photos.lists import LabelledPhoto, LedgerList, drafted_taxonomy, read_photos
 from trainer.photos.mixing import FittedMixture, fit_mixture, gather
 from trainer.photos.network import predict
 from trainer.photos.publishing import WrittenPart, write_part
+from trainer.photos.reading import load_photos
 from trainer.photos.recipe import PhotoRecipe
 from trainer.photos.rule import fit_rule
 from trainer.photos.training import inputs, new_network
@@ -47,6 +49,7 @@ class MadeNetwork:
 def make_photo_network(
     sources: Sequence[Path],
     *,
+    ledger: LedgerList | None = None,
     group_column: str | None,
     taxonomy_name: str | None,
     backbone_name: str,
@@ -61,16 +64,20 @@ def make_photo_network(
 ) -> MadeNetwork:
     """Train on the photos, decide out of fold, and write a bundle.
 
-    base: whose 28×28 network goes along. origin: of the photos, with their licence. backgrounds:
-    which photos the network is to judge where a 28×28 network goes along.
+    ledger: what the shop's database knows. base: whose 28×28 network goes along. origin: of the
+    photos, with their licence. backgrounds: which photos the network is to judge where a 28×28
+    network goes along.
 
     Raises:
         PhotosError, TaxonomyError, BackboneError, DatasetError, BundleError: what is missing, and
             what to do.
     """
     backbone = find_backbone(backbone_name)
-    listed = read_photos(sources, group_column)
-    taxonomy = find_taxonomy(taxonomy_name) if taxonomy_name else drafted_taxonomy(listed)
+    listed = read_photos(sources, group_column) if sources else []
+    if ledger is not None:
+        listed += read_photos([ledger.photos], "group")
+    taxonomy = find_taxonomy(taxonomy_name) if taxonomy_name else chosen_taxonomy(listed, ledger)
+    say(f"categories: {taxonomy.title}, {len(taxonomy.ids)} of them")
     photos, problems = load_photos(listed, taxonomy, recipe.side_px)
     for line in problems.lines():
         say(line)
@@ -137,6 +144,22 @@ def _metrics(
             "right": {f"{share:.1f}": right for share, right in mixture.right.items()},
         }
     return found
+
+
+def chosen_taxonomy(listed: Sequence[LabelledPhoto], ledger: LedgerList | None) -> Taxonomy:
+    """The one in force, where it knows most of the photos' labels; else one drafted from them.
+
+    A shop that has just begun, with labels of its own, still has the default one in force.
+    """
+    if ledger is not None:
+        in_force = read_taxonomy(ledger.taxonomy)
+        known = sum(
+            any(in_force.find(label) or label in RESERVED for label in photo.labels)
+            for photo in listed
+        )
+        if 2 * known > len(listed):
+            return in_force
+    return drafted_taxonomy(listed)
 
 
 def find_taxonomy(name: str) -> Taxonomy:

@@ -42,7 +42,12 @@ def retag() -> None:
 @retag.command()
 @click.option("--older-model", is_flag=True, help="What the serving model has not looked at.")
 @click.option("--older-than", metavar="AGE", help="What was looked at longer ago: 30d, 12h.")
-@click.option("--label", "labels", multiple=True, help="What the machine gave this label.")
+@click.option(
+    "--label",
+    "labels",
+    multiple=True,
+    help="What the machine gave this label, or one below it.",
+)
 @click.option(
     "--changed-taxonomy", is_flag=True, help="What has a label that was split or removed since."
 )

@@ -8,6 +8,7 @@ from catalog.settings import Settings
 from db.engine import reading
 from db.retag.pages import PAGE_SIZE, next_page
 from db.retag.selection import Selection, condition
+from worker.retag.starting import with_ids
 from worker.serving import serving_manifest
 
 
@@ -16,6 +17,7 @@ def count_selected(engine: Engine, chosen: Settings, selection: Selection) -> in
     counted, cursor = 0, ""
     with reading(engine)() as session:
         version = serving_manifest(session, chosen).model_version
+        selection = with_ids(session, selection)
     wanted = condition(selection, model_version=version, as_of=datetime.now(UTC))
     while True:
         with reading(engine)() as session:

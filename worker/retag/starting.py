@@ -25,7 +25,7 @@ def start_run(engine: Engine, chosen: Settings, selection: Selection, who: str) 
         BundleError: there is no model to tag with.
     """
     with sessions(engine).begin() as session:
-        selection = _with_ids(session, selection)
+        selection = with_ids(session, selection)
         run = retag_runs.plan(
             session,
             selection,
@@ -69,20 +69,20 @@ def progress_of_newest(engine: Engine, limit: int) -> list[Progress]:
         return [progress(session, run, now) for run in found]
 
 
-def _with_ids(session: Session, selection: Selection) -> Selection:
-    """A selection whose labels are ids, whatever they were called.
+def with_ids(session: Session, selection: Selection) -> Selection:
+    """A selection whose labels are ids, whatever they were called; a parent is all below it.
 
     A mistyped label would make a run over nothing, and take a walk over the ledger to say so.
     """
     taxonomies = [taxonomy_in_force(session), *taxonomies_of(session).values()]
-    found = {}
+    found: dict[str, tuple[str, ...]] = {}
     for label in selection.labels:
-        ids = [each.find(label) for each in taxonomies]
-        found[label] = next((id_ for id_ in ids if id_ is not None), None)
-    if unknown := sorted(label for label, id_ in found.items() if id_ is None):
+        meant = (each.below(id_) for each in taxonomies if (id_ := each.find(label)) is not None)
+        found[label] = next(meant, ())
+    if unknown := sorted(label for label, ids in found.items() if not ids):
         known = sorted({id_ for each in taxonomies for id_ in each.ids})
         raise SelectionError(
             f"Expected labels that a model gives ({', '.join(known)}), found "
             f"{', '.join(unknown)}. Correct them."
         )
-    return replace(selection, labels=tuple(id_ for id_ in found.values() if id_ is not None))
+    return replace(selection, labels=tuple(id_ for ids in found.values() for id_ in ids))

@@ -121,6 +121,28 @@ def test_filters(session: Session, wanted: QueueFilter, expected: set[str]) -> N
     assert counts(session, NOON, wanted=wanted).open == len(expected)
 
 
+@pytest.mark.parametrize(
+    ("label", "expected"),
+    [
+        ("Tops", {"shirt", "pullover"}),
+        ("footwear", set()),
+        ("Tops > Shirt", {"shirt"}),
+        ("jumper", {"pullover"}),
+        ("Sofas", set()),
+    ],
+)
+def test_a_label_to_filter_by_may_be_a_name_an_alias_or_a_parent(
+    session: Session, label: str, expected: set[str]
+) -> None:
+    for name in ("shirt", "pullover", "coat"):
+        flag(session, name, label=name)
+    wanted = QueueFilter(label=label)
+    assert {each.product.id for each in page(session, NOON, wanted=wanted).entries} == expected
+    assert counts(session, NOON, wanted=wanted).by_label.keys() == expected
+    taken = claim(session, person(session), NOON, wanted=wanted)
+    assert set(taken) == {item(session, name).tagging_id for name in expected}
+
+
 @pytest.mark.parametrize("order", list(Order))
 def test_pages_neither_skip_nor_repeat_while_rows_come_and_go(
     session: Session, order: Order

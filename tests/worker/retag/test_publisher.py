@@ -37,7 +37,7 @@ from worker.retag.dry_run import count_selected
 from worker.retag.lines import line
 from worker.retag.publisher import Publisher, Step
 from worker.retag.schedule import schedule, start_nightly
-from worker.retag.starting import progress_of, resume_run, start_run
+from worker.retag.starting import progress_of, resume_run, start_run, with_ids
 
 CHUNK = 10
 CHUNKS_MAX = 3
@@ -139,6 +139,7 @@ def test_dry_run_counts_and_starts_nothing(engine: Engine, chosen: Settings) -> 
     fill(engine, 12)
     assert count_selected(engine, chosen, Selection(older_model=True)) == 12
     assert count_selected(engine, chosen, Selection(labels=("coat",))) == 0
+    assert count_selected(engine, chosen, Selection(labels=("Handbag", "tops"))) == 12
     with reading(engine)() as session:
         assert retag_runs.newest_runs(session, 5) == []
 
@@ -282,6 +283,12 @@ def test_unknown_label_is_refused_before_the_ledger_is_walked(
 ) -> None:
     with pytest.raises(OperatorError, match="found Sofas"):
         start_run(engine, chosen, Selection(labels=("Sofas",)), "ann")
+
+
+def test_a_parent_selects_all_labels_below_it(engine: Engine) -> None:
+    with reading(engine)() as session:
+        found = with_ids(session, Selection(labels=("Footwear", "T-Shirt/Top")))
+    assert found.labels == ("sandal", "sneaker", "ankle-boot", "t-shirt-top")
 
 
 def test_time_left_follows_from_what_was_selected_so_far() -> None:
