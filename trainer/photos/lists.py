@@ -97,7 +97,7 @@ def drafted_taxonomy(photos: Sequence[LabelledPhoto]) -> Taxonomy:
         for folded, counted in spellings.items()
         if folded not in reserved and (folded in sure or counted.total() >= PHOTOS_MIN)
     ]
-    return drafted(sorted(names))
+    return drafted(sorted(names, key=lambda name: (fold(name), name)))
 
 
 def _photos_of(source: Path, group_column: str | None) -> Iterator[LabelledPhoto]:
