@@ -11,6 +11,9 @@ from catalog.images.model_input import WORKING_PX
 from catalog.images.photo_input import fitted
 from catalog.taxonomy.model import Taxonomy
 
+# Photos are kept somewhat larger than the network sees them, so that they may be drawn nearer.
+KEPT_SHARE = 1.25
+
 
 @dataclass(frozen=True, kw_only=True)
 class PhotoSet:

@@ -16,12 +16,9 @@ from catalog.images.photo_input import DECODE_PX, photo_input
 from catalog.settings import settings
 from catalog.taxonomy.model import Taxonomy
 from catalog.taxonomy.reserved import RESERVED
-from trainer.photos.data import PhotoSet, garment_mask, targets_of
+from trainer.photos.data import KEPT_SHARE, PhotoSet, garment_mask, targets_of
 from trainer.photos.lists import ANY_OF, PHOTOS_MIN, LabelledPhoto, PhotosError
 from trainer.shop_photos import FETCHING_THREADS, photo_source
-
-# Photos are kept somewhat larger than the network sees them, so that they may be drawn nearer.
-KEPT_SHARE = 1.25
 
 
 @dataclass(frozen=True, kw_only=True)
