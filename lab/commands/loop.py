@@ -17,8 +17,7 @@ from trainer.commands import data_dir_option
 )
 @click.option("--set", "set_name", help="One of the photos' sets; default: all.")
 @click.option("--count", default=1_000, show_default=True, help="Photos of the shop.")
-@click.option("--rounds", default=5, show_default=True, help="At most.")
-@click.option("--reviews", default=200, show_default=True, help="Of each round.")
+@click.option("--rounds", default=5, show_default=True, help="In which they arrive.")
 @click.option(
     "--learner",
     "learners",
@@ -42,7 +41,6 @@ def bench_loop(
     set_name: str | None,
     count: int,
     rounds: int,
-    reviews: int,
     learners: tuple[str, ...],
     seed: int,
     plot_file: Path | None,
@@ -52,7 +50,8 @@ def bench_loop(
     """Reviews, export, adapt, shadow, compare, promote, retag: what goes to a person each round.
 
     A system of its own, with the broker, database, workers and commands that serve; people are the
-    labels of the photos. Every figure is of photos that nobody has decided on.
+    labels of the photos. Every figure is of photos as they arrived, before anything was learned
+    from them.
     """
     from lab.loop.figures import as_text, plot  # matplotlib, TensorFlow: not for --help
     from lab.loop.running import LoopPlan, run_loop
@@ -60,7 +59,6 @@ def bench_loop(
     plan = LoopPlan(
         photos=count,
         rounds=rounds,
-        reviews=reviews,
         learners=learners,
         seed=seed,
         data_dir=data_dir,

@@ -10,7 +10,7 @@ from matplotlib import rc_context
 from matplotlib.figure import Figure
 
 from catalog.statistics import Proportion
-from trainer.plotting import ACCENT, INK, SOFT, STYLE, save
+from trainer.plotting import ACCENT, INK, STYLE, save
 from trainer.tables import percent
 from worker.commands.tables import table
 
@@ -19,19 +19,20 @@ RED = "#dc2626"
 
 @dataclass(frozen=True, kw_only=True)
 class Round:
-    """How the shop stands after a round; round 0 is before the first review.
+    """What the machine made of a round's photos as they arrived: it had learned from none of them.
 
-    reviews: decisions of people so far. unseen: photos that nobody has decided on, from which
-    nothing was learned; flagged: those of them that wait for a person; audited: those that wait
-    only as a sample of what was accepted. accepted: the others; wrong: those of these with another
-    label than the photo's, strangers among them. adapted: what `tagger adapt` chose, and verdict:
-    of `tagger model compare` on what both models saw and people decided; None: nothing was tried.
+    model_version: that served at the end. flagged: those that wait for a person because the machine
+    is in doubt; audited: of the accepted those that wait only as a sample. accepted: the others and
+    these; wrong: those of these with another label than the photo's, strangers among them. reviews:
+    decisions of people in this round. adapted: what `tagger adapt` chose after the round before, in
+    adapt_s; verdict: of `tagger model compare` on what both models saw; None: nothing was tried.
     """
 
     number: int
     model_version: str
     reviews: int
-    unseen: int
+    reviews_so_far: int
+    photos: int
     flagged: int
     audited: int
     accepted: int
@@ -43,8 +44,8 @@ class Round:
 
     @property
     def flagged_share(self) -> Proportion:
-        """What the machine passes on of what nobody has seen; audits are no doubt of its."""
-        return Proportion(right=self.flagged, whole=self.unseen)
+        """What the machine passes on to a person."""
+        return Proportion(right=self.flagged, whole=self.photos)
 
     @property
     def error(self) -> Proportion:
@@ -57,7 +58,6 @@ class LoopFigures:
     """All rounds, and under which conditions."""
 
     photos: int
-    reviews_per_round: int
     ways: tuple[str, ...]
     rounds: tuple[Round, ...]
 
@@ -71,33 +71,32 @@ class LoopFigures:
 def as_text(figures: LoopFigures) -> str:
     """One line a round."""
     head = (
-        "round", "reviews", "flagged of the unseen", "accepted", "wrong of these", "adapt", "model",
+        "round", "photos", "to a person", "accepted", "wrong of these", "reviews", "learned",
+        "model",
     )  # fmt: skip
     rows = [head, *(_row(each) for each in figures.rounds)]
     return "\n".join(
         (
-            f"{figures.photos} photos, up to {figures.reviews_per_round} reviews a round, "
-            f"learning by {' or '.join(figures.ways)}",
-            table(rows, right=frozenset({0, 1, 2, 3, 4})),
+            f"{figures.photos} photos, learning by {' or '.join(figures.ways)}",
+            table(rows, right=frozenset({0, 1, 2, 3, 4, 5})),
         )
     )
 
 
 def plot(figures: LoopFigures, path: Path) -> None:
-    """Flagged share and error of the accepted over the reviews spent, as PNG or SVG."""
+    """Flagged share and error of the accepted, round by round, as PNG or SVG."""
     with rc_context(STYLE | {"svg.hashsalt": "loop"}):
         figure = Figure(figsize=(6.4, 3.4))
         axes = figure.subplots()
-        reviews = [each.reviews for each in figures.rounds]
-        _band(axes, reviews, [each.flagged_share for each in figures.rounds], ACCENT, "to a person")
-        _band(axes, reviews, [each.error for each in figures.rounds], RED, "wrong of the accepted")
-        for each in figures.rounds:
-            if each.promoted:
-                axes.axvline(each.reviews, color=SOFT, linewidth=1, zorder=0)
-        axes.set_xlabel("reviews spent (a line where a better model was promoted)")
-        axes.set_ylabel("% of photos that nobody has seen")
+        rounds = [each.number for each in figures.rounds]
+        shares = [each.flagged_share for each in figures.rounds]
+        _band(axes, rounds, shares, ACCENT, "to a person")
+        errors = [each.error for each in figures.rounds]
+        _band(axes, rounds, errors, RED, "wrong of the accepted")
+        axes.set_xlabel(f"round of {figures.rounds[0].photos} new photos (reviews spent)")
+        axes.set_ylabel("% (95 % intervals)")
         axes.set_ylim(0, 100)
-        axes.set_xticks(reviews)
+        axes.set_xticks(rounds, [f"{each.number} ({each.reviews})" for each in figures.rounds])
         axes.legend(frameon=False, labelcolor=INK)
         if path.suffix == ".svg":
             figure.savefig(path, metadata={"Date": None, "Creator": None})
@@ -123,10 +122,11 @@ def _row(each: Round) -> tuple[str, ...]:
         wrong += f" ({percent(low)} to {percent(high)})"
     return (
         str(each.number),
-        str(each.reviews),
-        f"{percent(each.flagged_share.share)} of {each.unseen}",
+        str(each.photos),
+        percent(each.flagged_share.share),
         str(each.accepted),
         wrong,
+        str(each.reviews),
         "" if each.adapted is None else f"{each.adapted}, {each.verdict or 'nothing compared'}",
         f"{each.model_version}{' (promoted)' if each.promoted else ''}",
     )

@@ -1,14 +1,15 @@
 """The loop with every part as it runs: reviews, export, adapt, shadow, compare, promote, retag.
 
-Every photo is tagged at first; a round spends some reviews in the desk's own order and learns from
-all so far. What is measured after it are photos that nobody has decided on: nothing was learned
-from them.
+Each round new photos arrive, and what is flagged or audited of them is reviewed. What was learned
+from the rounds before looks at the first of them as a shadow; if people's words on these do not
+speak against it, it is promoted, tags again what is older, and judges the rest of the round. What
+is measured is what the machine made of photos when they arrived: it had learned from none of them.
 """
 
 import json
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,19 +24,18 @@ from trainer.photo_evaluation import Photo, read_photos
 from worker.local.stack import running
 
 Say = Callable[[str], None]
-# Of a round's reviews so many are of photos that the new model, still a shadow, sees as well.
+# Of a round's photos so many are seen by the new model while it is still a shadow.
 SHADOWED_SHARE = 0.2
-PAUSED = "paused"
+PAUSED, WORSE = "paused", "worse"
 
 
 @dataclass(frozen=True, kw_only=True)
 class LoopPlan:
-    """photos: how many, drawn with `seed`; rounds of `reviews` decisions each. learners: of `tagger
+    """photos: how many in all, drawn with `seed`; they arrive in `rounds`. learners: of `tagger
     adapt`; data_dir: Fashion-MNIST's, None: where it is looked for."""
 
     photos: int = 1_000
     rounds: int = 5
-    reviews: int = 200
     learners: tuple[str, ...] = ("head", "network")
     seed: int = 0
     data_dir: Path | None = None
@@ -44,7 +44,7 @@ class LoopPlan:
 def run_loop(
     manifest: Path, set_name: str | None, plan: LoopPlan, *, say: Say = lambda line: None
 ) -> LoopFigures:
-    """Run all rounds on a system of its own, and measure before the first and after each.
+    """Run all rounds on a system of its own, and measure each.
 
     Raises:
         DatasetError: the manifest has no photo of that set.
@@ -68,7 +68,6 @@ def run_loop(
                 engine.dispose()
     return LoopFigures(
         photos=len(photos),
-        reviews_per_round=plan.reviews,
         ways=plan.learners,
         rounds=tuple(rounds),
     )
@@ -87,58 +86,78 @@ def drawn_photos(manifest: Path, set_name: str | None, plan: LoopPlan) -> list[P
     return [listed[place] for place in order[: plan.photos]]
 
 
-def _rounds(shop: Shop, home: Path, plan: LoopPlan, say: Say) -> Sequence[Round]:
-    say(f"tagging {len(shop.truth)} photos")
-    shop.tag()
+def _rounds(shop: Shop, home: Path, plan: LoopPlan, say: Say) -> Iterator[Round]:
     base = shop.command("model", "path").strip()
-    found = [_measured(shop, 0)]
-    say(_line(found[-1]))
-    for number in range(1, plan.rounds + 1):
-        if not shop.next_products(1):
-            say("nothing waits for a person any more")
-            break
-        found.append(_round(shop, home, base, number, plan, say))
-        say(_line(found[-1]))
-    return found
+    learned = None
+    for number, products in enumerate(np.array_split(list(shop.truth), plan.rounds), start=1):
+        done = _round(shop, [str(each) for each in products], number, learned, say)
+        say(_line(done))
+        yield done
+        if number < plan.rounds:
+            learned = _adapt(shop, home, base, number, plan)
+            say(f"learned from {shop.reviews} reviews: {learned.chosen}")
 
 
-def _round(shop: Shop, home: Path, base: str, number: int, plan: LoopPlan, say: Say) -> Round:
-    """Spend the round's reviews, learn, try out, and let the better model tag what is left."""
-    shadowed = round(plan.reviews * SHADOWED_SHARE)
-    shop.review(plan.reviews - shadowed)
-    started = time.monotonic()
-    learned = _adapt(shop, home, base, number, plan)
-    adapt_s = time.monotonic() - started
-    version, serving = learned["model_version"], shop.unseen().model_version
-    if not _may_serve(learned, version, serving):
-        shop.review(shadowed)
-        return _measured(shop, number, adapted=_chosen(learned), adapt_s=adapt_s)
-    say(f"round {number}: {version} is tried out as a shadow")
-    shop.command("model", "add", learned["bundle"])
-    shop.command("model", "shadow", version, "--share", "1.0")
-    tried = shop.next_products(shadowed)
-    shop.tag(tried)
-    shop.review_products(tried)
-    compared = json.loads(shop.command("model", "compare", "serving", "shadow", "--json"))
-    verdict = str(compared["reviewed"]["verdict"])
-    promoted = verdict != "worse"
-    if promoted:
-        shop.command("model", "promote", version)
-        _retag(shop)
-    else:
-        shop.command("model", "retire", "shadow")
-    return _measured(
-        shop,
-        number,
-        adapted=_chosen(learned),
+@dataclass(frozen=True, kw_only=True)
+class Learned:
+    """What `tagger adapt` said; chosen: `base` where nothing was better than it."""
+
+    folder: str
+    version: str
+    chosen: str
+    seconds: float
+
+
+def _round(
+    shop: Shop, products: Sequence[str], number: int, learned: Learned | None, say: Say
+) -> Round:
+    """Let the photos arrive, with a new model at their side or in the lead, and review them."""
+    serving, verdict, promoted, before = shop.serving(), None, False, shop.reviews
+    rest = list(products)
+    arrived = None
+    if learned is not None and learned.version != serving:
+        first = rest[: round(len(rest) * SHADOWED_SHARE)]
+        rest = rest[len(first) :]
+        say(f"round {number}: {learned.version} is tried out as a shadow on {len(first)} photos")
+        shop.command("model", "add", learned.folder)
+        shop.command("model", "shadow", learned.version, "--share", "1.0")
+        arrived = shop.arrive(first)
+        shop.review()
+        verdict = _compared(shop)
+        promoted = verdict != WORSE
+        if promoted:
+            shop.command("model", "promote", learned.version)
+            _retag(shop)
+        else:
+            shop.command("model", "retire", "shadow")
+    later = shop.arrive(rest)
+    shop.review()
+    arrived = later if arrived is None else arrived + later
+    return Round(
+        number=number,
+        model_version=shop.serving(),
+        reviews=shop.reviews - before,
+        reviews_so_far=shop.reviews,
+        photos=arrived.photos,
+        flagged=arrived.flagged,
+        audited=arrived.audited,
+        accepted=arrived.accepted,
+        wrong=arrived.wrong,
+        adapted=None if learned is None else learned.chosen,
         verdict=verdict,
         promoted=promoted,
-        adapt_s=adapt_s,
+        adapt_s=None if learned is None else learned.seconds,
     )
 
 
-def _adapt(shop: Shop, home: Path, base: str, number: int, plan: LoopPlan) -> dict[str, str]:
-    """Learn from all reviews so far, always from the first bundle; what the command said."""
+def _compared(shop: Shop) -> str:
+    figures = json.loads(shop.command("model", "compare", "serving", "shadow", "--json"))
+    return str(figures["reviewed"]["verdict"])
+
+
+def _adapt(shop: Shop, home: Path, base: str, number: int, plan: LoopPlan) -> Learned:
+    """Learn from all reviews so far, always from the first bundle."""
+    started = time.monotonic()
     corrections = home / f"corrections-{number}.jsonl"
     shop.command("export-corrections", "--output", str(corrections))
     arguments = ["--corrections", str(corrections), "--base", base, "--json"]
@@ -148,16 +167,12 @@ def _adapt(shop: Shop, home: Path, base: str, number: int, plan: LoopPlan) -> di
     if plan.data_dir is not None:
         arguments += ["--data-dir", str(plan.data_dir)]
     found = json.loads(shop.command("adapt", *arguments))
-    assert isinstance(found, dict)
-    return found
-
-
-def _may_serve(learned: dict[str, str], version: str, serving: str) -> bool:
-    return version != serving and _chosen(learned) != "base"
-
-
-def _chosen(learned: dict[str, str]) -> str:
-    return str(learned["chosen"])
+    return Learned(
+        folder=found["bundle"],
+        version=found["model_version"],
+        chosen=found["chosen"],
+        seconds=time.monotonic() - started,
+    )
 
 
 def _retag(shop: Shop) -> None:
@@ -168,23 +183,8 @@ def _retag(shop: Shop) -> None:
     shop.wait()
 
 
-def _measured(shop: Shop, number: int, **said: object) -> Round:
-    stands = shop.unseen()
-    return Round(
-        number=number,
-        model_version=stands.model_version,
-        reviews=shop.reviews,
-        unseen=stands.unseen,
-        flagged=stands.flagged,
-        audited=stands.audited,
-        accepted=stands.accepted,
-        wrong=stands.wrong,
-        **said,  # type: ignore[arg-type]
-    )
-
-
 def _line(each: Round) -> str:
     return (
-        f"round {each.number}: {each.reviews} reviews, {each.flagged} of {each.unseen} unseen "
-        f"photos go to a person, {each.wrong} of {each.accepted} accepted are wrong"
+        f"round {each.number}: {each.flagged} of {each.photos} photos go to a person, {each.wrong} "
+        f"of {each.accepted} accepted are wrong, {each.reviews_so_far} reviews so far"
     )

@@ -17,17 +17,17 @@ from catalog.errors import OperatorError
 from catalog.jobs import Job, file_job
 from catalog.outcomes import FlagReason
 from catalog.settings import Settings, environment
-from catalog.status import ProductStatus
 from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from db.engine import reading, sessions
 from db.ledger.models import Product, Tagging
 from db.ledger.results import unfinished
 from db.review import reviewers
 from db.review.decisions import Decision, decide
-from db.review.leases import claim, claim_one, release
+from db.review.leases import claim
 from db.review.models import Action, Channel, Reviewer, ReviewItem, Role
 from trainer.photo_evaluation import Photo
 from worker.client import EnqueueClient
+from worker.serving import serving_version
 
 HAND = 10  # items that a person holds at once, as the desk gives them
 POLL_S = 0.2
@@ -40,15 +40,23 @@ class LoopError(OperatorError):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Unseen:
-    """What stands about the photos that nobody has decided on."""
+class Arrived:
+    """What the machine made of products that have just come, before anybody looked."""
 
-    model_version: str
-    unseen: int
+    photos: int
     flagged: int
     audited: int
     accepted: int
     wrong: int
+
+    def __add__(self, other: "Arrived") -> "Arrived":
+        return Arrived(
+            photos=self.photos + other.photos,
+            flagged=self.flagged + other.flagged,
+            audited=self.audited + other.audited,
+            accepted=self.accepted + other.accepted,
+            wrong=self.wrong + other.wrong,
+        )
 
 
 class Shop:
@@ -66,12 +74,12 @@ class Shop:
         """What each product shows."""
         return {key: each.label for key, each in self._jobs.items()}
 
-    def tag(self, products: Sequence[str] | None = None) -> None:
-        """Send these products, or all, and wait until each has its outcome."""
-        wanted = list(self._jobs) if products is None else list(products)
+    def arrive(self, products: Sequence[str]) -> Arrived:
+        """Send these products, wait until each has its outcome, and look at these."""
         client = EnqueueClient(self._engine, broker_url=self._settings.redis_url)
-        client.enqueue_many([self._job(each) for each in wanted])
-        self.wait(wanted)
+        client.enqueue_many([self._job(each) for each in products])
+        self.wait(products)
+        return self._look(products)
 
     def wait(self, products: Sequence[str] | None = None) -> None:
         """Wait until nothing of these products, or of all, is under way.
@@ -93,61 +101,30 @@ class Shop:
                 )
             time.sleep(POLL_S)
 
-    def review(self, count: int) -> int:
-        """Decide up to `count` items in the desk's own order; how many there were."""
+    def review(self) -> int:
+        """Decide all that waits for a person, in the desk's own order; how many there were."""
         done = 0
-        while done < count:
-            hand = self._claim(min(HAND, count - done))
-            if not hand:
-                break
+        while hand := self._claim(HAND):
             for tagging_id in hand:
                 self._decide(tagging_id)
             done += len(hand)
         self.reviews += done
         return done
 
-    def next_products(self, count: int) -> list[str]:
-        """The products that the desk would hand out next; they stay free."""
-        found = self._claim(count)
-        with sessions(self._engine).begin() as session:
-            release(session, self._person(session))
-            products = select(ReviewItem.product_id).where(ReviewItem.tagging_id.in_(found))
-            return list(session.scalars(products))
-
-    def review_products(self, products: Sequence[str]) -> int:
-        """Decide what waits for a person of these products."""
-        now = datetime.now(UTC)
-        with sessions(self._engine).begin() as session:
-            wanted = select(ReviewItem.tagging_id).where(ReviewItem.product_id.in_(products))
-            person = self._person(session)
-            mine = [
-                each
-                for each in session.scalars(wanted).all()
-                if claim_one(session, person, each, now)
-            ]
-        for tagging_id in mine:
-            self._decide(tagging_id)
-        self.reviews += len(mine)
-        return len(mine)
-
-    def unseen(self) -> Unseen:
-        """How the photos stand that nobody has decided on."""
+    def _look(self, products: Sequence[str]) -> Arrived:
         with reading(self._engine)() as session:
             rows = session.execute(
-                select(Product.id, Product.status, Tagging.label, Tagging.reasons,
-                       Tagging.model_version)
+                select(Product.id, Tagging.label, Tagging.reasons)
                 .join(Tagging, Tagging.id == Product.current_tagging_id)
-                .where(Product.status != ProductStatus.REVIEWED)
-            ).all()  # fmt: skip
+                .where(Product.id.in_(products))
+            ).all()
         audit = [FlagReason.AUDIT_SAMPLE.value]
         audited = [row for row in rows if list(row.reasons) == audit]
-        flagged = [row for row in rows if row.reasons and list(row.reasons) != audit]
         accepted = [row for row in rows if not row.reasons] + audited
         truth = self.truth
-        return Unseen(
-            model_version=" ".join(sorted({row.model_version for row in rows})),
-            unseen=len(rows),
-            flagged=len(flagged),
+        return Arrived(
+            photos=len(products),
+            flagged=len(products) - len(accepted),
             audited=len(audited),
             accepted=len(accepted),
             wrong=sum(row.label != truth[row.id] for row in accepted),
@@ -169,6 +146,11 @@ class Shop:
                 f"{done.stderr.strip()[-600:]}"
             )
         return done.stdout
+
+    def serving(self) -> str:
+        """The version that serves."""
+        with reading(self._engine)() as session:
+            return serving_version(session, self._settings)
 
     def _claim(self, count: int) -> list[int]:
         with sessions(self._engine).begin() as session:

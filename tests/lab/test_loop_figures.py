@@ -9,22 +9,23 @@ from lab.loop.figures import LoopFigures, Round, as_text, plot
 
 ROUNDS = (
     Round(
-        number=0, model_version="first", reviews=0, unseen=100, flagged=60, audited=4,
-        accepted=40, wrong=2,
+        number=1, model_version="first", reviews=64, reviews_so_far=64, photos=100, flagged=60,
+        audited=4, accepted=40, wrong=2,
     ),
     Round(
-        number=1, model_version="second", reviews=20, unseen=80, flagged=32, audited=3,
-        accepted=48, wrong=0, adapted="head", verdict="better", promoted=True, adapt_s=12.5,
+        number=2, model_version="second", reviews=35, reviews_so_far=99, photos=80, flagged=32,
+        audited=3, accepted=48, wrong=0, adapted="head", verdict="better", promoted=True,
+        adapt_s=12.5,
     ),
 )  # fmt: skip
-FIGURES = LoopFigures(photos=100, reviews_per_round=20, ways=("head",), rounds=ROUNDS)
+FIGURES = LoopFigures(photos=180, ways=("head",), rounds=ROUNDS)
 
 
 def test_each_round_is_a_line_with_its_share_and_the_interval_of_the_error() -> None:
     first, second = as_text(FIGURES).splitlines()[2:]
-    assert "60.00 % of 100" in first
+    assert "60.00 %" in first
     assert "2 of 40 (1.38 % to 16.50 %)" in first
-    assert "40.00 % of 80" in second
+    assert "40.00 %" in second
     assert "head, better" in second
     assert second.endswith("second (promoted)")
 
@@ -45,14 +46,10 @@ def test_the_picture_is_drawn_as_png_and_as_svg(tmp_path: Path) -> None:
 
 
 def test_where_nothing_is_accepted_there_is_no_error() -> None:
-    nothing = LoopFigures(
-        photos=10,
-        reviews_per_round=5,
-        ways=("head",),
-        rounds=(
-            Round(number=0, model_version="a", reviews=0, unseen=10, flagged=10, audited=0,
-                  accepted=0, wrong=0),
-        ),
+    nothing = Round(
+        number=1, model_version="a", reviews=9, reviews_so_far=9, photos=9, flagged=9, audited=0,
+        accepted=0, wrong=0,
     )  # fmt: skip
-    assert as_text(nothing).splitlines()[2].endswith(" 0 of 0         a")
-    assert json.loads(nothing.as_json())["rounds"][0]["error"] is None
+    figures = LoopFigures(photos=9, ways=("head",), rounds=(nothing,))
+    assert "0 of 0 " in as_text(figures).splitlines()[2]
+    assert json.loads(figures.as_json())["rounds"][0]["error"] is None

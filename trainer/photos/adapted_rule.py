@@ -7,13 +7,15 @@ from numpy.typing import NDArray
 
 from catalog.acceptance import NEVER
 from catalog.networks import Mixture
-from catalog.statistics import TINY, fit_temperature, softmax
+from catalog.statistics import TINY, error_at_most, fit_temperature, softmax
 from catalog.taxonomy.model import Taxonomy
 from trainer.level_acceptance import with_parents
 from trainer.photo_rule import FittedRule, PhotoRuleConfig, fit_photo_rule, rule_figures
 
 # Of the 28×28 network, where both judge together.
 SHARES = (0.2, 0.4, 0.6)
+# The level at which a promise is kept that could not be proved: its bound holds half of the time.
+LIKELY = 0.5
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -66,41 +68,48 @@ def proved_rule(
 ) -> FittedRule:
     """The rule for photos of this kind.
 
-    Where they are too few to prove that much, the surest are accepted: as many as the bundle
-    accepted of the same photos, if no more of them are wrong.
+    Where they are too few to prove what is promised, or prove it of fewer than the bundle accepts
+    today, it is kept as likely as not (LIKELY): the rule says so, and a shop's audits go on. People
+    see what was flagged, so that these photos are the harder ones.
     """
     fitted = fit_photo_rule(found.logits, found.truth, found.strangeness, config, labels)
-    least = as_much_as_before(fitted, found)
-    if least is not None:
-        least_of_each = dict.fromkeys(labels, least)
-        acceptance = replace(fitted.rule.acceptance, confidence_min=least_of_each)
-        rule = replace(fitted.rule, acceptance=acceptance)
-        confidences = softmax(found.logits, rule.temperature)
-        figures = rule_figures(rule, labels, confidences, found.truth, found.strangeness)
-        fitted = FittedRule(rule=rule, figures={**figures, "proved": False})
+    if not fitted.figures["accepted"] or fitted.figures["accepted"] < int(found.accepted.sum()):
+        likely = likely_rule(fitted, found, labels)
+        if likely.figures["accepted"] > fitted.figures["accepted"]:
+            fitted = likely
     parents = with_parents(
         fitted.rule, found.logits, found.truth, found.strangeness, labels, taxonomy
     )
     return replace(fitted, rule=parents)
 
 
-def as_much_as_before(fitted: FittedRule, found: Evidence) -> float | None:
-    """The least confidence that accepts as many photos as the bundle did, no more of them wrong.
+def likely_rule(fitted: FittedRule, found: Evidence, labels: tuple[str, ...]) -> FittedRule:
+    """The laxest threshold above which the promise is kept as likely as not, one for all labels.
 
-    None where the fitted rule accepts as many already, or where more would be wrong.
+    A label of which a larger share is wrong than is promised of single ones is not accepted.
     """
-    familiar = found.strangeness <= fitted.rule.out_of_taxonomy_threshold
+    promised = fitted.rule.acceptance
     confidences = softmax(found.logits, fitted.rule.temperature)
-    confidence = np.where(familiar, confidences.max(axis=1), -NEVER)
-    order = np.argsort(-confidence, kind="stable")[: int(found.accepted.sum())]
-    order = order[familiar[order]]
-    missed = confidences.argmax(axis=1)[order] != found.truth[order]
-    allowed = int((found.accepted & ~found.right).sum())
-    # Ties apart, the first so many as hold no more wrong ones than before.
-    count = int(np.searchsorted(np.cumsum(missed), allowed, side="right"))
-    if count <= int(fitted.figures["accepted"]):
-        return None
-    return float(confidence[order[count - 1]])
+    familiar = found.strangeness <= fitted.rule.out_of_taxonomy_threshold
+    confidence, said = confidences.max(axis=1), confidences.argmax(axis=1)
+    order = np.flatnonzero(familiar)[np.argsort(-confidence[familiar], kind="stable")]
+    missed = np.cumsum(said[order] != found.truth[order])
+    kept = [
+        count
+        for count, wrong in enumerate(missed, start=1)
+        if error_at_most(int(wrong), count, LIKELY) <= 1 - promised.precision
+    ]
+    least = float(confidence[order[kept[-1] - 1]]) if kept else NEVER
+    taken = familiar & (confidence >= least)
+    of_each = {}
+    for place, label in enumerate(labels):
+        mine = found.truth[taken & (said == place)] == place
+        sure = not len(mine) or float(mine.mean()) >= promised.class_precision
+        of_each[label] = least if sure else NEVER
+    acceptance = replace(promised, confidence_min=of_each, guarantee_level=LIKELY)
+    rule = replace(fitted.rule, acceptance=acceptance)
+    figures = rule_figures(rule, labels, confidences, found.truth, found.strangeness)
+    return FittedRule(rule=rule, figures=figures)
 
 
 def mixed_logits(

@@ -135,11 +135,11 @@ def learn_photos(
     choice = choose(truth, {name: _words(each.logits) for name, each in offers.items()},
                     doubt_max=config.doubt_max)  # fmt: skip
     chosen = offers[choice.name]
+    nothing = LearnedPhotos(
+        opened=opened, way=Way.BASE, backgrounds=backgrounds, choice=choice, rule=None
+    )
     if choice.name == "base":
-        return LearnedPhotos(
-            opened=opened, way=Way.BASE, backgrounds=backgrounds, choice=choice, rule=None,
-            alike_min=_alike_min(opened, words[Way.BASE], truth),
-        )  # fmt: skip
+        return nothing
     said = words[chosen.way]
     evidence = Evidence(
         logits=said.scores[:, :-1],
@@ -157,6 +157,10 @@ def learn_photos(
         plain = photos.is_kind(PictureKind.PLAIN)
         both = replace(evidence, logits=chosen.logits).take(plain)
         mixture = adapted_mixture(both, chosen.share, opened.labels, taxonomy, config.rule)
+    if accepts_nothing_any_more(evidence.take(mine), rule, mixture):
+        # Whoever teaches it must not get a longer queue.
+        say(f"photo network, {choice.name}: nothing could be accepted of it, the bundle stays")
+        return replace(nothing, choice=Choice(name="base", comparisons=choice.comparisons))
     say(f"photo network, {choice.name}: learning from all photos")
     learn(lesson, chosen.way, np.ones(len(photos), np.bool_))
     return LearnedPhotos(
@@ -168,6 +172,20 @@ def learn_photos(
         mixture=mixture,
         alike_min=_alike_min(opened, said, truth),
     )
+
+
+def accepts_nothing_any_more(
+    found: Evidence, rule: FittedRule | None, mixture: AdaptedMixture | None
+) -> bool:
+    """Whether a network would accept none of the photos of which the bundle accepts some rightly.
+
+    Rightly: no larger a share of them is wrong than the rule promises.
+    """
+    fitted = [each for each in (rule, mixture.fitted if mixture else None) if each is not None]
+    if not fitted or any(each.figures["accepted"] for each in fitted):
+        return False
+    taken = found.right[found.accepted]
+    return bool(len(taken)) and float(taken.mean()) >= fitted[0].rule.acceptance.precision
 
 
 def enough(photos: ShopPictures, config: PhotoAdaptConfig) -> bool:

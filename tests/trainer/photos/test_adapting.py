@@ -17,16 +17,23 @@ from catalog.taxonomy.model import Category, Replaced, Taxonomy
 from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from tests.trainer.photos.pictures import LABELS, STRANGER, TAXONOMY, drawn, photo_set
 from trainer.cross_fitting import folds_of
-from trainer.photo_rule import fit_photo_rule
 from trainer.photos.adapt import BothConfig, adapt_both
 from trainer.photos.adapted_rule import (
+    LIKELY,
     Evidence,
     adapted_mixture,
-    as_much_as_before,
     known_temperature,
     mixed_logits,
+    proved_rule,
 )
-from trainer.photos.adapting import EVERYWHERE, TOGETHER, PhotoAdaptConfig, learn_photos, offered
+from trainer.photos.adapting import (
+    EVERYWHERE,
+    TOGETHER,
+    PhotoAdaptConfig,
+    accepts_nothing_any_more,
+    learn_photos,
+    offered,
+)
 from trainer.photos.backbone import find_backbone
 from trainer.photos.bundling import PhotoFacts, write_photo_bundle
 from trainer.photos.head_fitting import HeadConfig
@@ -266,23 +273,42 @@ def test_both_networks_together_are_believed_by_a_rule_of_their_own() -> None:
     assert (serves.argmax(axis=1) == truth)[taken].mean() > 0.97
 
 
-def test_where_little_is_proved_as_many_are_accepted_as_before_and_no_more_wrong() -> None:
+def few_photos(count: int, wrong: int) -> Evidence:
+    """What was said of photos of three categories, of the surest so many wrongly."""
     rng = np.random.default_rng(0)
-    truth = rng.integers(0, 3, 60)
-    logits = np.asarray(6 * np.eye(3)[truth] * rng.uniform(0.5, 1, (60, 1)), np.float32)
-    logits[0] = np.roll(logits[0], 1) * 2  # the surest one is wrong
-    strangeness = np.zeros(60, np.float32)
-    fitted = fit_photo_rule(logits, truth, strangeness, CONFIG.rule, LABELS)
-    assert fitted.figures["accepted"] == 0
-    found = Evidence(
+    truth = rng.integers(0, 3, count)
+    logits = np.asarray(6 * np.eye(3)[truth] * rng.uniform(0.5, 1, (count, 1)), np.float32)
+    for place in range(wrong):
+        logits[place] = np.roll(logits[place], 1) * 2
+    nothing = np.zeros(count, bool)
+    return Evidence(
         logits=logits,
-        strangeness=strangeness,
+        strangeness=np.zeros(count, np.float32),
         truth=truth,
-        accepted=np.arange(60) < 20,
-        right=np.ones(60, bool),
+        accepted=nothing,
+        right=nothing,
     )
-    assert as_much_as_before(fitted, found) is None
-    least = as_much_as_before(fitted, replace(found, right=np.arange(60) != 3))
-    assert least is not None
-    confidence = softmax(logits, fitted.rule.temperature).max(axis=1)
-    assert int((confidence >= least).sum()) == 20
+
+
+def test_where_little_can_be_proved_the_promise_is_kept_as_likely_as_not() -> None:
+    rule = proved_rule(few_photos(90, wrong=1), LABELS, TAXONOMY, CONFIG.rule)
+    assert rule.rule.acceptance.guarantee_level == LIKELY
+    assert rule.figures["accepted"] == 90
+    assert rule.figures["accepted_wrong"] == 1
+    # Three of ninety at the top are too many to be likely.
+    poor = proved_rule(few_photos(90, wrong=3), LABELS, TAXONOMY, CONFIG.rule)
+    assert poor.figures["accepted"] == 0
+    # With many photos it is proved.
+    sure = proved_rule(few_photos(600, wrong=0), LABELS, TAXONOMY, CONFIG.rule)
+    assert sure.rule.acceptance.guarantee_level == CONFIG.rule.guarantee_level
+    assert sure.figures["accepted"] == 600
+
+
+def test_what_accepts_nothing_does_not_replace_what_accepts_rightly() -> None:
+    found = few_photos(90, wrong=3)
+    rule = proved_rule(found, LABELS, TAXONOMY, CONFIG.rule)
+    assert not accepts_nothing_any_more(found, rule, None)  # the bundle accepts none either
+    accepting = replace(found, accepted=np.arange(90) < 40, right=np.arange(90) != 3)
+    assert accepts_nothing_any_more(accepting, rule, None)
+    wrongly = replace(accepting, right=np.arange(90) > 3)
+    assert not accepts_nothing_any_more(wrongly, rule, None)
