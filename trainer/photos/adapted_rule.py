@@ -22,15 +22,14 @@ LIKELY = 0.5
 class Evidence:
     """What was said of N photos out of fold, and what the bundle says of them today.
 
-    logits: float32 (N, C); strangeness: float32 (N,); truth: int64 (N,), -1 for strangers. accepted
-    and right: bool (N,), of the bundle as it is.
+    logits: float32 (N, C); strangeness: float32 (N,); truth: int64 (N,), -1 for strangers.
+    accepted: bool (N,), by the bundle as it is.
     """
 
     logits: NDArray[np.float32]
     strangeness: NDArray[np.float32]
     truth: NDArray[np.int64]
     accepted: NDArray[np.bool_]
-    right: NDArray[np.bool_]
 
     def take(self, chosen: NDArray[np.bool_]) -> "Evidence":
         """Of the photos where `chosen`, bool (N,), is true."""
@@ -39,7 +38,6 @@ class Evidence:
             strangeness=self.strangeness[chosen],
             truth=self.truth[chosen],
             accepted=self.accepted[chosen],
-            right=self.right[chosen],
         )
 
 

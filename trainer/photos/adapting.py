@@ -102,6 +102,20 @@ class LearnedPhotos:
             yield plain, self.mixture.fitted, both
 
 
+@dataclass(frozen=True, kw_only=True)
+class Offer:
+    """What would be said of N photos: by a network that learned in this way, or is left as it is.
+
+    logits: float32 (N, C) or (N, C + 1). everywhere: it judges plain backgrounds too. share: of the
+    28×28 network's word on these, 0 to 1.
+    """
+
+    way: Way
+    logits: NDArray[np.float32]
+    everywhere: bool = False
+    share: float = 0.0
+
+
 def learn_photos(
     bundle: Bundle,
     pictures: ShopPictures,
@@ -114,9 +128,9 @@ def learn_photos(
     backgrounds = bundle.manifest.networks[NetworkName.PHOTO].backgrounds
     photos = pictures.take(pictures.is_kind(PictureKind.PLAIN, PictureKind.BUSY))
     if not enough(photos, config):
-        nothing = choose(np.zeros(0, np.int64), {"base": _nobody()}, doubt_max=config.doubt_max)
+        choice = choose(np.zeros(0, np.int64), {"base": _nobody()}, doubt_max=config.doubt_max)
         return LearnedPhotos(
-            opened=None, way=Way.BASE, backgrounds=backgrounds, choice=nothing, rule=None
+            opened=None, way=Way.BASE, backgrounds=backgrounds, choice=choice, rule=None
         )
     opened = open_network(bundle.part(NetworkName.PHOTO), taxonomy, set(photos.names))
     say(f"looking at {len(photos)} photos with the photo network")
@@ -134,33 +148,27 @@ def learn_photos(
     offers = offered(photos, words, today, truth, judged(bundle, photos, backgrounds), reduced)
     choice = choose(truth, {name: _words(each.logits) for name, each in offers.items()},
                     doubt_max=config.doubt_max)  # fmt: skip
-    chosen = offers[choice.name]
-    nothing = LearnedPhotos(
+    untouched = LearnedPhotos(
         opened=opened, way=Way.BASE, backgrounds=backgrounds, choice=choice, rule=None
     )
     if choice.name == "base":
-        return nothing
+        return untouched
+    chosen = offers[choice.name]
     said = words[chosen.way]
     evidence = Evidence(
         logits=said.scores[:, :-1],
         strangeness=strangeness_of(said.scores),
         truth=truth,
         accepted=photos.accepted,
-        right=today == truth,
     )
-    backgrounds = Backgrounds.ANY if chosen.everywhere else backgrounds
+    if chosen.everywhere:
+        backgrounds = Backgrounds.ANY
     mine = judged(bundle, photos, backgrounds)
-    rule, mixture = None, None
-    if int((truth[mine] >= 0).sum()) >= config.known_min:
-        rule = proved_rule(evidence.take(mine), opened.labels, taxonomy, config.rule)
-    if chosen.share:
-        plain = photos.is_kind(PictureKind.PLAIN)
-        both = replace(evidence, logits=chosen.logits).take(plain)
-        mixture = adapted_mixture(both, chosen.share, opened.labels, taxonomy, config.rule)
+    rule, mixture = believed(chosen, evidence, mine, photos, opened.labels, taxonomy, config)
     if accepts_nothing_any_more(evidence.take(mine), rule, mixture):
         # Whoever teaches it must not get a longer queue.
         say(f"photo network, {choice.name}: nothing could be accepted of it, the bundle stays")
-        return replace(nothing, choice=Choice(name="base", comparisons=choice.comparisons))
+        return replace(untouched, choice=replace(choice, name="base"))
     say(f"photo network, {choice.name}: learning from all photos")
     learn(lesson, chosen.way, np.ones(len(photos), np.bool_))
     return LearnedPhotos(
@@ -174,18 +182,36 @@ def learn_photos(
     )
 
 
+def believed(
+    chosen: Offer,
+    found: Evidence,
+    mine: NDArray[np.bool_],
+    photos: ShopPictures,
+    labels: tuple[str, ...],
+    taxonomy: Taxonomy,
+    config: PhotoAdaptConfig,
+) -> tuple[FittedRule | None, AdaptedMixture | None]:
+    """The rule for the photos that are `mine`, bool (N,), and for both networks together.
+
+    None where there are too few of them, and where the 28×28 network does not help.
+    """
+    rule, mixture = None, None
+    if int((found.truth[mine] >= 0).sum()) >= config.known_min:
+        rule = proved_rule(found.take(mine), labels, taxonomy, config.rule)
+    if chosen.share:
+        plain = photos.is_kind(PictureKind.PLAIN)
+        both = replace(found, logits=chosen.logits).take(plain)
+        mixture = adapted_mixture(both, chosen.share, labels, taxonomy, config.rule)
+    return rule, mixture
+
+
 def accepts_nothing_any_more(
     found: Evidence, rule: FittedRule | None, mixture: AdaptedMixture | None
 ) -> bool:
-    """Whether a network would accept none of the photos of which the bundle accepts some rightly.
-
-    Rightly: no larger a share of them is wrong than the rule promises.
-    """
+    """Whether a network would accept none of the photos of which the bundle accepts some."""
     fitted = [each for each in (rule, mixture.fitted if mixture else None) if each is not None]
-    if not fitted or any(each.figures["accepted"] for each in fitted):
-        return False
-    taken = found.right[found.accepted]
-    return bool(len(taken)) and float(taken.mean()) >= fitted[0].rule.acceptance.precision
+    accepting = any(each.figures["accepted"] for each in fitted)
+    return bool(fitted) and not accepting and bool(found.accepted.any())
 
 
 def enough(photos: ShopPictures, config: PhotoAdaptConfig) -> bool:
@@ -199,20 +225,6 @@ def judged(bundle: Bundle, photos: ShopPictures, backgrounds: Backgrounds) -> ND
     if NetworkName.REDUCED not in bundle.parts or backgrounds is Backgrounds.ANY:
         return np.ones(len(photos), np.bool_)
     return photos.is_kind(PictureKind.BUSY)
-
-
-@dataclass(frozen=True, kw_only=True)
-class Offer:
-    """What would be said of N photos: by a network that learned in this way, or is left as it is.
-
-    logits: float32 (N, C) or (N, C + 1). everywhere: it judges plain backgrounds too. share: of the
-    28×28 network's word on these, 0 to 1.
-    """
-
-    way: Way
-    logits: NDArray[np.float32]
-    everywhere: bool = False
-    share: float = 0.0
 
 
 def offered(

@@ -259,7 +259,6 @@ def test_both_networks_together_are_believed_by_a_rule_of_their_own() -> None:
         strangeness=np.zeros(400, np.float32),
         truth=truth,
         accepted=nothing,
-        right=nothing,
     )
     mixture = adapted_mixture(found, 0.4, LABELS, TAXONOMY, CONFIG.rule)
     # What serves multiplies the networks' confidences, each at its own temperature.
@@ -286,7 +285,6 @@ def few_photos(count: int, wrong: int) -> Evidence:
         strangeness=np.zeros(count, np.float32),
         truth=truth,
         accepted=nothing,
-        right=nothing,
     )
 
 
@@ -304,11 +302,9 @@ def test_where_little_can_be_proved_the_promise_is_kept_as_likely_as_not() -> No
     assert sure.figures["accepted"] == 600
 
 
-def test_what_accepts_nothing_does_not_replace_what_accepts_rightly() -> None:
+def test_what_accepts_nothing_does_not_replace_what_accepts_something() -> None:
     found = few_photos(90, wrong=3)
     rule = proved_rule(found, LABELS, TAXONOMY, CONFIG.rule)
     assert not accepts_nothing_any_more(found, rule, None)  # the bundle accepts none either
-    accepting = replace(found, accepted=np.arange(90) < 40, right=np.arange(90) != 3)
+    accepting = replace(found, accepted=np.arange(90) < 40)
     assert accepts_nothing_any_more(accepting, rule, None)
-    wrongly = replace(accepting, right=np.arange(90) > 3)
-    assert not accepts_nothing_any_more(wrongly, rule, None)
