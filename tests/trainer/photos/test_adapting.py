@@ -16,6 +16,7 @@ from catalog.statistics import mixed, softmax
 from catalog.taxonomy.model import Category, Replaced, Taxonomy
 from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from tests.trainer.photos.pictures import LABELS, STRANGER, TAXONOMY, drawn, photo_set
+from tests.trainer.photos.small_bundle import KEPT_PX, SIDE_PX, small_bundle
 from trainer.cross_fitting import folds_of
 from trainer.photos.adapt import BothConfig, adapt_both
 from trainer.photos.adapted_rule import (
@@ -34,23 +35,18 @@ from trainer.photos.adapting import (
     learn_photos,
     offered,
 )
-from trainer.photos.backbone import find_backbone
-from trainer.photos.bundling import PhotoFacts, write_photo_bundle
 from trainer.photos.head_fitting import HeadConfig
 from trainer.photos.network import predict
 from trainer.photos.opening import open_network
-from trainer.photos.publishing import write_part
 from trainer.photos.recipe import PhotoRecipe
-from trainer.photos.rule import fit_rule
 from trainer.photos.shop import ShopPictures
-from trainer.photos.training import inputs, new_network, train
+from trainer.photos.training import inputs
 from trainer.photos.tuning import TuningConfig
 from trainer.photos.ways import Way, Words, learn, out_of_fold, prepare
 from trainer.serving_model import ServingModel
 
 pytestmark = pytest.mark.training
 
-SIDE_PX, KEPT_PX = 32, 40
 CONFIG = PhotoAdaptConfig(
     ways=(Way.HEAD,),
     folds=2,
@@ -68,20 +64,7 @@ LATER = Taxonomy(
 @pytest.fixture(scope="module")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Bundle:
     """A bundle of a small photo network alone, trained on light paper."""
-    root = tmp_path_factory.mktemp("base")
-    photos, backbone = photo_set(30, side_px=KEPT_PX), find_backbone("none")
-    recipe = PhotoRecipe(
-        side_px=SIDE_PX, epochs=8, batch_size=8, learning_rate=6e-3, ema_momentum=0.8,
-        erase_share=0, garments=0, background_share=0,
-    )  # fmt: skip
-    network = new_network(backbone, LABELS, recipe)
-    train(network, photos, None, recipe, root / "run")
-    scores = np.asarray(predict(network, inputs(photos, recipe)), np.float32)
-    fitted = fit_rule(scores[:, :-1], scores, photos.targets, TAXONOMY)
-    part = write_part(root / "photo", network, photos, fitted, recipe, backbone)
-    facts = PhotoFacts(metrics={}, training={}, data={})
-    write_photo_bundle(root / "bundle", root / "photo", part.fields, TAXONOMY, facts, None)
-    return load_bundle(root / "bundle")
+    return small_bundle(tmp_path_factory.mktemp("base"))
 
 
 def shop(base: Bundle, names: Sequence[str], seed: int) -> ShopPictures:
