@@ -8,8 +8,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from itertools import islice
+from typing import Any
 
 from celery import Celery
+from celery.utils.log import get_logger
+from kombu.exceptions import BatchPublishError
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session, SessionTransaction
 
@@ -19,6 +22,8 @@ from db.engine import make_engine, sessions
 from db.ledger import accepting as ledger
 from db.ledger.message_ids import new_message_id
 from worker.broker import celery_url, redis_url
+
+logger = get_logger(__name__)
 
 WAITING, LISTENING = "tagger_waiting", "tagger_listening"
 
@@ -85,15 +90,29 @@ class EnqueueClient:
 
         ids: the message id of each product, as the ledger has it, by product id.
         """
+        ids = ids or {}
         with self._app.producer_pool.acquire(block=True) as producer:
-            for job in jobs:
-                self._app.send_task(
-                    TAG_PRODUCT,
-                    kwargs=job.payload(),
-                    queue=INGEST_QUEUE,
-                    producer=producer,
-                    task_id=(ids or {}).get(job.product_id),
-                )
+            if len(jobs) > 1:
+                try:
+                    with producer.batch():  # one round trip for all, and a third of the CPU
+                        self._publish_each(producer, jobs, ids)
+                except BatchPublishError:
+                    # Nobody knows which of them left. Each is sent (again) by itself, over a new
+                    # connection if need be: a message that comes twice changes no row.
+                    logger.warning("Publishing %d messages one by one", len(jobs), exc_info=True)
+                else:
+                    return
+            self._publish_each(producer, jobs, ids)
+
+    def _publish_each(self, producer: Any, jobs: Sequence[Job], ids: Mapping[str, str]) -> None:
+        for job in jobs:
+            self._app.send_task(
+                TAG_PRODUCT,
+                kwargs=job.payload(),
+                queue=INGEST_QUEUE,
+                producer=producer,
+                task_id=ids.get(job.product_id),
+            )
 
     def publish_chunk(self, jobs: Sequence[Job], message_id: str | None = None) -> None:
         """Publish all jobs as one message; their rows must be committed."""

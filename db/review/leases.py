@@ -193,14 +193,18 @@ def _free(
         Review.tagging_id == ReviewItem.tagging_id, Review.reviewer_id == reviewer.id
     )
     free = or_(ReviewItem.leased_by.is_(None), ReviewItem.leased_until < now)
+    # A product that is queued anew waits for its machine first. Asked row by row, in the order of
+    # the queue's index: PostgreSQL takes a join on two columns for so rare that it would join and
+    # sort the whole queue for its first row.
+    stands = select(
+        Product.status.in_((ProductStatus.NEEDS_REVIEW, ProductStatus.REVIEWED))
+        & (Product.current_tagging_id == ReviewItem.tagging_id)
+    ).where(Product.id == ReviewItem.product_id)
     statement = (
         select(ReviewItem.tagging_id)
-        .join(Product, Product.id == ReviewItem.product_id)
         .where(ReviewItem.waits_for == waits_for)
         .where(or_(free, ReviewItem.leased_by == reviewer.id) if mine else free)
-        # A product that is queued anew waits for its machine first.
-        .where(Product.status.in_((ProductStatus.NEEDS_REVIEW, ProductStatus.REVIEWED)))
-        .where(Product.current_tagging_id == ReviewItem.tagging_id)
+        .where(stands.scalar_subquery())
     )
     if waits_for is WaitsFor.REVIEWER:
         judged = said.where(Review.action.not_in((Action.SKIP, Action.UNDO)))
