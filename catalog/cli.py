@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "retag": ("worker.commands.retag", "retag", "Tag again what is in the ledger, in runs."),
     "model": ("worker.commands.model", "model", "Say which bundle serves; try out another."),
     "drift": ("worker.commands.drift", "drift", "Show what moved beyond chance."),
+    "webhook": ("worker.commands.webhook", "webhook", "Post events to other systems."),
     "prune": ("worker.commands.prune", "prune", "Delete old thumbnails and taggings."),
     "metrics": ("worker.commands.metrics", "metrics", "Serve Prometheus metrics."),
     "classify": ("worker.commands.classify", "classify", "Classify files, no queue or database."),

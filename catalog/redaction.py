@@ -13,6 +13,7 @@ _IMAGE_SCHEMES = {"http", "https", "file", "s3", "gs", "az"}
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*):(//)?", re.IGNORECASE)
 _HOST_AND_PORT = re.compile(r"(\[[0-9a-f:.%]*\]|[^:@\[\]]*)(:\d*)?", re.IGNORECASE)
 _IN_TEXT = re.compile(r"[a-z][a-z0-9+.-]{1,30}://[^\s\"'<>]*", re.IGNORECASE)
+_WEBHOOK_SECRET = re.compile(r"whsec_[A-Za-z0-9+/=_-]+")
 _PARAMETER = re.compile(
     r"\b(x-(?:amz|goog|ms)-[a-z-]*(?:signature|credential|token)|signature|sig|awsaccesskeyid"
     r"|(?:access|refresh|auth|session)?_?token|api_?key|secret|passw(?:or)?d|pwd)=[^&\s\"'<>,;)]+",
@@ -36,6 +37,8 @@ def without_secrets(text: str) -> str:
     """A sentence or a traceback, with every address in it as `shown_uri` shows it."""
     if "://" in text:
         text = _IN_TEXT.sub(lambda found: shown_uri(found[0]), text)
+    if "whsec_" in text:
+        text = _WEBHOOK_SECRET.sub(f"whsec_{LEFT_OUT}", text)
     if "=" in text:
         text = _PARAMETER.sub(rf"\1={LEFT_OUT}", text)
     return text

@@ -15,6 +15,8 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import DBAPIError
 
 from catalog.errors import OperatorError
+from catalog.fetching.limits import FetchLimits
+from catalog.fetching.posting import Poster
 from catalog.jobs import (
     PUBLISH_DUE,
     PUBLISH_RETAG,
@@ -40,6 +42,7 @@ from worker.events.tending import schedule as event_schedule
 from worker.reconciler import Reconciler
 from worker.retag import schedule as retag_schedule
 from worker.watch.logs import log_as_json
+from worker.webhooks.deliverer import TIMEOUT_S, Deliverer
 
 REQUEUE_PAUSE_S = 1.0
 # What came over HTTP waits for its message about half as long.
@@ -103,7 +106,25 @@ class RefuseOldSchema(bootsteps.Step):  # type: ignore[misc]
         super().__init__(parent, **options)
 
 
+class DeliverWebhooks(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Posts events to webhooks, in threads beside the tasks: no task waits for a receiver."""
+
+    label = "Deliver webhooks"
+    requires = (RefuseOldSchema,)
+
+    def start(self, parent: Any) -> None:
+        chosen = settings()
+        self._engine = make_engine(chosen.database)
+        self._deliverer = Deliverer(self._engine, Poster(FetchLimits.of(chosen), TIMEOUT_S))
+        self._deliverer.start()
+
+    def stop(self, parent: Any) -> None:
+        self._deliverer.stop()
+        self._engine.dispose()
+
+
 app.steps["worker"].add(RefuseOldSchema)
+app.steps["worker"].add(DeliverWebhooks)
 
 
 @app.task(name=RECONCILE, acks_late=False)  # type: ignore[untyped-decorator]

@@ -121,7 +121,7 @@ class HttpSource:
     @cached_property
     def _ssl_context(self) -> ssl.SSLContext:
         # Reading the certificates takes some 20 ms: only when the first URL comes.
-        context = self._given_ssl_context or _trusted()
+        context = self._given_ssl_context or trusted()
         context.set_alpn_protocols(["http/1.1"])
         return context
 
@@ -319,7 +319,7 @@ def _broken_off(url: httpx.URL, error: Exception, began: bool) -> Exception:
     )
 
 
-def _trusted() -> ssl.SSLContext:
+def trusted() -> ssl.SSLContext:
     """This machine's authorities (or SSL_CERT_FILE), and certifi's where an image lacks its own."""
     context = ssl.create_default_context()
     context.load_verify_locations(certifi.where())

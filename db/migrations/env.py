@@ -14,12 +14,14 @@ from db.retag.models import RetagRun
 from db.review.models import Review
 from db.services.models import Service
 from db.taxonomies.models import MovedLabel
+from db.webhooks.models import Webhook
 
 # Each of these modules adds its tables to one metadata.
 METADATA = Review.metadata
 assert MovedLabel.metadata is METADATA
 assert EventRow.metadata is METADATA
 assert DriftNight.metadata is METADATA
+assert Webhook.metadata is METADATA
 assert Model.metadata is METADATA
 assert RegisteredBundle.metadata is METADATA
 assert RetagRun.metadata is METADATA

@@ -17,10 +17,13 @@ from db.engine import make_engine
 from db.ledger.summary import Summary, summarise
 from db.ledger.vitals import Vitals, vitals
 from db.retag.progress import Progress, progress_of_open
+from db.webhooks.registering import Standing, standings
 from worker.broker import BrokerError, connect, depths, redis_url
 from worker.commands.tables import echo_counts
+from worker.commands.webhook import as_fields as webhook_fields
 from worker.drift.lines import line as drift_line
 from worker.retag.lines import line
+from worker.webhooks.lines import summary as webhook_summary
 
 
 @click.command()
@@ -31,27 +34,33 @@ def status(as_json: bool) -> None:
     Exit code 1 when the database or the broker cannot be reached.
     """
     chosen = settings()
-    summary, signs, runs, night = _ledger()
+    summary, signs, runs, night, hooks = _ledger()
     waiting, trouble = _queues(chosen)
     if as_json:
         found = _as_json(chosen, summary, signs, waiting, trouble)
-        drift = {"drift": night.as_json() if night else None}
+        drift = {
+            "drift": night.as_json() if night else None,
+            "webhooks": [webhook_fields(each) for each in hooks],
+        }
         click.echo(json.dumps(found | drift | {"retag_runs": [run.as_json() for run in runs]}))
     else:
         _print(summary, waiting, trouble)
         _print_vitals(signs)
         if night:
             click.echo(f"Drift          {drift_line(night)}")
+        if hooks:
+            click.echo(f"Webhooks       {webhook_summary(hooks)}")
         for run in runs:
             click.echo(f"\n{line(run)}")
     raise SystemExit(1 if trouble else 0)
 
 
-def _ledger() -> tuple[Summary, Vitals, list[Progress], Night | None]:
+def _ledger() -> tuple[Summary, Vitals, list[Progress], Night | None, list[Standing]]:
     now = datetime.now(UTC)
     with looking() as session:
         runs, night = progress_of_open(session, now), latest_night(session)
-        return summarise(session), vitals(session, now), runs, night
+        hooks = standings(session)
+        return summarise(session), vitals(session, now), runs, night, hooks
 
 
 def _queues(chosen: Settings) -> tuple[dict[str, int], str | None]:

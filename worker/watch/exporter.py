@@ -22,6 +22,8 @@ from db.engine import reading
 from db.ledger.summary import summarise
 from db.ledger.vitals import vitals
 from db.registry import bundles as registry
+from db.webhooks.models import WebhookState
+from db.webhooks.registering import standings
 from worker.broker import connect, depths, redis_url
 from worker.watch.metrics import directory
 
@@ -51,7 +53,7 @@ class SystemCollector(Collector):
         now = datetime.now(UTC)
         with self._sessions() as session:
             summary, signs = summarise(session), vitals(session, now)
-            models = [*_models(session), *_drift(session)]
+            models = [*_models(session), *_drift(session), *_webhooks(session, now)]
         products = GaugeMetricFamily("tagger_products", "Products by status.", labels=["status"])
         for status, number in summary.by_status.items():
             products.add_metric([status], number)
@@ -117,6 +119,26 @@ def _drift(session: Session) -> Iterator[Metric]:
     compared = GaugeMetricFamily("tagger_drift_comparisons", "Comparisons of the last night.")
     compared.add_metric([], night.comparisons)
     yield from (moved, compared)
+
+
+def _webhooks(session: Session, now: datetime) -> Iterator[Metric]:
+    """How far receivers have come; there are few (db/webhooks/registering.py)."""
+    up = GaugeMetricFamily("tagger_webhook_up", "0: it stopped, or is paused.", labels=["webhook"])
+    behind = GaugeMetricFamily(
+        "tagger_webhook_behind_events", "Events after the last one taken.", labels=["webhook"]
+    )
+    failing = GaugeMetricFamily(
+        "tagger_webhook_failing_seconds", "Since its first failed attempt.", labels=["webhook"]
+    )
+    found = standings(session)
+    for each in found:
+        name = [str(each.id)]
+        since = each.failing_since
+        up.add_metric(name, float(each.state is WebhookState.ACTIVE))
+        behind.add_metric(name, each.behind)
+        failing.add_metric(name, (now - since).total_seconds() if since else 0.0)
+    if found:
+        yield from (up, behind, failing)
 
 
 # Readings of the children's files in one scrape, as one of them may go away during each. A scrape

@@ -11,12 +11,15 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from catalog.errors import OperatorError
 from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, UPKEEP_QUEUE
+from catalog.redaction import shown_uri
 from catalog.settings import Settings
 from db.engine import reading, sessions
 from db.ledger.heartbeats import RECONCILER, beat, latest
 from db.ledger.models import Heartbeat
 from db.migrate import require_newest
 from db.registry import bundles as registry
+from db.webhooks.models import WebhookState
+from db.webhooks.registering import standings
 from worker.broker import SAFE_EVICTION, connect, eviction_policy, redis_url
 from worker.serving import Bundles
 
@@ -47,6 +50,10 @@ def check_health(chosen: Settings, engine: Engine, queues: tuple[str, ...]) -> l
     for queue in queues:
         if queue == UPKEEP_QUEUE:
             checks.append(_checked("reconciler", lambda: _reconciler(chosen, engine)))
+            if set(queues) == set(all_queues()):
+                # Not where upkeep alone is asked for: a container must not be taken for broken, as
+                # somebody else's server is.
+                checks.append(_checked("webhooks", lambda: _webhooks(engine)))
         else:
             checks.append(_checked(queue, lambda queue=queue: _consumed(chosen, engine, queue)))  # type: ignore[misc]
     return checks
@@ -129,6 +136,21 @@ def _reconciler(chosen: Settings, engine: Engine) -> str:
         since = "it never ran" if age_s is None else f"it last ran {age_s:.0f} s ago"
         raise UnhealthyError(f"{since}; expected every {chosen.reconcile_interval_s:.0f} s")
     return f"ran {age_s:.0f} s ago"
+
+
+def _webhooks(engine: Engine) -> str:
+    """None has stopped; one that a person paused is as it should be."""
+    with reading(engine)() as session:
+        found = standings(session)
+    stopped = [each for each in found if each.state is WebhookState.STOPPED]
+    if stopped:
+        first = stopped[0]
+        raise UnhealthyError(
+            f"{len(stopped)} of {len(found)} stopped: number {first.id} to "
+            f"{shown_uri(first.url)}: {first.reason}"
+        )
+    failing = [each.id for each in found if each.failing_since]
+    return f"{len(found)}, failing and tried again: {len(failing)}" if found else "there are none"
 
 
 def _age_s(heartbeat: Heartbeat | None) -> float | None:
