@@ -17,9 +17,10 @@ from catalog.fetching.addresses import AddressRules
 from catalog.fetching.connecting import CheckedBackend, Resolve, resolve_with_system
 from catalog.fetching.deadline import Deadline, fetching_until
 from catalog.fetching.host_names import host_of
-from catalog.fetching.http import parse_url, trusted
+from catalog.fetching.http import SCHEMES, parse_url, trusted
 from catalog.fetching.limits import FetchLimits
 from catalog.fetching.responses import REDIRECTS, parse_retry_after
+from catalog.redaction import shown_uri
 
 _HEADERS = {"User-Agent": "catalog-tagger", "Content-Type": "application/json"}
 
@@ -59,6 +60,12 @@ class Poster:
         Raises:
             FetchFailure: the URL is none, or its port is not allowed.
         """
+        if not url.lower().startswith(tuple(f"{scheme}://" for scheme in SCHEMES)):
+            raise FetchFailure(
+                FailureCode.UNKNOWN_SCHEME,
+                "Expected a URL such as https://shop.example/hook, found "
+                f"{shown_uri(url)[:200]!r}.",
+            )
         parsed = parse_url(url)
         port = parsed.port or (443 if parsed.scheme == "https" else 80)
         if not self._limits.allows_port(port):

@@ -21,6 +21,7 @@ BATCH_MAX = 100
 GIVE_UP_AFTER = timedelta(days=3)
 REASON_LENGTH_MAX = 500
 GONE = 410
+GONE_SAYS = "The receiver says that it is gone"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -132,13 +133,9 @@ def refused(
     webhook.next_attempt_at = now + timedelta(seconds=wait_s)
     webhook.reason = why[:REASON_LENGTH_MAX]
     if gone or now - webhook.failing_since >= GIVE_UP_AFTER:
-        since = (
-            "The receiver is gone"
-            if gone
-            else f"Failing since {webhook.failing_since:%Y-%m-%d %H:%M} UTC"
-        )
+        since = f"Failing since {webhook.failing_since:%Y-%m-%d %H:%M} UTC"
         webhook.state = WebhookState.STOPPED.value
-        webhook.reason = f"{since}: {why}"[:REASON_LENGTH_MAX]
+        webhook.reason = f"{GONE_SAYS if gone else since}: {why}"[:REASON_LENGTH_MAX]
     return True
 
 
