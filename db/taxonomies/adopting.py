@@ -5,7 +5,8 @@ their labels are now stands in `moved_labels`, which the view labels_in_force re
 that people gave are changed where one new label is clear; otherwise the item is asked again.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from sqlalchemy import case, delete, func, insert, select, text, update
@@ -34,11 +35,14 @@ class AdoptionError(OperatorError):
 @dataclass(frozen=True, kw_only=True)
 class Adopted:
     """What it did: labels that people gave, changed to another or asked again; machine_open:
-    products whose machine's label is no category any more, which a re-tagging run looks at."""
+    products whose machine's label is no category any more, which a re-tagging run looks at;
+    silent: declared labels that named a category before and name none now, and of how many
+    products."""
 
     changed: int
     asked_again: int
     machine_open: int
+    silent: Mapping[str, int] = field(default_factory=dict)
 
 
 def adopt(session: Session, new: Taxonomy, *, by: str, now: datetime) -> Adopted:
@@ -62,7 +66,7 @@ def adopt(session: Session, new: Taxonomy, *, by: str, now: datetime) -> Adopted
         step[NOT_IN_TAXONOMY] = None
     _move(session, _known(session), new, step)
     moved = {label: target for label, target in step.items() if target != label}
-    return _apply(session, moved, now)
+    return replace(_apply(session, moved, now), silent=_silent(session, old, new))
 
 
 def _require_later(old: Taxonomy, new: Taxonomy) -> None:
@@ -152,6 +156,22 @@ def _apply(session: Session, moved: Moves, now: datetime) -> Adopted:
             changed = changed or int(getattr(result, "rowcount", 0))
     session.expire_all()
     return Adopted(changed=changed, asked_again=asked, machine_open=_machine_open(session))
+
+
+def _silent(session: Session, old: Taxonomy, new: Taxonomy) -> dict[str, int]:
+    """Declared labels that only the old taxonomy knows, the most frequent first.
+
+    They are kept, and conflict with whatever a model says, until an alias makes them known.
+    """
+    rows = session.execute(
+        select(Product.declared_label, func.count()).group_by(Product.declared_label)
+    )
+    found = {
+        label: count
+        for label, count in rows
+        if label is not None and old.find(label) is not None and new.find(label) is None
+    }
+    return dict(sorted(found.items(), key=lambda each: (-each[1], each[0])))
 
 
 def _machine_open(session: Session) -> int:

@@ -11,6 +11,8 @@ from db.ledger.taxonomies import taxonomy_in_force
 from db.taxonomies.adopting import Adopted
 from db.taxonomies.adopting import adopt as put_in_force
 
+SILENT_SHOWN = 10
+
 
 @click.command()
 @click.argument("source", required=False)
@@ -37,5 +39,12 @@ def told(done: Adopted) -> list[str]:
         lines.append(
             f"Products without a label until `tagger retag start --changed-taxonomy`, with a model "
             f"of this taxonomy: {done.machine_open}."
+        )
+    if done.silent:
+        most = [f"{label!r} ({count})" for label, count in done.silent.items()][:SILENT_SHOWN]
+        more = ", …" if len(done.silent) > SILENT_SHOWN else ""
+        lines.append(
+            f"Declared labels that name no category any more, and conflict with whatever a model "
+            f"says until an alias names them: {', '.join(most)}{more}."
         )
     return lines

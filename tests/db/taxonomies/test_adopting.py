@@ -8,6 +8,7 @@ from sqlalchemy.orm import Session
 
 from catalog.networks import NetworkName
 from catalog.taxonomy.model import Replaced, Taxonomy
+from db.ledger.accepting import accept
 from db.ledger.models import Product, Tagging
 from db.ledger.recording import record_model
 from db.ledger.taxonomies import taxonomy_in_force
@@ -20,8 +21,9 @@ from db.review.export import corrections, newest_review
 from db.review.leases import claim
 from db.review.models import Action, Reviewer
 from db.taxonomies.adopting import AdoptionError, adopt
+from db.taxonomies.commands import told
 from tests.desk import decision, item, person
-from tests.factories import flagged, manifest, record, tagged
+from tests.factories import flagged, job, manifest, record, tagged
 from tests.taxonomies import taxonomy
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -114,6 +116,28 @@ def test_renamed_category_takes_machines_and_peoples_labels_along(
     assert (said.label, said.machine_label, said.taxonomy_version) == ("knit", "jumper", 2)
     assert exported(session) == {"person": "knit", "waiting": "knit"}
     assert touched(session) == set()
+
+
+def test_declared_labels_that_name_nothing_any_more_are_told(
+    session: Session, ada: Reviewer
+) -> None:
+    declared = {
+        "a": "Jumper",
+        "b": "jumper",
+        "c": "Bag",
+        "d": "Lampshade",
+        "e": "JUMPER",
+        "f": None,
+    }
+    jobs = [job(name, declared_label=label) for name, label in declared.items()]
+    accept(session, [*jobs, job("g", declared_label="jumper")], LATER)
+    session.flush()
+    done = adopt(session, second("bag", "boot", "shirt", "pullover", jumper=()), by="t", now=LATER)
+    assert dict(done.silent) == {"jumper": 2, "JUMPER": 1, "Jumper": 1}
+    (line,) = [each for each in told(done) if "Declared" in each]
+    assert "'jumper' (2), 'JUMPER' (1), 'Jumper' (1)" in line
+    again = taxonomy("bag", "boot", "shirt", "pullover", "jumper", version=3)
+    assert adopt(session, again, by="t", now=LATER).silent == {}
 
 
 def test_merged_categories_become_one(session: Session, ada: Reviewer) -> None:
