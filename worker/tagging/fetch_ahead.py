@@ -282,8 +282,7 @@ class _Silence:
         patience_s: Mapping[int, float],
     ) -> None:
         self._slots, self._wanted, self._patience_s = slots, wanted, patience_s
-        self._began = time.monotonic()
-        self._looks_again_at = self._began
+        self._looks_again_at = time.monotonic()
         self._silent_s: dict[str, float] = {}
 
     def is_all_there_is(self) -> bool:
@@ -298,10 +297,11 @@ class _Silence:
         return self._are_all_silent()
 
     def _are_all_silent(self) -> bool:
-        heard_until = time.monotonic() - GRACE_S
+        # One that still waits does so behind others, which the host has not answered.
+        asked_until = time.monotonic() - GRACE_S
         return all(
             self._silent_s.get(each.host, 0.0) >= self._patience_s[key]
-            and (each.asked_at or self._began) <= heard_until
+            and (each.asked_at is None or each.asked_at <= asked_until)
             for key, each in self._wanted.items()
         )
 
