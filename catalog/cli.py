@@ -53,6 +53,7 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     "review": ("review.commands.review", "review", "Review flagged items: server and terminal."),
     "reviewer": ("review.commands.reviewer", "reviewer", "Say who may review."),
     "service": ("review.commands.service", "service", "Say which programs may use the HTTP API."),
+    "export": ("worker.commands.export", "export", "Write what products are called."),
     "export-corrections": (
         "review.commands.export",
         "export_corrections",
