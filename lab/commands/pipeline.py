@@ -14,6 +14,10 @@ import click
 )
 @click.option("--database", multiple=True, type=click.Choice(["sqlite", "postgresql"]))
 @click.option("--mode", multiple=True, type=click.Choice(["chunks", "singles"]))
+@click.option(
+    "--turns", default=5, show_default=True, type=click.IntRange(min=1),
+    help="Of each mode and the bare loop, alternating.",
+)  # fmt: skip
 @click.option("--quick", is_flag=True, help="Throughput only: no tutorial, latency, scaling, HTTP.")
 @click.option("--plot", type=click.Path(dir_okay=False, path_type=Path), help="Draw it as a PNG.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object.")
@@ -22,6 +26,7 @@ def pipeline(
     photos: Path | None,
     database: tuple[str, ...],
     mode: tuple[str, ...],
+    turns: int,
     quick: bool,
     plot: Path | None,
     as_json: bool,
@@ -40,6 +45,7 @@ def pipeline(
         photos=photos,
         databases=database or default.databases,
         modes=mode or default.modes,
+        turns=turns,
         tutorial=not quick,
         latency=not quick,
         scaling=not quick,

@@ -3,13 +3,13 @@
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from statistics import median
 from typing import Any
 
 from lab.pipeline.capacity import report
 from lab.pipeline.running import Run
-
-# Above this, what other programs use disturbs a run.
-STRANGERS_CORES_MAX = 0.1
+from lab.pipeline.turns import STRANGERS_CORES_MAX, Turn, quiet
+from lab.pipeline.turns import render as render_turns
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -17,6 +17,8 @@ class Figures:
     """floor and tutorial: images per second; tutorial is None where TensorFlow is not installed.
     floor_cpu_ms: CPU of the bare loop for each photo. Ratios of speed are of the best of several
     bare loops; ratios of CPU hold on a machine that others use, too.
+
+    turns: of those runs that took turns with a bare loop: their ratios are medians over the turns.
 
     runs: by name, such as chunks_postgresql. idle_s: latency of single jobs in an idle system, by
     setting and percentile. first_item_s: from the start of the workers to the first tagging, by
@@ -30,6 +32,7 @@ class Figures:
     floor_strangers_cores: float = 0.0
     tutorial: float | None
     runs: Mapping[str, Run]
+    turns: Mapping[str, Sequence[Turn]] = field(default_factory=dict)
     idle_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     paced_per_second: float | None = None
     paced_s: Mapping[str, float] = field(default_factory=dict)
@@ -39,8 +42,13 @@ class Figures:
         """Every figure that does not hang on the machine, by key."""
         found: dict[str, float] = {}
         for name, run in self.runs.items():
-            found[f"{name}_over_floor"] = run.images_per_second / self.floor
-            found[f"{name}_over_floor_cpu"] = self.floor_cpu_ms / sum(run.cpu_ms.values())
+            turns = self.turns.get(name)
+            if turns:
+                found[f"{name}_over_floor"] = median(turn.over_floor for turn in turns)
+                found[f"{name}_over_floor_cpu"] = median(turn.over_floor_cpu for turn in turns)
+            else:
+                found[f"{name}_over_floor"] = run.images_per_second / self.floor
+                found[f"{name}_over_floor_cpu"] = self.floor_cpu_ms / sum(run.cpu_ms.values())
             if self.tutorial:
                 found[f"{name}_over_tutorial"] = run.images_per_second / self.tutorial
         found |= self._over("remote_over_local", "chunks_remote", "chunks_local")
@@ -49,16 +57,18 @@ class Figures:
 
     def steady_ratios(self) -> dict[str, float]:
         """Those that other programs cannot have spoilt: of CPU, and speeds without strangers."""
-        quiet = {
-            name
-            for name, run in self.runs.items()
-            if max(run.strangers_cores, self.floor_strangers_cores) < STRANGERS_CORES_MAX
-        }
+        undisturbed = {name for name in self.runs if self._undisturbed(name)}
         return {
             key: value
             for key, value in self.ratios().items()
-            if key.endswith("_cpu") or key.partition("_over_")[0] in quiet
+            if key.endswith("_cpu") or key.partition("_over_")[0] in undisturbed
         }
+
+    def _undisturbed(self, name: str) -> bool:
+        if self.turns.get(name):
+            return quiet(self.turns[name])
+        strangers = max(self.runs[name].strangers_cores, self.floor_strangers_cores)
+        return strangers < STRANGERS_CORES_MAX
 
     def as_json(self) -> str:
         raw: dict[str, Any] = asdict(self)
@@ -97,6 +107,7 @@ def render(figures: Figures) -> str:
             )
         )
     lines.append("")
+    lines += [render_turns(name, turns) for name, turns in figures.turns.items() if turns]
     for setting, found in figures.idle_s.items():
         lines.append(
             f"Idle, one job, {setting}: p50 {found['p50']:.3f} s, p95 {found['p95']:.3f} s"

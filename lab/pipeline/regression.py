@@ -19,6 +19,7 @@ PLAN = Plan(
     scaling=False,
     remote=False,
     distinct_photos=64,
+    turns=1,
     attempts=1,
 )
 RECORDED = Path(__file__).with_name("recorded_ratios.json")

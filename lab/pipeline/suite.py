@@ -11,11 +11,12 @@ from typing import Any
 
 from catalog.jobs import Job
 from catalog.settings import Settings, read_settings
-from lab.pipeline.figures import STRANGERS_CORES_MAX, Figures
+from lab.pipeline.figures import Figures
 from lab.pipeline.floor import Floor, measure_floor
 from lab.pipeline.image_host import image_host
 from lab.pipeline.photos import jobs_of, photo_files
 from lab.pipeline.running import Bench, Run, benched
+from lab.pipeline.turns import STRANGERS_CORES_MAX, Turn
 from lab.pipeline.tutorial_run import measure_tutorial, tensorflow_is_installed
 
 REMOTE_DELAY_S = 0.05
@@ -31,8 +32,9 @@ Say = Callable[[str], None]
 class Plan:
     """What is measured: databases, modes and the extras, each on `images` photos.
 
-    distinct_photos: enough that no cache holds what was decoded; the runs go round them. attempts:
-    a run that other programs disturbed is repeated, so many times in all.
+    distinct_photos: enough that no cache holds what was decoded; the runs go round them. turns: of
+    each mode beside the bare loop. attempts: any other run that other programs disturbed is
+    repeated, so many times in all.
     """
 
     images: int = 1500
@@ -45,6 +47,7 @@ class Plan:
     scaling: bool = True
     remote: bool = True
     warm_up: int = 256
+    turns: int = 5
     attempts: int = 3
 
 
@@ -54,6 +57,7 @@ class _Suite:
         self.files = photo_files(home, plan.photos, plan.distinct_photos)
         self.runs: dict[str, Run] = {}
         self.floors: list[Floor] = []
+        self.turns: dict[str, list[Turn]] = {}
         self.first_item_s: dict[str, float] = {}
         self.idle_s: dict[str, Mapping[str, float]] = {}
         self.paced_s: Mapping[str, float] = {}
@@ -72,13 +76,14 @@ class _Suite:
     def jobs(self, name: str, count: int | None = None) -> list[Job]:
         return jobs_of(self.files, name, count or self.plan.images)
 
-    def floor(self) -> None:
+    def floor(self) -> Floor:
         chosen = read_settings(home=self.home, database_url=None, redis_url=None)
         found = measure_floor(self.files, self.plan.images, chosen, cores())
         self.floors.append(found)
         self.say(
             f"bare loop: {_line(found.images_per_second, found.cpu_ms, found.strangers_cores)}"
         )
+        return found
 
     def database(self, database: str) -> None:
         """Chunks and singles, and what an idle system takes."""
@@ -86,13 +91,29 @@ class _Suite:
         first = self.jobs(f"{database}-first", 1)[0]
         with self.bench(chosen, database, first=first) as bench:
             for mode in self.plan.modes:
-                self.measure(bench, f"{mode}_{database}", mode, self.jobs(f"{database}-{mode}"))
+                self.alternate(bench, f"{mode}_{database}", mode)
             if self.plan.latency:
                 idle = bench.idle(self.jobs(f"{database}-idle", IDLE_JOBS))
                 self.idle_s[f"{database}, default"] = idle
                 self.say(f"{database}, idle, one job: p95 {idle['p95']:.3f} s")
             if self.plan.latency and database == "postgresql" and "singles" in self.plan.modes:
                 self.paced(bench)
+
+    def alternate(self, bench: Bench, name: str, mode: str) -> None:
+        """Turns of the bare loop and this mode, each first in every second one."""
+        runs: list[Run] = []
+        self.turns[name] = []
+        for number in range(self.plan.turns):
+            jobs = self.jobs(f"{name}-{number}".replace("_", "-"))
+            if number % 2:
+                runs.append(self.run(bench, name, mode, jobs))
+                floor = self.floor()
+            else:
+                floor = self.floor()
+                runs.append(self.run(bench, name, mode, jobs))
+            self.turns[name].append(Turn.of(floor, runs[-1]))
+        # With all that is told of one run: that of the median speed.
+        self.runs[name] = sorted(runs, key=lambda run: run.images_per_second)[len(runs) // 2]
 
     def paced(self, bench: Bench) -> None:
         rate = PACED_LOAD * self.runs["singles_postgresql"].images_per_second
@@ -155,13 +176,16 @@ class _Suite:
         found: list[Run] = []
         for attempt in range(self.plan.attempts):
             again = [_renamed(job, f"{job.product_id}-{attempt}") for job in jobs]
-            run = bench.run(name, mode, again)
-            found.append(run)
-            speed = _line(run.images_per_second, sum(run.cpu_ms.values()), run.strangers_cores)
-            self.say(f"{name}: {speed}")
-            if run.strangers_cores < STRANGERS_CORES_MAX:
+            found.append(self.run(bench, name, mode, again))
+            if found[-1].strangers_cores < STRANGERS_CORES_MAX:
                 break
         self.runs[name] = max(found, key=lambda run: run.images_per_second)
+
+    def run(self, bench: Bench, name: str, mode: str, jobs: list[Job]) -> Run:
+        run = bench.run(name, mode, jobs)
+        speed = _line(run.images_per_second, sum(run.cpu_ms.values()), run.strangers_cores)
+        self.say(f"{name}: {speed}")
+        return run
 
 
 class Postgres:
@@ -194,7 +218,6 @@ def measure(plan: Plan, say: Say) -> Figures:
         tutorial = _tutorial(suite)
         for database in plan.databases:
             suite.database(database)
-            suite.floor()
             if plan.latency:
                 suite.low_interval(database)
         if plan.scaling:
@@ -212,6 +235,7 @@ def measure(plan: Plan, say: Say) -> Figures:
             floor_cpu_ms=min(each.cpu_ms for each in suite.floors),
             tutorial=tutorial,
             runs=suite.runs,
+            turns=suite.turns,
             idle_s=suite.idle_s,
             paced_s=suite.paced_s,
             paced_per_second=suite.paced_per_second,

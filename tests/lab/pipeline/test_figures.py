@@ -8,11 +8,13 @@ import pytest
 from lab.pipeline.capacity import breaking_point, on_machines, on_one_machine, table
 from lab.pipeline.counters import Counters, read_counters
 from lab.pipeline.figures import Figures, render
+from lab.pipeline.floor import Floor
 from lab.pipeline.plot import draw
 from lab.pipeline.processes import busy_s, children, cpu_s, memory_mb, own_cpu_s
 from lab.pipeline.regression import Comparison, compare
 from lab.pipeline.regression import render as render_comparison
 from lab.pipeline.running import Run
+from lab.pipeline.turns import Turn
 
 
 def run(name: str = "chunks_postgresql", per_second: float = 300.0, **fields: object) -> Run:
@@ -44,6 +46,39 @@ def test_ratios_have_the_names_that_programs_read() -> None:
     assert found["chunks_postgresql_over_floor_cpu"] == pytest.approx(0.8)
     assert found["chunks_postgresql_over_tutorial"] == pytest.approx(30)
     assert found["runs"]["chunks_postgresql"]["images_per_second"] == 300
+
+
+def turn(over_floor: float, strangers_cores: float = 0.0) -> Turn:
+    return Turn(
+        images_per_second=300.0, over_floor=over_floor, over_floor_cpu=over_floor + 0.1,
+        strangers_cores=strangers_cores,
+    )  # fmt: skip
+
+
+def test_a_turn_is_the_run_over_the_bare_loop_of_its_own_minute() -> None:
+    floor = Floor(images_per_second=400.0, cpu_ms=2.9, strangers_cores=0.3)
+    found = Turn.of(floor, run(strangers_cores=0.1))
+    assert found.over_floor == pytest.approx(0.75)
+    assert found.over_floor_cpu == pytest.approx(0.5)
+    assert found.strangers_cores == 0.3
+
+
+def test_ratios_of_turns_are_medians_told_with_the_least_and_the_most() -> None:
+    turns = [turn(0.7), turn(0.9), turn(0.8), turn(0.2, strangers_cores=1.5), turn(0.85)]
+    found = figures(turns={"chunks_postgresql": turns})
+    assert found.ratios()["chunks_postgresql_over_floor"] == pytest.approx(0.8)
+    assert found.ratios()["chunks_postgresql_over_floor_cpu"] == pytest.approx(0.9)
+    assert "0.80 (0.20 to 0.90) of the bare loop's speed" in render(found)
+    assert "chunks_postgresql_over_floor" in found.steady_ratios()
+
+
+def test_turns_that_were_mostly_disturbed_are_not_judged() -> None:
+    turns = [turn(0.7, 0.5), turn(0.8, 0.5), turn(0.9)]
+    found = figures(turns={"chunks_postgresql": turns})
+    assert "DISTURBED" in render(found)
+    steady = found.steady_ratios()
+    assert "chunks_postgresql_over_floor" not in steady
+    assert "chunks_postgresql_over_floor_cpu" in steady
 
 
 def test_without_tensorflow_there_is_no_ratio_to_the_tutorial_and_the_table_says_why() -> None:
