@@ -18,6 +18,7 @@ from kombu.utils.json import loads
 
 from catalog.failures import FailureCode
 from catalog.jobs import INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT
+from db.retag.message_ids import new_message_id
 from tests.worker.door.envelopes import JOB, message
 from worker.batches import Crash, SafeBatches
 from worker.door.admission import admit
@@ -308,3 +309,33 @@ def test_answer_after_a_reconnect_ends_each_delivery_once(bench: Bench) -> None:
     bench.deliver("a", "b", "c")
     bench.pool.jobs[1].answer([])
     assert bench.ends == dict.fromkeys("abc", "acknowledged")
+
+
+def test_the_next_batchs_remote_pictures_travel_with_the_batch_before_it(bench: Bench) -> None:
+    bench.task._line.reconnected(children=1)
+    near = JOB | {"image_uri": "/photos/near.jpg"}
+    for ids, job in (("abc", near), ("def", near), ("ghi", JOB), ("jkl", near)):
+        for each in ids:
+            bench.deliver(each, call=([], job, {}))
+    assert [job.foreseen for job in bench.pool.jobs] == [None]  # nothing waited yet
+    bench.pool.jobs[0].answer([])
+    bench.pool.jobs[1].answer([])
+    bench.pool.jobs[2].answer([])
+    foreseen = [job.foreseen for job in bench.pool.jobs]
+    assert foreseen == [None, Foreseen(uris=(JOB["image_uri"],) * 3, of_run=False), None, None]
+    assert set(bench.ends) == set("abcdefghi")
+
+
+def test_what_is_foreseen_of_a_re_tagging_run_says_so() -> None:
+    bench = bench_of(TAG_CHUNK)
+    bench.task._line.reconnected(children=1)
+    bench.task.flush_every = 1
+    far = [JOB | {"product_id": f"p{n}", "image_uri": f"https://a.shop/{n}"} for n in range(2)]
+    near = [{"product_id": "near", "image_uri": "/photos/a.jpg"}]
+    for each, jobs in (("a", near), ("b", near), (new_message_id(7), near + far)):
+        bench.deliver(each, call=([], {"jobs": jobs}, {}))
+        bench.task._do_flush()
+    bench.pool.jobs[0].answer([])
+    uris = ("https://a.shop/0", "https://a.shop/1")
+    assert bench.pool.jobs[1].foreseen == Foreseen(uris=uris, of_run=True)
+    state.reset_state()
