@@ -2,7 +2,7 @@
 
 import threading
 import time
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -13,6 +13,8 @@ from catalog.fetching.pace import HostPace
 HOSTS_KEPT = 1_000
 # A host that was refused a slot counts as waiting for this long, if it does not ask again.
 ASKED_S = 1.0
+# Of so many last answers of a host the quickest tells how long it takes: one may be held up here.
+ANSWERS_KEPT = 4
 
 
 class ConnectionSlots:
@@ -34,6 +36,7 @@ class ConnectionSlots:
         self._paces: dict[str, HostPace] = {}  # the one used last comes last
         self._asked: dict[str, float] = {}
         self._owes_since: dict[str, float] = {}
+        self._took_s: dict[str, deque[float]] = {}
         self._changed = threading.Condition()
 
     def take(self, host: str) -> "Slot | None":
@@ -75,6 +78,8 @@ class ConnectionSlots:
             busy = self._busy.get(host, 0)
             self._pace(host).answered(began=began, now=self._clock(), busy=busy)
             self._heard(host)
+            took_s = self._took_s.setdefault(host, deque(maxlen=ANSWERS_KEPT))
+            took_s.append(self._clock() - began)
             self._changed.notify_all()
 
     def refused(self, host: str, began: float, *, silently: bool = False) -> None:
@@ -102,6 +107,11 @@ class ConnectionSlots:
         with self._changed:
             return self._pace(host).limit
 
+    def takes_s(self, host: str) -> float:
+        """How many seconds the host takes to answer: the quickest of its last; 0 if unknown."""
+        with self._changed:
+            return min(self._took_s.get(host, ()), default=0.0)
+
     def _pace(self, host: str) -> HostPace:
         pace = self._paces.pop(host, None) or HostPace(self._per_host_max)
         self._paces[host] = pace
@@ -109,6 +119,7 @@ class ConnectionSlots:
             oldest = next(iter(self._paces))
             del self._paces[oldest]
             self._owes_since.pop(oldest, None)
+            self._took_s.pop(oldest, None)
         return pace
 
     def _heard(self, host: str) -> None:

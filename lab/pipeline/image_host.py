@@ -34,7 +34,7 @@ class _Host(asyncio.Protocol):
         self._waiting += data
         while b"\r\n\r\n" in self._waiting:
             head, _, self._waiting = self._waiting.partition(b"\r\n\r\n")
-            path = head.split(b" ", 2)[1].decode("ascii")
+            path = head.split(b" ", 2)[1].decode("ascii").partition("?")[0]
             delay_s = self._delay_s * (SLOW_FACTOR if path.startswith(SLOW) else 1)
             asyncio.get_running_loop().call_later(delay_s, self._answer, path)
 

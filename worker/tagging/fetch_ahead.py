@@ -94,7 +94,7 @@ class FetchAhead:
         nothing at all has come for its patience and nothing is left to decode: as long as others
         arrive, its turn may only not have been reached. It is left at once, if all that the batch
         still waits for are hosts that have been silent for as long already, whatever batch asked
-        them: a host that is dead holds the first of them only.
+        them, or that take longer: a host that is dead or slow holds the first of them only.
         """
         arrived: SimpleQueue[_Wanted] = SimpleQueue()
         with self._lock:
@@ -110,10 +110,10 @@ class FetchAhead:
         wanted: dict[int, "_Wanted"],
         patience_s: Mapping[int, float],
     ) -> Iterator[tuple[int, "Future[Fetched]"]]:
-        silence = _Silence(self._slots, wanted, patience_s)
+        futility = _Futility(self._slots, wanted, patience_s)
         idle_since = time.monotonic()
         while wanted:
-            if silence.is_all_there_is():
+            if futility.is_all_there_is():
                 for key, left in list(wanted.items()):
                     yield key, self._leave(wanted.pop(key), self._slots.silent_s(left.host))
                 return
@@ -272,8 +272,8 @@ class _Wanted:
         self.future: Future[Fetched] = Future()
 
 
-class _Silence:
-    """Whether a batch waits for hosts alone that have not said a word for too long."""
+class _Futility:
+    """Whether a batch waits for nothing but hosts that will not answer in its time."""
 
     def __init__(
         self,
@@ -283,27 +283,31 @@ class _Silence:
     ) -> None:
         self._slots, self._wanted, self._patience_s = slots, wanted, patience_s
         self._looks_again_at = time.monotonic()
-        self._silent_s: dict[str, float] = {}
+        # By host: how long it has been silent, and how long it usually takes.
+        self._known: dict[str, tuple[float, float]] = {}
 
     def is_all_there_is(self) -> bool:
         now = time.monotonic()
-        if now < self._looks_again_at:
-            # Nobody who was heard becomes silent in so short a time: only those may be left.
-            return bool(self._silent_s) and self._are_all_silent()
-        hosts = {each.host for each in self._wanted.values()}
-        found = {host: self._slots.silent_s(host) for host in hosts}
-        self._silent_s = {host: silent_s for host, silent_s in found.items() if silent_s > 0}
-        self._looks_again_at = now + STEP_S / 2
-        return self._are_all_silent()
-
-    def _are_all_silent(self) -> bool:
-        # One that still waits does so behind others, which the host has not answered.
-        asked_until = time.monotonic() - GRACE_S
+        if now >= self._looks_again_at:
+            hosts = {each.host for each in self._wanted.values()}
+            self._known = {
+                host: (self._slots.silent_s(host), self._slots.takes_s(host)) for host in hosts
+            }
+            self._looks_again_at = now + STEP_S / 2
         return all(
-            self._silent_s.get(each.host, 0.0) >= self._patience_s[key]
-            and (each.asked_at is None or each.asked_at <= asked_until)
-            for key, each in self._wanted.items()
+            self._is_futile(each, self._patience_s[key], now) for key, each in self._wanted.items()
         )
+
+    def _is_futile(self, wanted: _Wanted, patience_s: float, now: float) -> bool:
+        silent_s, takes_s = self._known.get(wanted.host, (0.0, 0.0))
+        if silent_s < patience_s and takes_s < patience_s:
+            return False
+        # One that still waits does so behind others, which the host has not answered.
+        if wanted.asked_at is None:
+            return True
+        if takes_s >= patience_s:
+            return wanted.asked_at + takes_s - now >= patience_s
+        return now - wanted.asked_at >= GRACE_S
 
 
 def _take_out(waiting_at: dict[str, deque[_Wanted]], wanted: _Wanted) -> None:

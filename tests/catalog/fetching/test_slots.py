@@ -83,3 +83,17 @@ def test_waiting_ends_with_the_deadline(slots: ConnectionSlots) -> None:
     with pytest.raises(FetchFailure) as caught, slots.hold("a", Deadline(0.05)):
         pass
     assert caught.value.code is FailureCode.FETCH_TIMEOUT
+
+
+def test_how_long_a_host_takes_is_told_by_the_quickest_of_its_last_answers() -> None:
+    now = 0.0
+    slots = ConnectionSlots(per_host_max=8, total_max=8, clock=lambda: now)
+    assert slots.takes_s("host") == 0.0
+    for began, ended in ((0.0, 5.0), (5.0, 13.0)):
+        now = ended
+        slots.answered("host", began)
+    assert slots.takes_s("host") == 5.0
+    for began, ended in ((20.0, 20.5), (30.0, 39.0), (40.0, 49.0), (50.0, 58.0), (60.0, 67.0)):
+        now = ended
+        slots.answered("host", began)
+    assert slots.takes_s("host") == 7.0
