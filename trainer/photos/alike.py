@@ -54,6 +54,7 @@ def fit_alike(
 def alike_out_of_fold(
     photos: PhotoSet,
     scores: NDArray[np.float32],
+    waiting: NDArray[np.bool_],
     garments: Garments | None,
     backbone: Backbone,
     recipe: PhotoRecipe,
@@ -61,7 +62,8 @@ def alike_out_of_fold(
 ) -> float | None:
     """The same from the finished folds of a training in `folder`.
 
-    scores: float32 (N, C + 1), what was said of the photos out of fold.
+    scores: float32 (N, C + 1), what was said of the photos out of fold. waiting: bool (N,), which a
+    person would have to look at: only such ones stand on a desk, and they are the harder ones.
     """
     fold = folds_by_group(photos.groups, recipe.folds, recipe.seed)
     parts = {}
@@ -77,7 +79,8 @@ def alike_out_of_fold(
     for number, part in parts.items():
         looks[fold == number, :-1] = part[:, :width]
     looks[:, -1] = STRANGER_SCALE * scores[:, -1]
-    return fit_alike(looks, labels_in_view(scores[:, :-1], photos.targets), fold)
+    truth = labels_in_view(scores[:, :-1], photos.targets)
+    return fit_alike(looks[waiting], truth[waiting], fold[waiting])
 
 
 def nearest_pairs(

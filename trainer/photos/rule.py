@@ -5,7 +5,8 @@ from dataclasses import replace
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.statistics import log_sum_exp
+from catalog.acceptance import flags
+from catalog.statistics import log_sum_exp, softmax
 from catalog.taxonomy.model import Taxonomy
 from trainer.level_acceptance import with_parents
 from trainer.photo_rule import FittedRule, PhotoRuleConfig, fit_photo_rule
@@ -48,3 +49,11 @@ def fit_rule(
     fitted = fit_photo_rule(logits, truth, strangeness, promise, taxonomy.ids)
     rule = with_parents(fitted.rule, logits, truth, strangeness, taxonomy.ids, taxonomy)
     return replace(fitted, rule=rule)
+
+
+def accepted_by(
+    fitted: FittedRule, scores: NDArray[np.float32], labels: tuple[str, ...]
+) -> NDArray[np.bool_]:
+    """Which photos need no person by a rule, bool (N,). scores: float32 (N, C + 1)."""
+    confidences = softmax(scores[:, :-1], fitted.rule.temperature)
+    return flags(fitted.rule, labels, confidences, strangeness=strangeness_of(scores)).accepted

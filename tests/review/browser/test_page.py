@@ -8,8 +8,8 @@ from sqlalchemy import text, update
 
 from catalog.outcomes import FlagReason
 from db.engine import sessions
-from db.ledger.models import Product, Tagging
-from db.review.models import Role
+from db.ledger.models import Product
+from db.review.models import ReviewItem, Role
 from review.desk import Desk
 from tests.desk import flag, person
 from tests.review.browser.conftest import said, shows
@@ -157,7 +157,7 @@ def test_a_group_of_strangers_is_offered_as_not_in_the_taxonomy(
     desk: Desk, open_page: Callable[..., Page]
 ) -> None:
     with sessions(desk.engine).begin() as session:
-        session.execute(update(Tagging).values(reasons=[FlagReason.OUT_OF_TAXONOMY]))
+        session.execute(update(ReviewItem).values(reasons=f" {FlagReason.OUT_OF_TAXONOMY} "))
     page = open_page("/grid")
     expect(page.locator("#accept-text")).to_have_text("Accept 3 as not in the taxonomy")
     page.keyboard.press("a")
