@@ -28,6 +28,7 @@ LAZY = {
         "experiments",
         "What each step costs when it is done otherwise.",
     ),
+    "events": ("lab.commands.pipeline", "events", "What events add to recording a batch."),
     "adapt": ("lab.commands.adapt", "bench_adapt", "What corrections teach: learning curve."),
     "loop": (
         "lab.commands.loop",

@@ -1,4 +1,4 @@
-"""`tagger bench pipeline`, `remote`, `regression` and `experiments`."""
+"""`tagger bench pipeline`, `remote`, `regression`, `experiments` and `events`."""
 
 from pathlib import Path
 
@@ -128,5 +128,28 @@ def experiments() -> None:
     server = PostgresServer()
     try:
         click.echo(render(list(measure(server.database("trials").url))))
+    finally:
+        server.close()
+
+
+@click.command()
+def events() -> None:
+    """What events add to recording a batch: CPU for each image, with and without in turns.
+
+    On SQLite and PostgreSQL (the test extra), with made-up outcomes in batches of 64.
+    """
+    import tempfile
+
+    from catalog.bundle import load_bundle  # numpy, LiteRT
+    from catalog.settings import SHIPPED_BUNDLE
+    from lab.faults.databases import PostgresServer
+    from lab.pipeline.events import measure, render
+
+    manifest = load_bundle(SHIPPED_BUNDLE).manifest
+    with tempfile.TemporaryDirectory(prefix="tagger-events-") as folder:
+        click.echo(render("SQLite", measure(f"sqlite:///{folder}/events.db", manifest)))
+    server = PostgresServer()
+    try:
+        click.echo(render("PostgreSQL", measure(server.database("events").url, manifest)))
     finally:
         server.close()
