@@ -87,9 +87,9 @@ def measure(items: int, decisions: int) -> ReviewFigures:
         fill_s = time.perf_counter() - started
         link, token = _let_in(engine)
         engine.dispose()
-        with _serving(chosen) as url:
-            figures = _over_http(url, token, items, decisions, fill_s)
-            took = _in_chromium(f"{url}welcome/{link}", decisions)
+        with serving(chosen) as desk:
+            figures = _over_http(desk.url, token, items, decisions, fill_s)
+            took = _in_chromium(f"{desk.url}welcome/{link}", decisions)
     if not took:
         return figures
     return replace(
@@ -232,8 +232,16 @@ def _let_in(engine: Engine) -> tuple[str, str]:
         )
 
 
+@dataclass(frozen=True, kw_only=True)
+class Served:
+    """A running desk: where it answers, and its process."""
+
+    url: str
+    process_id: int
+
+
 @contextmanager
-def _serving(chosen: Settings) -> Iterator[str]:
+def serving(chosen: Settings) -> Iterator[Served]:
     """The server in a process of its own, as `tagger up` starts it."""
     with bind(chosen) as probe:
         url = address(chosen, probe)
@@ -250,7 +258,7 @@ def _serving(chosen: Settings) -> Iterator[str]:
                 break
             except httpx.HTTPError:
                 time.sleep(0.05)
-        yield url
+        yield Served(url=url, process_id=server.pid)
     finally:
         server.terminate()
         server.wait()

@@ -35,6 +35,7 @@ LAZY = {
         "bench_loop",
         "Review, learn, try out, promote, tag again: what goes to a person.",
     ),
+    "jobs": ("lab.commands.jobs", "bench_jobs", "Thousands of jobs in one HTTP request."),
     "review": ("lab.commands.review", "bench_review", "The review desk with a long queue."),
 }
 
