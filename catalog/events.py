@@ -12,3 +12,4 @@ class EventKind(StrEnum):
     DECIDED = "decided"  # a person's label came into force
     DRIFT = "drift"  # of no single product: what came on a day differs from the days before
     CHANGED = "changed"  # a re-tagging run put another label in force than before
+    REMOVED = "removed"  # its sender wants it gone

@@ -12,3 +12,4 @@ class ProductStatus(StrEnum):
     NEEDS_REVIEW = "needs_review"  # tagged, but flagged: a person should look
     REVIEWED = "reviewed"  # a person decided; no machine changes this
     FAILED = "failed"  # no label could be had; the failures table says why
+    REMOVED = "removed"  # its sender wants it gone; the row keeps the id, the audit its entries

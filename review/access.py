@@ -28,6 +28,9 @@ TOKENS_REMEMBERED_MAX = 1000
 _bearer = HTTPBearer(auto_error=False, description="A token of `tagger reviewer token NAME`.")
 _cookie = APIKeyCookie(name=COOKIE, auto_error=False, description="A signed-in browser.")
 
+Bearer = Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)]
+Cookie = Annotated[str | None, Security(_cookie)]
+
 
 @dataclass(frozen=True, kw_only=True)
 class Principal:
@@ -44,11 +47,7 @@ def csrf_of(cookie: str) -> str:
     return hmac.new(cookie.encode(), b"csrf", hashlib.sha256).hexdigest()
 
 
-def principal(
-    request: Request,
-    bearer: Annotated[HTTPAuthorizationCredentials | None, Security(_bearer)],
-    cookie: Annotated[str | None, Security(_cookie)],
-) -> Principal:
+def principal(request: Request, bearer: Bearer, cookie: Cookie) -> Principal:
     """The signed-in reviewer.
 
     Raises:

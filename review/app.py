@@ -14,6 +14,7 @@ from review import (
     pages,
     pictures,
     problems,
+    products_api,
     schema,
     statistics_api,
     taxonomy_api,
@@ -37,8 +38,9 @@ def create_app(desk: Desk, *, hosts: Sequence[str] = LOOPBACK_NAMES) -> FastAPI:
     app.state.event_watch = EventWatch(desk)
     app.state.templates = make_templates()
     for router in (
-        api.router, jobs_api.router, events_api.router, statistics_api.router,
-        taxonomy_api.router, pictures.router, schema.router, pages.private, pages.public,
+        api.router, jobs_api.router, products_api.router, events_api.router,
+        statistics_api.router, taxonomy_api.router, pictures.router, schema.router,
+        pages.private, pages.public,
     ):  # fmt: skip
         app.include_router(router)
     app.add_api_route("/healthz", _healthy, include_in_schema=False)

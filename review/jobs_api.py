@@ -54,12 +54,16 @@ class Accepted(BaseModel):
     malformed: list[Malformed]
 
 
-class NothingAccepted(Problem):
-    """No job of the request was accepted."""
+def _nothing_accepted_schema() -> dict[str, Any]:
+    schema = Problem.model_json_schema()
+    malformed = {"type": "array", "items": Malformed.model_json_schema()}
+    return schema | {"properties": schema["properties"] | {"malformed": malformed}}
 
-    malformed: list[Malformed]
 
-
+NOTHING_ACCEPTED = {
+    "description": "Nothing was accepted",
+    "content": {MEDIA_TYPE: {"schema": _nothing_accepted_schema()}},
+}
 JOB: dict[str, Any] = {
     "type": "object",
     "required": ["product_id", "image_uri"],
@@ -96,11 +100,7 @@ Queue = Annotated[
     status_code=202,
     response_model=Accepted,
     openapi_extra={"requestBody": BODY},
-    responses={
-        **responses(408, 413, 415),
-        422: {"description": "Nothing was accepted", "content": {
-            MEDIA_TYPE: {"schema": NothingAccepted.model_json_schema()}}},
-    },
+    responses={**responses(408, 413, 415), 422: NOTHING_ACCEPTED},
 )  # fmt: skip
 async def accept_jobs(
     request: Request, service: JobsService, queue: Queue = None, idempotency_key: Key = None

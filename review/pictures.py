@@ -48,7 +48,7 @@ def thumbnail(
         jpeg = found.overlay_jpeg if found else b""
     if not jpeg:
         raise ProblemError(404, f"There is no thumbnail of item {item}.")
-    return _picture(jpeg, "image/jpeg", _digest(jpeg), FOREVER, if_none_match)
+    return picture(jpeg, "image/jpeg", FOREVER, if_none_match)
 
 
 @router.get(
@@ -130,6 +130,11 @@ def _class_map(session: Session, item: int, label: str) -> tuple[NDArray[np.floa
     if not called or maps.size != np.prod(shape):
         raise ProblemError(404, f"The model of item {item} has no map of {label}.")
     return maps.reshape(shape)[:, :, called].max(axis=2), NetworkName(tagging.network)
+
+
+def picture(data: bytes, media_type: str, caching: str, if_none_match: str | None) -> Response:
+    """A picture with its tag; nothing of it where the asker has it."""
+    return _picture(data, media_type, _digest(data), caching, if_none_match)
 
 
 def _picture(

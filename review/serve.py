@@ -96,6 +96,9 @@ def configured(chosen: Settings) -> uvicorn.Config:
     """The server: whoever is named a proxy says for whom it asks, and whether by TLS."""
     return uvicorn.Config(
         application(chosen),
+        # httptools, where it is installed, loses the body of a request that offers an upgrade, as
+        # Java's client does with every first one.
+        http="h11",
         access_log=False,
         log_level="warning",
         server_header=False,

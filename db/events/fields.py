@@ -8,7 +8,7 @@ from db.events.reading import Event
 PERSON, MACHINE = "person", "machine"
 # In the order in which readers get them; an event that does not say one says null.
 FIELDS = (
-    "state",  # where the product stands now: tagged, needs_review, reviewed, failed
+    "state",  # where the product stands now: tagged, needs_review, reviewed, failed, removed
     "label",  # the id of the category in force; null: none is
     "confidence",  # the machine's, 0-1; null: the label is a person's, or there is none
     "decided_by",  # person or machine

@@ -26,6 +26,7 @@ class Standing:
     """What is in force of a product as long as its lock is held."""
 
     reviewed: bool
+    removed: bool
     reviewed_label: str | None
     current_tagging_id: int | None
 
@@ -42,6 +43,7 @@ def lock(session: Session, product_ids: Collection[str]) -> dict[str, Standing]:
     return {
         id_: Standing(
             reviewed=status == ProductStatus.REVIEWED,
+            removed=status == ProductStatus.REMOVED,
             reviewed_label=label,
             current_tagging_id=tagging_id,
         )

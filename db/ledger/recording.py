@@ -74,6 +74,9 @@ def record_outcomes(
     """
     retries = retries or {}
     standings = lock(session, {each.subject for each in outcomes if each.job})
+    # What is removed while it is looked at leaves no trace; anew accepted it would be queued.
+    gone = {product_id for product_id, standing in standings.items() if standing.removed}
+    outcomes = [each for each in outcomes if each.subject not in gone]
     before = retag_outcomes.before(session, attempts)
     outcomes = retag_outcomes.flag_changes(outcomes, before, flag_changes_from)
     current = _record_taggings(session, outcomes, now)

@@ -7,6 +7,7 @@ from datetime import datetime
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from catalog.status import ProductStatus
 from db.ledger.counts import CountKind, kept
 from db.ledger.models import KeptCount, Product
 from db.ledger.results import UNFINISHED
@@ -26,7 +27,8 @@ class Summary:
 
     @property
     def products(self) -> int:
-        return sum(self.by_status.values())
+        """All but those that were removed."""
+        return sum(self.by_status.values()) - self.by_status.get(ProductStatus.REMOVED, 0)
 
     @property
     def unfinished(self) -> int:

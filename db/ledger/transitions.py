@@ -324,3 +324,33 @@ def review(product: Product, label: str | None, now: datetime) -> None:
     if (product.status, product.reviewed_label) != (status, label):
         product.status, product.reviewed_label = status, label
         product.updated_at = now
+
+
+def remove(session: Session, product_id: str, message_id: str, now: datetime) -> bool:
+    """Its sender wants the product gone; False: it is, already.
+
+    Nothing is owed to `message_id`, which takes the place of any acceptance there was.
+    """
+    found = session.execute(
+        update(Product)
+        .where(Product.id == product_id, Product.status != ProductStatus.REMOVED)
+        .values(
+            status=ProductStatus.REMOVED,
+            image_uri="",
+            declared_label=None,
+            reviewed_label=None,
+            current_tagging_id=None,
+            last_model_version=None,
+            last_tagged_at=None,
+            image_validator=None,
+            message_id=message_id,
+            settled_message_id=message_id,
+            crashes=0,
+            updated_at=now,
+            **UNTRIED,
+            published_at=None,
+        )
+        .returning(Product.id)
+        .execution_options(synchronize_session=False)
+    )
+    return found.first() is not None

@@ -13,7 +13,7 @@ from fastapi import FastAPI
 def serving(app: FastAPI) -> Iterator[str]:
     """The address of the running server."""
     server = uvicorn.Server(
-        uvicorn.Config(app, port=0, log_level="warning", timeout_graceful_shutdown=1)
+        uvicorn.Config(app, port=0, http="h11", log_level="warning", timeout_graceful_shutdown=1)
     )
     thread = threading.Thread(target=server.run, daemon=True)
     thread.start()

@@ -19,7 +19,12 @@ from tests.review.conftest import RATES, Clock, app_of, browser, program
 
 PUBLIC = {"/login", "/welcome/{link}", "/healthz", "/static"}
 LEADS_ONLY = {("GET", "/api/v1/reviews")}
-SERVICES_ONLY = ("/api/v1/jobs",)  # beginnings of paths
+SERVICES_ONLY = (  # beginnings of paths
+    "/api/v1/events",
+    "/api/v1/jobs",
+    "/api/v1/products",
+    "/api/v1/thumbnails",
+)
 
 
 def routes(desk: Desk) -> list[tuple[str, str]]:

@@ -267,6 +267,16 @@ def test_who_asks_is_settled_before_a_body_is_read(desk: Desk) -> None:
             assert connection.recv(100).startswith(b"HTTP/1.1 401")
 
 
+def test_an_offer_of_http_2_as_java_makes_it_is_passed_over(desk: Desk, engine: Engine) -> None:
+    headers = {"Authorization": f"Bearer {service_token(desk)}"} | {
+        "Connection": "Upgrade, HTTP2-Settings", "Upgrade": "h2c", "HTTP2-Settings": "AAEAAEAAAAI",
+    }  # fmt: skip
+    with serving(app_of(desk)) as url:
+        answer = httpx.post(f"{url}/api/v1/jobs", json=job(), headers=headers, timeout=60)
+    assert answer.status_code == 202, answer.text
+    assert set(products(engine)) == {"p1"}
+
+
 def test_a_body_in_chunks_over_a_real_connection_is_read_to_its_end(
     desk: Desk, engine: Engine
 ) -> None:

@@ -121,6 +121,9 @@ CALLS: dict[str, list[Callable[[Session], object]]] = {
     "plan_retry": [
         lambda session: transitions.plan_retry(session, outcome(**DUE), NOW),
     ],
+    "remove": [
+        lambda session: transitions.remove(session, "p1", "m3", NOW),
+    ],
     "review": [
         lambda session: judged(session, "coat"),
         lambda session: judged(session, None),
@@ -138,6 +141,7 @@ CALLED_IN = {
     "record_crash": {"processing", "reviewed"},
     "record_lost_attempt": {"processing", "reviewed"},
     "review": {"needs_review", "reviewed"},
+    "remove": STATES,
 }
 
 
@@ -164,6 +168,9 @@ def put(session: Session, state: str, *, was_flagged: bool) -> None:
     has_outcome = state in ("tagged", "needs_review", "failed")
     product.status = state
     product.message_id, product.settled_message_id = "m1", "m1" if has_outcome else None
+    if state == "removed":
+        product.message_id = product.settled_message_id = "m0"
+        product.current_tagging_id = None
     product.attempt_by = "w:1" if at_work else None
     product.attempt_started_at = NOW - timedelta(hours=1) if at_work else None
     product.reviewed_label = "shirt" if state == "reviewed" else None
