@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping, Sequence
 from enum import Enum
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import JSON, Column, String, Table, Text, bindparam, cast, column, func, select
@@ -20,8 +21,8 @@ Parameters = list[dict[str, Any]] | dict[str, Any]
 def insert(session: Session, model: type[Base]) -> postgresql.Insert | sqlite.Insert:
     """An INSERT of the session's own dialect, which knows ON CONFLICT."""
     if session.get_bind().dialect.name == "postgresql":
-        return postgresql.insert(_table(model))
-    return sqlite.insert(_table(model))
+        return _insert_into_postgresql(_table(model))
+    return _insert_into_sqlite(_table(model))
 
 
 def insert_many(
@@ -35,14 +36,29 @@ def insert_many(
     through the rows in C.
     """
     if session.get_bind().dialect.name != "postgresql":
-        return sqlite.insert(_table(model)), [dict(row) for row in rows]
-    names = list(rows[0])
+        return _insert_into_sqlite(_table(model)), [dict(row) for row in rows]
+    names = tuple(rows[0])
     table = _table(model)
     arrays = {_array(name): _values(table.c[name], rows) for name in names}
     return _insert_from_arrays(table, names), arrays
 
 
-def _insert_from_arrays(table: Table, names: Sequence[str]) -> postgresql.Insert:
+# Statements never change (each method returns another one), so they are kept, with the `excluded`
+# that they make at its first use: making both anew costs a millisecond of CPU, at every batch.
+
+
+@lru_cache(maxsize=64)
+def _insert_into_sqlite(table: Table) -> sqlite.Insert:
+    return sqlite.insert(table)
+
+
+@lru_cache(maxsize=64)
+def _insert_into_postgresql(table: Table) -> postgresql.Insert:
+    return postgresql.insert(table)
+
+
+@lru_cache(maxsize=256)
+def _insert_from_arrays(table: Table, names: tuple[str, ...]) -> postgresql.Insert:
     items = [
         bindparam(_array(name), type_=postgresql.ARRAY(_item(table.c[name]))) for name in names
     ]

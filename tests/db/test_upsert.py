@@ -83,3 +83,19 @@ def test_number_of_rows_does_not_change_the_statement(session: Session) -> None:
         add(session, Product, [product(f"{number}-{each}") for each in range(number)])
     assert len([each for each in seen if each.startswith("INSERT")]) == 1
     assert len(session.scalars(select(Product.id)).all()) == 203
+
+
+def test_a_kept_statement_holds_nothing_of_earlier_ones(session: Session) -> None:
+    add(session, Product, [product("a")])
+    renamed = [product("a", image_uri="/b.jpg"), product("c")]
+    statement, parameters = insert_many(session, Product, renamed)
+    new = statement.excluded
+    session.execute(
+        statement.on_conflict_do_update(
+            index_elements=[Product.id], set_={"image_uri": new.image_uri}
+        ),
+        parameters,
+    )
+    add(session, Product, [product("a", image_uri="/d.jpg")])
+    found = session.execute(select(Product.id, Product.image_uri).order_by(Product.id)).all()
+    assert [tuple(row) for row in found] == [("a", "/b.jpg"), ("c", "/c.jpg")]
