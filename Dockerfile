@@ -20,7 +20,7 @@ ENTRYPOINT ["tagger"]
 CMD ["train", "--help"]
 
 FROM base AS serving
-RUN pip install . && useradd --create-home --uid 10001 tagger
+RUN pip install '.[stores]' && useradd --create-home --uid 10001 tagger
 USER tagger
 WORKDIR /home/tagger
 # A volume mounted here takes its owner from it.

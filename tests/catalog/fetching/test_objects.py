@@ -9,7 +9,7 @@ import pytest
 
 from catalog.failures import FailureCode, FetchFailure
 from catalog.fetching.fetcher import Fetcher, FetchLimits
-from catalog.fetching.objects import ObjectSource
+from catalog.fetching.objects import STORES, ObjectSource
 from catalog.fetching.slots import ConnectionSlots
 from lab.pipeline.object_store import ObjectStore, object_store
 from tests.catalog.fetching.hosts import Answer, hang, host, response
@@ -86,6 +86,17 @@ def test_a_store_that_is_not_set_up_says_what_to_set_and_install(scheme: str) ->
     assert caught.value.code is FailureCode.UNKNOWN_SCHEME
     assert f"TAGGER_OBJECT_STORES={scheme}://" in caught.value.detail
     assert "pip install obstore" in caught.value.detail
+
+
+@pytest.mark.parametrize("scheme", ["s3", "gs", "az"])
+def test_stores_of_every_kind_take_what_they_are_opened_with(
+    scheme: str, environment: pytest.MonkeyPatch
+) -> None:
+    environment.setenv("AZURE_STORAGE_ACCOUNT_NAME", "shop")
+    environment.setenv("AZURE_STORAGE_ACCOUNT_KEY", "c2VjcmV0")
+    limits = FetchLimits(object_stores=(f"{scheme}://shop/",))
+    images = ObjectSource(limits, ConnectionSlots(per_host_max=4, total_max=8))
+    assert type(images._store(scheme, "shop")).__name__ == STORES[scheme]
 
 
 def test_a_store_whose_package_is_missing_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
