@@ -14,6 +14,7 @@ from catalog.settings import Settings, settings
 from db.command_line import looking
 from db.drift.nights import Night, latest_night
 from db.engine import make_engine
+from db.events.vitals import Outbox, outbox
 from db.ledger.summary import Summary, summarise
 from db.ledger.vitals import Vitals, vitals
 from db.retag.progress import Progress, progress_of_open
@@ -22,6 +23,8 @@ from worker.broker import BrokerError, connect, depths, redis_url
 from worker.commands.tables import echo_counts
 from worker.commands.webhook import as_fields as webhook_fields
 from worker.drift.lines import line as drift_line
+from worker.events.readers import line as events_line
+from worker.events.readers import readers
 from worker.retag.lines import line
 from worker.webhooks.lines import summary as webhook_summary
 
@@ -34,13 +37,14 @@ def status(as_json: bool) -> None:
     Exit code 1 when the database or the broker cannot be reached.
     """
     chosen = settings()
-    summary, signs, runs, night, hooks = _ledger()
+    summary, signs, runs, night, hooks, box = _ledger(chosen)
     waiting, trouble = _queues(chosen)
     if as_json:
         found = _as_json(chosen, summary, signs, waiting, trouble)
         drift = {
             "drift": night.as_json() if night else None,
             "webhooks": [webhook_fields(each) for each in hooks],
+            "events": asdict(box),
         }
         click.echo(json.dumps(found | drift | {"retag_runs": [run.as_json() for run in runs]}))
     else:
@@ -48,6 +52,8 @@ def status(as_json: bool) -> None:
         _print_vitals(signs)
         if night:
             click.echo(f"Drift          {drift_line(night)}")
+        if box.last:
+            click.echo(f"Events         {events_line(box)}")
         if hooks:
             click.echo(f"Webhooks       {webhook_summary(hooks)}")
         for run in runs:
@@ -55,12 +61,15 @@ def status(as_json: bool) -> None:
     raise SystemExit(1 if trouble else 0)
 
 
-def _ledger() -> tuple[Summary, Vitals, list[Progress], Night | None, list[Standing]]:
+def _ledger(
+    chosen: Settings,
+) -> tuple[Summary, Vitals, list[Progress], Night | None, list[Standing], Outbox]:
     now = datetime.now(UTC)
     with looking() as session:
         runs, night = progress_of_open(session, now), latest_night(session)
         hooks = standings(session)
-        return summarise(session), vitals(session, now), runs, night, hooks
+        box = outbox(session, now, readers(chosen))
+        return summarise(session), vitals(session, now), runs, night, hooks, box
 
 
 def _queues(chosen: Settings) -> tuple[dict[str, int], str | None]:

@@ -16,8 +16,8 @@ from db.engine import reading, sessions
 from db.events import cursors
 from db.events.fields import public
 from db.events.reading import Event, last_number, read
+from worker.events.readers import STREAM
 
-STREAM = "stream"  # the name of its cursor, which tells people how far it is
 LENGTH_MAX = 100_000  # about: Redis drops the oldest entries a page at a time
 PAGE_SIZE = 500
 

@@ -19,12 +19,14 @@ from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
 from catalog.settings import Settings
 from db.drift.nights import latest_night
 from db.engine import reading
+from db.events.vitals import Outbox, outbox
 from db.ledger.summary import summarise
 from db.ledger.vitals import vitals
 from db.registry import bundles as registry
 from db.webhooks.models import WebhookState
 from db.webhooks.registering import standings
 from worker.broker import connect, depths, redis_url
+from worker.events.readers import readers
 from worker.watch.metrics import directory
 
 
@@ -54,6 +56,7 @@ class SystemCollector(Collector):
         with self._sessions() as session:
             summary, signs = summarise(session), vitals(session, now)
             models = [*_models(session), *_drift(session), *_webhooks(session, now)]
+            models += _events(outbox(session, now, readers(self._chosen)))
         products = GaugeMetricFamily("tagger_products", "Products by status.", labels=["status"])
         for status, number in summary.by_status.items():
             products.add_metric([status], number)
@@ -139,6 +142,29 @@ def _webhooks(session: Session, now: datetime) -> Iterator[Metric]:
         failing.add_metric(name, (now - since).total_seconds() if since else 0.0)
     if found:
         yield from (up, behind, failing)
+
+
+def _events(box: Outbox) -> Iterator[Metric]:
+    yield GaugeMetricFamily("tagger_events_last", "The newest event's number.", value=box.last)
+    yield GaugeMetricFamily(
+        "tagger_events_kept", "Events that readers may ask for.", value=box.kept
+    )
+    yield GaugeMetricFamily(
+        "tagger_events_unnumbered_seconds",
+        "Age of the oldest event that nobody could read yet.",
+        value=box.unnumbered_s or 0.0,
+    )
+    behind = GaugeMetricFamily(
+        "tagger_events_behind", "Events that a reader has still to take.", labels=["reader"]
+    )
+    oldest = GaugeMetricFamily(
+        "tagger_events_behind_seconds", "Age of the oldest of these.", labels=["reader"]
+    )
+    for name, each in box.behind.items():
+        behind.add_metric([name], each.events)
+        oldest.add_metric([name], each.oldest_s or 0.0)
+    if box.behind:
+        yield from (behind, oldest)
 
 
 # Readings of the children's files in one scrape, as one of them may go away during each. A scrape

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 import redis
+from click.testing import CliRunner
 from sqlalchemy import Engine, delete
 
+from catalog.cli import main
 from catalog.events import EventKind
-from catalog.settings import Settings, read_settings
+from catalog.settings import Settings, read_settings, settings
 from db.engine import reading, sessions
 from db.events.cursors import place
 from db.events.models import EventCursor, EventRow
+from db.events.numbering import number_new
 from db.events.writing import NewEvent, write
 from worker.broker import connect
 from worker.events import stream as streams
@@ -147,3 +150,25 @@ def test_ticks_are_quicker_where_there_is_a_stream(chosen: Settings) -> None:
     [with_stream] = schedule(chosen).values()
     [without] = schedule(read_settings()).values()
     assert (with_stream["schedule"], without["schedule"]) == (1.0, 5.0)
+
+
+def test_status_says_how_far_the_stream_is(
+    engine: Engine, database_url: str, broker: EmbeddedBroker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in (
+        ("DATABASE_URL", database_url), ("REDIS_URL", broker.url), ("TAGGER_EVENTS_STREAM", NAME)
+    ):  # fmt: skip
+        monkeypatch.setenv(name, value)
+    settings.cache_clear()
+    happen(engine, "p1", "p2", at=NOW - timedelta(days=1))
+    with sessions(engine).begin() as session:
+        number_new(session)
+
+    def events_line() -> str:
+        shown = CliRunner().invoke(main, ["status"]).output
+        [found] = [each for each in shown.splitlines() if each.startswith("Events  ")]
+        return found
+
+    assert "2, of which 2 are kept; stream 2 behind, for 86" in events_line()
+    EventTender(engine, connect(broker.url), settings()).run()
+    assert events_line().endswith("2, of which 2 are kept; stream has all")

@@ -8,11 +8,16 @@ from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector
 from sqlalchemy import Engine
 
+from catalog.events import EventKind
 from catalog.settings import read_settings
 from db.engine import sessions
+from db.events.numbering import number_new
+from db.events.writing import NewEvent, write
 from db.registry import bundles as registry
 from db.registry.models import Role
 from tests.bundles import promote, register, variant
+from worker.broker import connect
+from worker.events.tending import EventTender
 from worker.local.embedded import EmbeddedBroker
 from worker.watch.exporter import SystemCollector, WorkersCollector
 
@@ -37,6 +42,27 @@ def test_roles_and_refusals_are_gauges(
     }
     assert shares == {("serving", "b"): 1.0, ("shadow", "c"): 0.2}
     assert [each.value for each in metrics["tagger_bundles_refused"].samples] == [1.0]
+
+
+def test_events_are_told_and_how_far_the_stream_is_behind(
+    engine: Engine, database_url: str, broker: EmbeddedBroker, tmp_path: Path
+) -> None:
+    addresses = {"home": tmp_path, "database_url": database_url, "redis_url": broker.url}
+    with sessions(engine).begin() as session:
+        events = [NewEvent(kind=EventKind.TAGGED, product_id=f"p{number}") for number in range(3)]
+        write(session, events, datetime.now(UTC))
+        number_new(session)
+    without = SystemCollector(read_settings(**addresses), engine)
+    assert "tagger_events_behind" not in {each.name for each in without.collect()}
+    chosen = read_settings(**addresses, events_stream="events")
+    metrics = {each.name: each for each in SystemCollector(chosen, engine).collect()}
+    for name, value in (("last", 3.0), ("kept", 3.0), ("unnumbered_seconds", 0.0)):
+        assert metrics[f"tagger_events_{name}"].samples[0].value == value
+    [behind] = metrics["tagger_events_behind"].samples
+    assert (behind.labels, behind.value) == ({"reader": "stream"}, 3.0)
+    EventTender(engine, connect(broker.url), chosen).run()
+    metrics = {each.name: each for each in SystemCollector(chosen, engine).collect()}
+    assert metrics["tagger_events_behind"].samples[0].value == 0.0
 
 
 def a_child_counted(folder: Path, process_id: int, items: float) -> Path:
