@@ -171,6 +171,18 @@ def growth(
 
 
 @bench.command()
+@click.option("--events", default=50, show_default=True, help="Events, one after another.")
+@click.option("--only", type=click.Choice(["sqlite", "postgresql"]), help="One database only.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def webhooks(events: int, only: str | None, as_json: bool) -> None:
+    """How long an event is on its way to a receiver of webhooks, on an idle system."""
+    from lab.webhooks import measure, render  # PostgreSQL: not for --help
+
+    for found in measure(events, only):
+        click.echo(found.as_json() if as_json else render(found))
+
+
+@bench.command()
 @click.option("--items-per-s", type=float, required=True, help="Of one bulk child: bench serve.")
 @click.option("--product-bytes", type=float, required=True, help="bench ledger says these three,")
 @click.option("--tagging-bytes", type=float, required=True, help="each with its indexes.")
