@@ -100,7 +100,7 @@ async def get_events(
     request: Request,
     service: ResultsService,
     query: Annotated[EventQuery, Query()],
-    accept: Annotated[str, Header()] = "",
+    accept: Annotated[str, Header(include_in_schema=False)] = "",
     last_event_id: Annotated[str, Header()] = "",
 ) -> Response:
     """What became of products, in the order of the ids.

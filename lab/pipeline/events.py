@@ -142,7 +142,7 @@ _WITHOUT: dict[str, Callable[..., object]] = {
 def _backend(session: Session) -> int | None:
     if session.get_bind().dialect.name != "postgresql":
         return None
-    return session.scalar(text("SELECT pg_backend_pid()"))
+    return int(session.scalars(text("SELECT pg_backend_pid()")).one())
 
 
 def _cpu_s(process_id: int | None) -> float:
