@@ -80,7 +80,7 @@ def comparison_table(found: Comparison, speed: Sequence[float | None]) -> str:
         *_paired_rows("audited", found.audited),
         *_paired_rows("reviewed", found.reviewed),
         ("calibration error, reviewed", _ece(found.first_ece), _ece(found.second_ece)),
-        ("ms per image, here", *(f"{each:.3f}" if each else "-" for each in speed)),
+        ("CPU ms per image, here", *(f"{each:.3f}" if each else "-" for each in speed)),
     ]
     lines = [
         f"{whole} pictures seen by both; the same label on {_percent(found.agreed, whole)}",
