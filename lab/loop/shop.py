@@ -66,6 +66,7 @@ class Shop:
         self._engine, self._settings = engine, chosen
         self._jobs = {f"photo-{place:05d}": each for place, each in enumerate(photos)}
         self.reviews = 0
+        self._arrived: list[str] = []
         with sessions(engine).begin() as session:
             self._reviewer = reviewers.add(session, "Bench", Role.REVIEWER, datetime.now(UTC)).id
 
@@ -76,18 +77,19 @@ class Shop:
 
     def arrive(self, products: Sequence[str]) -> Arrived:
         """Send these products, wait until each has its outcome, and look at these."""
+        self._arrived += products
         client = EnqueueClient(self._engine, broker_url=self._settings.redis_url)
         client.enqueue_many([self._job(each) for each in products])
         self.wait(products)
         return self._look(products)
 
     def wait(self, products: Sequence[str] | None = None) -> None:
-        """Wait until nothing of these products, or of all, is under way.
+        """Wait until nothing of these products, or of all that arrived, is under way.
 
         Raises:
             LoopError: that takes too long.
         """
-        wanted = list(self._jobs) if products is None else list(products)
+        wanted = self._arrived if products is None else list(products)
         deadline = time.monotonic() + TAG_S_MAX
         while True:
             with reading(self._engine)() as session:
