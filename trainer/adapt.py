@@ -21,6 +21,7 @@ from catalog.bundle import (
 )
 from catalog.networks import NetworkName, OutOfTaxonomy, PictureKind
 from catalog.out_of_taxonomy import two_banks
+from catalog.taxonomy.files import shipped
 from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from trainer.cross_fitting import Choice, choose, cross_fit, folds_of, known_photos
 from trainer.fashion_mnist.classes import LABELS
@@ -34,9 +35,10 @@ from trainer.fine_tuning import (
     FineTuningConfig,
     make_base,
 )
+from trainer.level_acceptance import with_parents
 from trainer.photo_rule import FittedRule, PhotoRuleConfig, banks, fit_photo_rule
 from trainer.photos.bundling import with_photo_network_of
-from trainer.publish import check_bundle, write_bundle
+from trainer.publish import TAXONOMY_NAME, check_bundle, write_bundle
 from trainer.serving_model import ServingModel
 from trainer.shop_photos import STRANGER, ShopPhotos
 from trainer.source_model import load_source_model
@@ -163,7 +165,9 @@ def learn(
     if choice.name == "base":
         return Learned(base=base, choice=choice, rule=None)
     chosen = found[choice.name]
-    rule = fit_photo_rule(chosen.logits, photos.labels, chosen.strangeness, config.rule)
+    evidence = chosen.logits, photos.labels, chosen.strangeness
+    rule = fit_photo_rule(*evidence, config.rule)
+    rule = replace(rule, rule=with_parents(rule.rule, *evidence, LABELS, shipped(TAXONOMY_NAME)))
     say(f"{choice.name}: learning from all {len(known)} photos of the ten classes")
     LEARNERS[choice.name](base, known, config.seed)
     return Learned(base=base, choice=choice, rule=rule)

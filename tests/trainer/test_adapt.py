@@ -82,6 +82,7 @@ def test_an_adapted_bundle_has_its_own_version_rule_and_history(
     network = manifest.networks[NetworkName.REDUCED]
     assert network.photos is not None
     assert network.photos.acceptance.precision == 0.97
+    assert {"tops", "footwear"} <= set(network.photos.acceptance.confidence_min)
     assert network.out_of_taxonomy.score == "two_banks"
     history = manifest.training["adaptation"]
     assert history["base"] == base.model_version
