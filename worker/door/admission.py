@@ -16,12 +16,15 @@ from catalog.failures import FailureCode
 from catalog.jobs import (
     BULK_QUEUE,
     INGEST_QUEUE,
+    PUBLISH_DUE,
     PUBLISH_RETAG,
     RECONCILE,
     START_RETAG,
     TAG_CHUNK,
     TAG_PRODUCT,
+    TEND_EVENTS,
     UPKEEP_QUEUE,
+    WATCH_DRIFT,
 )
 from worker.door.calls import Call
 from worker.door.reading import read
@@ -32,7 +35,15 @@ RECORD_REFUSAL = "worker.record_refusal"
 TASKS: Mapping[str, tuple[str, ...]] = {
     INGEST_QUEUE: (TAG_PRODUCT, TAG_CHUNK),
     BULK_QUEUE: (TAG_CHUNK, TAG_PRODUCT),
-    UPKEEP_QUEUE: (RECORD_REFUSAL, RECONCILE, START_RETAG, PUBLISH_RETAG),
+    UPKEEP_QUEUE: (
+        RECORD_REFUSAL,
+        RECONCILE,
+        PUBLISH_DUE,
+        START_RETAG,
+        PUBLISH_RETAG,
+        WATCH_DRIFT,
+        TEND_EVENTS,
+    ),
 }
 
 

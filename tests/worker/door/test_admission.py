@@ -1,7 +1,10 @@
 """Whatever comes in, what goes on is read by Kombu, Celery and the pool without a complaint."""
 
 import json
+import os
 import pickle
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -31,6 +34,17 @@ for name in (TAG_PRODUCT, TAG_CHUNK, RECORD_REFUSAL, RECONCILE):
     app.task(ignored, name=name, shared=False)  # not of every app in this process
 app.finalize()
 channel = Connection("memory://").channel()
+
+
+def test_the_door_lets_in_every_task_of_the_upkeep() -> None:
+    # In a process of its own: asked for its tasks, the app reads its settings once for all.
+    code = "from worker import upkeep; print(*upkeep.app.tasks)"
+    environment = {**os.environ, "REDIS_URL": "redis://127.0.0.1:1/0"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True
+    )
+    named = {each for each in done.stdout.split() if each.startswith("worker.")}
+    assert named == set(TASKS[UPKEEP_QUEUE])
 
 
 def arrived(raw: bytes, queue: str) -> SimpleRequest:
