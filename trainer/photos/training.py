@@ -206,7 +206,7 @@ def _ahead(made: Iterator[Batch]) -> Iterator[Batch]:
             yield batch
 
 
-class Cycles(keras.optimizers.schedules.LearningRateSchedule):
+class Cycles(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
     """Warm-up and cosine, and again from half of the peak (Loshchilov and Hutter 2017)."""
 
     def __init__(self, recipe: PhotoRecipe, steps: int) -> None:
