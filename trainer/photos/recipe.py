@@ -21,10 +21,9 @@ class PhotoRecipe:
 
     side_px: int = 128
     epochs: int = 4
-    cycles: int = 1  # of the learning rate in these epochs, each from half of the peak before
     batch_size: int = 32
-    learning_rate: float = 5e-4  # peak of the first cycle, AdamW
-    warm_up_share: float = 0.15  # of each cycle
+    learning_rate: float = 5e-4  # peak of one cycle, AdamW
+    warm_up_share: float = 0.15
     weight_decay: float = 0.05  # kernels only: nothing else is trained
     label_smoothing: float = 0.08
     class_weight_power: float = 0.25  # weight of a class of n photos: n to minus this power

@@ -1,4 +1,4 @@
-"""Train a photo network: cycles of AdamW, averaged weights, resumable after every epoch."""
+"""Train a photo network: one cycle of AdamW, averaged weights, resumable after every epoch."""
 
 import json
 import time
@@ -206,29 +206,18 @@ def _ahead(made: Iterator[Batch]) -> Iterator[Batch]:
             yield batch
 
 
-class Cycles(keras.optimizers.schedules.LearningRateSchedule):  # type: ignore[misc]
-    """Warm-up and cosine, and again from half of the peak (Loshchilov and Hutter 2017)."""
-
-    def __init__(self, recipe: PhotoRecipe, steps: int) -> None:
-        self._length = max(1, steps * recipe.epochs // recipe.cycles)
-        warm = max(1, round(self._length * recipe.warm_up_share))
-        self._one = keras.optimizers.schedules.CosineDecay(
-            recipe.learning_rate / 10,
-            decay_steps=max(1, self._length - warm),
-            alpha=0.01,
-            warmup_target=recipe.learning_rate,
-            warmup_steps=warm,
-        )
-
-    def __call__(self, step: Any) -> Any:
-        step = keras.ops.cast(step, "float32")
-        cycle = keras.ops.floor(step / self._length)
-        return self._one(step - cycle * self._length) * 0.5**cycle
-
-
 def _optimizer(recipe: PhotoRecipe, steps: int) -> Any:
+    total = max(1, steps * recipe.epochs)
+    warm = max(1, round(total * recipe.warm_up_share))
+    rate = keras.optimizers.schedules.CosineDecay(
+        recipe.learning_rate / 10,
+        decay_steps=max(1, total - warm),
+        alpha=0.01,
+        warmup_target=recipe.learning_rate,
+        warmup_steps=warm,
+    )
     return keras.optimizers.AdamW(
-        Cycles(recipe, steps),
+        rate,
         weight_decay=recipe.weight_decay,
         global_clipnorm=5.0,
         use_ema=True,

@@ -10,7 +10,6 @@ from trainer.photos.backbone import find_backbone
 from trainer.photos.network import predict, spoken
 from trainer.photos.recipe import PhotoRecipe
 from trainer.photos.training import (
-    Cycles,
     accuracy,
     any_of_loss,
     batches,
@@ -112,14 +111,3 @@ def test_a_network_with_imagenets_words_forgets_less_of_them_with_a_teacher(
         assert not taught.any()  # 16 photos are too few to be sure of a category
         far.append(float(np.mean(memory_loss(said, told, taught))))
     assert far[1] < 0.5 * far[0]
-
-
-def test_each_cycle_of_the_learning_rate_starts_from_half_of_the_peak_before() -> None:
-    one = Cycles(replace(RECIPE, epochs=4), 50)
-    two = Cycles(replace(RECIPE, epochs=8, cycles=2), 50)
-    rates = [float(two(step)) for step in range(400)]
-    # A training of one cycle goes on as the second of two.
-    np.testing.assert_allclose(rates[:200], [float(one(step)) for step in range(200)], rtol=1e-5)
-    np.testing.assert_allclose(rates[200:], np.array(rates[:200]) / 2, rtol=1e-4)
-    assert max(rates) == pytest.approx(RECIPE.learning_rate, rel=0.01)
-    assert rates[199] < 0.02 * RECIPE.learning_rate
