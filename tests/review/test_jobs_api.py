@@ -146,7 +146,7 @@ def test_an_empty_list_is_accepted_as_nothing(shop: TestClient, engine: Engine) 
         (b"[]", {"Content-Type": "text/html"}, 415),
         (b"[]", JSON | {"Content-Encoding": "br"}, 415),
         (b"[]", JSON | {"Content-Encoding": "gzip"}, 400),
-        (gzip.compress(b"[]" * 100)[:-12], JSON | {"Content-Encoding": "gzip"}, 400),
+        (gzip.compress(b"[]" * 100, mtime=0)[:-12], JSON | {"Content-Encoding": "gzip"}, 400),
         (b"", JSON | {"Content-Encoding": "gzip"}, 400),
         (b"[]", JSON | {"Idempotency-Key": ""}, 400),
         (b"[]", JSON | {"Idempotency-Key": "x" * 129}, 400),
