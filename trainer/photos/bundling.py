@@ -41,12 +41,11 @@ def write_photo_bundle(
     taxonomy: Taxonomy,
     facts: PhotoFacts,
     base: Bundle | None,
-    report: Path | None = None,
 ) -> Manifest:
     """Write a bundle with the photo network of `part_folder`, replacing one that is there.
 
     fields: the network's part of the manifest. base: whose 28×28 network goes along, where its
-    categories are the same. report: a folder of files that go into the bundle's report.
+    categories are the same.
 
     Raises:
         BundleError: the disk is full, or what was written does not verify; `folder` is as it was.
@@ -54,8 +53,6 @@ def write_photo_bundle(
     along = base if base is not None and takes_along(base, taxonomy) else None
     with written_aside(folder) as aside:
         _copy(aside, part_folder, along)
-        if report is not None:
-            shutil.copytree(report, aside / "report", dirs_exist_ok=True)
         (aside / TAXONOMY).write_text(to_json(taxonomy), encoding="utf-8")
         photo = network_of(fields, NetworkName.PHOTO)
         files = checksums(aside)

@@ -82,9 +82,10 @@ def make_photo_network(
     for line in problems.lines():
         say(line)
     doubted = suspected_errors(photos, backbone, recipe)
-    report = run_folder / "report"
-    write_suspected(doubted, photos, report / SUSPECTED_FILE)
-    for line in told(doubted, photos, report / SUSPECTED_FILE):
+    # Beside the run, not in the bundle: it names the shop's own files, and bundles travel.
+    suspected = run_folder / SUSPECTED_FILE
+    write_suspected(doubted, photos, suspected)
+    for line in told(doubted, photos, suspected):
         say(line)
     photos = weighed_down(photos, doubted)
     garments, held_out = _garments(photos, recipe, data_dir)
@@ -115,7 +116,7 @@ def make_photo_network(
     fields["alike_min"] = alike_out_of_fold(
         sure, found.scores, waiting, garments, backbone, recipe, run_folder
     )
-    manifest = write_photo_bundle(bundle_folder, part_folder, fields, taxonomy, facts, base, report)
+    manifest = write_photo_bundle(bundle_folder, part_folder, fields, taxonomy, facts, base)
     return MadeNetwork(
         folder=bundle_folder,
         model_version=manifest.model_version,
