@@ -6,8 +6,9 @@ pictures on other hosts.
 
 import hashlib
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -51,27 +52,44 @@ class ShopPhotos:
         return ShopPhotos(images=self.images[index], labels=self.labels[index])
 
 
+@dataclass(frozen=True, kw_only=True)
+class DecodedPhoto:
+    """One picture that could be read: pixels uint8 (H, W, 3). sha256: of its bytes."""
+
+    uri: str
+    name: str
+    sha256: str
+    pixels: NDArray[np.uint8]
+
+
+def read_photo(
+    each: Correction, source: Callable[[str], bytes], limits: DecodeLimits
+) -> DecodedPhoto | str:
+    """The picture that the person saw, or why it is missing."""
+    try:
+        data = source(each.image_uri)
+        found = hashlib.sha256(data).hexdigest()
+        if each.image_sha256 not in (None, found):
+            return f"{each.image_uri}: another picture than the one that was labelled"
+        photo = decode(data, size_px_min=DECODE_PX, limits=limits)
+    except ImageFailure as failure:
+        return f"{each.image_uri}: {failure.code}: {failure.detail}"
+    return DecodedPhoto(uri=each.image_uri, name=each.label, sha256=found, pixels=photo.pixels)
+
+
 def read_photos(corrections: Sequence[Correction], chosen: Settings) -> ShopPhotos:
     """Every photo that can be read and is the one that the person saw.
 
     Raises:
         CorrectionsError: there is none.
     """
-    source = photo_source(chosen)
     limits = DecodeLimits.of(chosen)
 
     def read(each: Correction) -> NDArray[np.uint8] | str:
-        try:
-            data = source(each.image_uri)
-            found = hashlib.sha256(data).hexdigest()
-            if each.image_sha256 not in (None, found):
-                return f"{each.image_uri}: another picture than the one that was labelled"
-            photo = decode(data, size_px_min=DECODE_PX, limits=limits)
-        except ImageFailure as failure:
-            return f"{each.image_uri}: {failure.code}: {failure.detail}"
-        return model_input(photo.pixels).pixels
+        photo = read_photo(each, source, limits)
+        return photo if isinstance(photo, str) else model_input(photo.pixels).pixels
 
-    with ThreadPoolExecutor(FETCHING_THREADS) as pool:
+    with photo_source(chosen) as source, ThreadPoolExecutor(FETCHING_THREADS) as pool:
         results = list(pool.map(read, corrections))
     if all(isinstance(result, str) for result in results):
         raise CorrectionsError(
@@ -93,18 +111,8 @@ def read_photos(corrections: Sequence[Correction], chosen: Settings) -> ShopPhot
 def shop_photos(
     inputs: Sequence[NDArray[np.uint8]], labels: Sequence[str], unread: tuple[str, ...] = ()
 ) -> ShopPhotos:
-    """Model inputs and their labels; equal inputs with different labels are left out.
-
-    Of equal inputs one is kept: the others would stand in the part that is trained on and in the
-    one that judges it.
-    """
-    keys = [pixels.tobytes() for pixels in inputs]
-    names: dict[bytes, set[str]] = defaultdict(set)
-    first: dict[bytes, int] = {}
-    for place, (key, label) in enumerate(zip(keys, labels, strict=True)):
-        names[key].add(label)
-        first.setdefault(key, place)
-    kept = [place for key, place in first.items() if len(names[key]) == 1]
+    """Model inputs and their labels; of equal inputs one is kept, of contradicting ones none."""
+    kept = unambiguous([pixels.tobytes() for pixels in inputs], labels)
     numbers = [LABELS.index(each) if each in LABELS else STRANGER for each in labels]
     return ShopPhotos(
         images=np.array([inputs[place] for place in kept], np.uint8).reshape(-1, *INPUT_SHAPE),
@@ -113,8 +121,22 @@ def shop_photos(
     )
 
 
-def photo_source(chosen: Settings) -> Callable[[str], bytes]:
-    """From a URI to bytes; raises ImageFailure.
+def unambiguous(keys: Sequence[Hashable], names: Sequence[str]) -> NDArray[np.int64]:
+    """Of equal pictures the place of the first, of those with several names none, int64 (M,).
+
+    The others would stand in the part that is learned from and in the one that judges it.
+    """
+    called: dict[Hashable, set[str]] = defaultdict(set)
+    first: dict[Hashable, int] = {}
+    for place, (key, name) in enumerate(zip(keys, names, strict=True)):
+        called[key].add(name)
+        first.setdefault(key, place)
+    return np.array([place for key, place in first.items() if len(called[key]) == 1], np.int64)
+
+
+@contextmanager
+def photo_source(chosen: Settings) -> Iterator[Callable[[str], bytes]]:
+    """From a URI to bytes, over connections that are closed at the end; raises ImageFailure.
 
     Whoever runs the trainer named the file of corrections and reads local files by their own
     permissions; what lies on other hosts goes through the workers' fetcher.
@@ -128,7 +150,8 @@ def photo_source(chosen: Settings) -> Callable[[str], bytes]:
         path = Path(unquote(urlsplit(uri).path) if scheme else uri)
         return _local(path, chosen.image_bytes_max)
 
-    return source
+    with closing(fetcher):
+        yield source
 
 
 def _local(path: Path, bytes_max: int) -> bytes:

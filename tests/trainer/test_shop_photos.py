@@ -49,8 +49,8 @@ def test_a_picture_that_changed_since_it_was_labelled_is_left_out(picture: Path)
 
 
 def test_other_hosts_are_asked_through_the_fetchers_guards() -> None:
-    with pytest.raises(ImageFailure) as caught:
-        photo_source(Settings())("http://127.0.0.1/a.jpg")
+    with photo_source(Settings()) as source, pytest.raises(ImageFailure) as caught:
+        source("http://127.0.0.1/a.jpg")
     assert caught.value.code == FailureCode.FORBIDDEN_ADDRESS
 
 
@@ -61,8 +61,9 @@ def test_corrections_without_a_readable_picture_are_refused(tmp_path: Path) -> N
 
 
 def test_a_larger_file_than_allowed_is_not_read(picture: Path) -> None:
-    with pytest.raises(ImageFailure) as caught:
-        photo_source(Settings(image_bytes_max=10))(str(picture))
+    chosen = Settings(image_bytes_max=10)
+    with photo_source(chosen) as source, pytest.raises(ImageFailure) as caught:
+        source(str(picture))
     assert caught.value.code == FailureCode.TOO_MANY_BYTES
 
 

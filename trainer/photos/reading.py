@@ -106,15 +106,13 @@ def _is_silent(photo: LabelledPhoto, taxonomy: Taxonomy) -> bool:
 
 
 def _read(photos: Sequence[LabelledPhoto], kept_px: int) -> tuple[list[_Read], list[str]]:
-    source = photo_source(settings())
-
     def read(photo: LabelledPhoto) -> _Read | str:
         try:
             return _one(photo, source, kept_px)
         except ImageFailure as failure:
             return f"{photo.path} cannot be read: {failure.detail}"
 
-    with ThreadPoolExecutor(FETCHING_THREADS) as pool:
+    with photo_source(settings()) as source, ThreadPoolExecutor(FETCHING_THREADS) as pool:
         made = pool.map(read, photos)
         found = list(tqdm(made, "photos", total=len(photos), unit="photo", mininterval=5))
     return (

@@ -1,7 +1,5 @@
 """A shop's corrected pictures as a bundle's networks take them, and what it says of each."""
 
-import hashlib
-from collections import defaultdict
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -10,11 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.bundle import Bundle
-from catalog.failures import ImageFailure
-from catalog.images.decode import DecodeLimits, decode
+from catalog.images.decode import DecodeLimits
 from catalog.images.model_input import glance, model_input
 from catalog.images.photo_input import photo_input
-from catalog.images.preprocessing import DECODE_PX
 from catalog.networks import NetworkName, PictureKind
 from catalog.settings import Settings
 from catalog.statistics import TINY, softmax
@@ -23,7 +19,15 @@ from trainer.corrections import Correction, CorrectionsError
 from trainer.photo_evaluation import judge
 from trainer.photos.data import KEPT_SHARE, PhotoSet
 from trainer.serving_model import ServingModel
-from trainer.shop_photos import FETCHING_THREADS, STRANGER, ShopPhotos, photo_source
+from trainer.shop_photos import (
+    FETCHING_THREADS,
+    STRANGER,
+    DecodedPhoto,
+    ShopPhotos,
+    photo_source,
+    read_photo,
+    unambiguous,
+)
 
 # Pictures that are decoded at once: one may have a megabyte.
 CHUNK = 64
@@ -102,16 +106,6 @@ class ShopPictures:
         return ShopPhotos(images=self.reduced, labels=self.truth(labels))
 
 
-@dataclass(frozen=True, kw_only=True)
-class _Read:
-    """One picture that could be read."""
-
-    uri: str
-    name: str
-    sha256: str
-    pixels: Pixels
-
-
 def read_pictures(
     corrections: Sequence[Correction], bundle: Bundle, chosen: Settings
 ) -> ShopPictures:
@@ -122,26 +116,18 @@ def read_pictures(
     Raises:
         CorrectionsError: there is none.
     """
-    source, limits = photo_source(chosen), DecodeLimits.of(chosen)
+    limits = DecodeLimits.of(chosen)
 
-    def read(each: Correction) -> _Read | str:
-        try:
-            data = source(each.image_uri)
-            found = hashlib.sha256(data).hexdigest()
-            if each.image_sha256 not in (None, found):
-                return f"{each.image_uri}: another picture than the one that was labelled"
-            photo = decode(data, size_px_min=DECODE_PX, limits=limits)
-        except ImageFailure as failure:
-            return f"{each.image_uri}: {failure.code}: {failure.detail}"
-        return _Read(uri=each.image_uri, name=each.label, sha256=found, pixels=photo.pixels)
+    def read(each: Correction) -> DecodedPhoto | str:
+        return read_photo(each, source, limits)
 
     parts, unread, digests = [], [], []
     serving = {name: ServingModel(part.serving_model) for name, part in bundle.parts.items()}
-    with ThreadPoolExecutor(FETCHING_THREADS) as pool:
+    with photo_source(chosen) as source, ThreadPoolExecutor(FETCHING_THREADS) as pool:
         for start in range(0, len(corrections), CHUNK):
             found = list(pool.map(read, corrections[start : start + CHUNK]))
             unread += [each for each in found if isinstance(each, str)]
-            good = [each for each in found if isinstance(each, _Read)]
+            good = [each for each in found if isinstance(each, DecodedPhoto)]
             digests += [each.sha256 for each in good]
             if good:
                 parts.append(seen_by(bundle, serving, good, pool))
@@ -157,7 +143,7 @@ def read_pictures(
 def seen_by(
     bundle: Bundle,
     serving: dict[NetworkName, ServingModel],
-    read: Sequence[_Read],
+    read: Sequence[DecodedPhoto],
     pool: ThreadPoolExecutor,
 ) -> ShopPictures:
     """Decoded pictures as both networks take them, and what the bundle says."""
@@ -208,16 +194,3 @@ def joined(parts: Sequence[ShopPictures], unread: tuple[str, ...]) -> ShopPictur
 def replace_taken(pictures: ShopPictures, kept: NDArray[np.int64]) -> ShopPictures:
     """Those at `kept`, with all that was unread."""
     return joined([pictures.take(kept)], pictures.unread)
-
-
-def unambiguous(keys: Sequence[str], names: Sequence[str]) -> NDArray[np.int64]:
-    """Of equal pictures the place of the first, of those with several names none, int64 (M,).
-
-    The others would stand in the part that is learned from and in the one that judges it.
-    """
-    called: dict[str, set[str]] = defaultdict(set)
-    first: dict[str, int] = {}
-    for place, (key, name) in enumerate(zip(keys, names, strict=True)):
-        called[key].add(name)
-        first.setdefault(key, place)
-    return np.array([place for key, place in first.items() if len(called[key]) == 1], np.int64)
