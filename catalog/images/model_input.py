@@ -6,6 +6,7 @@ them the garment is cut out of its background and, on a person, from its wearer.
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import cv2
 import numpy as np
@@ -38,6 +39,8 @@ TINY_PX = 20
 SHARPNESS_MIN = 0.14
 # Parts of a plain photo that are this large beside the largest one are items of their own.
 ITEM_SHARE_MIN = 0.4
+
+NO_CONTRAST = "nothing stands out from the background"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -91,6 +94,11 @@ class Glance:
     working: NDArray[np.uint8] | None = None
     background: Background | None = None
 
+    @cached_property
+    def unclear(self) -> str | None:
+        """Why a photo shows too little to any network: told once for all who ask."""
+        return None if self.working is None else why_unclear(self.working)
+
 
 def glance(picture: NDArray[np.uint8]) -> Glance:
     """Tell what kind of picture a decoded one, uint8 (H, W, 3) RGB, is."""
@@ -128,7 +136,7 @@ def model_input(photo: NDArray[np.uint8], seen: Glance | None = None) -> ModelIn
             top=zoom * (top + bottom - side) / 2,
             side=zoom * side,
         ),
-        poor=_poor(working, found),
+        poor=_poor(seen, found),
         working=working,
         mask=mask,
     )
@@ -144,7 +152,7 @@ def _taken_as_reduced(photo: NDArray[np.uint8]) -> ModelInput:
     if side < TINY_PX:
         poor = f"the picture is only {width}×{height} pixels"
     elif int(garment.max()) < CONTRAST_MIN:
-        poor = "nothing stands out from the background"
+        poor = NO_CONTRAST
     return ModelInput(
         pixels=_centre(garment)[:, :, None],
         square=Square(left=(width - side) / 2, top=(height - side) / 2, side=float(side)),
@@ -159,7 +167,7 @@ def _shrunk(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     over areas of broken pixels.
     """
     while max(photo.shape[:2]) >= 2 * WORKING_PX:
-        photo = _halved(photo)
+        photo = halved(photo)
     height, width = photo.shape[:2]
     scale = WORKING_PX / max(height, width)
     if scale >= 1:
@@ -168,7 +176,7 @@ def _shrunk(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(cv2.resize(photo, size, interpolation=cv2.INTER_LINEAR), np.uint8)
 
 
-def _halved(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+def halved(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The mean of each two by two pixels; an odd last row or column is left out."""
     rows, columns = (max(1, side // 2) for side in photo.shape[:2])
     even = photo[: 2 * rows, : 2 * columns]
@@ -234,14 +242,11 @@ def _centre(small: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return canvas
 
 
-def _poor(working: NDArray[np.uint8], found: CutOut) -> str | None:
-    grey = np.asarray(cv2.cvtColor(working, cv2.COLOR_RGB2GRAY), np.uint8)
-    if why := _without_contrast(grey):
-        return why
-    if found.failed:
+def _poor(seen: Glance, found: CutOut) -> str | None:
+    if found.failed and seen.unclear != NO_CONTRAST:
         return "no garment could be told apart from its background"
-    if why := _blurred(grey):
-        return why
+    if seen.unclear:
+        return seen.unclear
     if found.plain and (items := _items(found.mask)) > 1:
         return f"the photo shows {items} items"
     return None
@@ -249,7 +254,7 @@ def _poor(working: NDArray[np.uint8], found: CutOut) -> str | None:
 
 def _without_contrast(grey: NDArray[np.uint8]) -> str | None:
     flat = float(np.ptp(grey)) < CONTRAST_MIN
-    return "nothing stands out from the background" if flat else None
+    return NO_CONTRAST if flat else None
 
 
 def _blurred(grey: NDArray[np.uint8]) -> str | None:

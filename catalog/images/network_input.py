@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.images.model_input import Glance, Square, glance, model_input, why_unclear
+from catalog.images.model_input import Glance, Square, glance, model_input
 from catalog.images.photo_input import photo_input
 from catalog.networks import NetworkName
 
@@ -44,5 +44,5 @@ def network_input(
         return NetworkInput(pixels=reduced.pixels, square=reduced.square, poor=reduced.poor)
     found = photo_input(picture, kind.side_px)
     # Of a picture that came reduced, how sharp it is tells nothing.
-    poor = model_input(picture, seen).poor if seen.working is None else why_unclear(seen.working)
+    poor = model_input(picture, seen).poor if seen.working is None else seen.unclear
     return NetworkInput(pixels=found.pixels, square=found.square, poor=poor)

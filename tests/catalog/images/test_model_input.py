@@ -2,7 +2,7 @@ import cv2
 import numpy as np
 import pytest
 
-from catalog.images.model_input import model_input
+from catalog.images.model_input import glance, model_input, why_unclear
 from catalog.sample import SAMPLE
 
 
@@ -114,3 +114,11 @@ def test_several_items_beside_each_other_are_called_poor() -> None:
     two = np.hstack([garment_photo(), garment_photo()])
     assert model_input(garment_photo()).poor is None
     assert model_input(two).poor == "the photo shows 2 items"
+
+
+def test_how_sharp_a_photo_is_is_told_once_for_both_networks() -> None:
+    seen = glance(np.random.default_rng(0).integers(0, 255, (256, 200, 3)).astype(np.uint8))
+    assert seen.working is not None
+    assert "unclear" not in vars(seen)
+    assert seen.unclear == why_unclear(seen.working)
+    assert "unclear" in vars(seen)

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from catalog.images.model_input import Square
-from catalog.images.overlay import crop, encode_jpeg, grad_cam, overlay
+from catalog.images.overlay import HEAT_SHARE, crop, encode_jpeg, grad_cam, overlay
 
 
 def test_heat_map_is_the_positive_part_scaled_to_one() -> None:
@@ -47,3 +47,22 @@ def test_jpeg_keeps_red_red() -> None:
     bgr = cv2.imdecode(np.frombuffer(encode_jpeg(picture), np.uint8), cv2.IMREAD_COLOR)
     assert bgr[16, 16, 2] > 240
     assert bgr[16, 16, 0] < 15
+
+
+@pytest.mark.parametrize("side", [1, 4, 7])
+def test_heat_map_is_enlarged_as_opencv_does(side: int) -> None:
+    heat = np.random.default_rng(0).random((side, side + 1), np.float32)
+    view = np.full((96, 128, 3), 120, np.uint8)
+    smooth = np.clip(cv2.resize(heat, (128, 96), interpolation=cv2.INTER_CUBIC), 0, 1)
+    colours = cv2.applyColorMap((smooth * 255).astype(np.uint8), cv2.COLORMAP_INFERNO)
+    share = smooth * HEAT_SHARE
+    wanted = cv2.blendLinear(view, colours[:, :, ::-1].copy(), 1 - share, share)
+    # The last bit of a float may put a pixel into the next of 256 colours.
+    assert np.abs(overlay(view, heat).astype(int) - wanted).max() <= 2
+
+
+def test_crop_of_a_fine_pattern_shows_its_mean() -> None:
+    photo = np.zeros((1201, 1001, 3), np.uint8)
+    photo[::2, ::2] = photo[1::2, 1::2] = 200
+    view = crop(photo, Square(left=0, top=100, side=1000), 128)
+    assert np.abs(view[:, :-1].astype(int) - 100).max() <= 1
