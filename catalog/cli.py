@@ -3,7 +3,6 @@
 `tagger --help` therefore answers at once, and serving never imports what training needs.
 """
 
-import importlib
 import sys
 from collections.abc import Mapping
 from typing import Any
@@ -11,6 +10,7 @@ from typing import Any
 import click
 
 from catalog.errors import OperatorError
+from catalog.importing import imported
 from catalog.redaction import without_secrets
 
 # name: (module, function, what it does)
@@ -88,7 +88,7 @@ class LazyGroup(click.Group):
             return super().get_command(ctx, cmd_name)
         module, function, _ = self.lazy[cmd_name]
         try:
-            command = getattr(importlib.import_module(module), function)
+            command = getattr(imported(module), function)
         except ModuleNotFoundError as missing:
             absent = (missing.name or "").split(".")[0]
             if absent == "lab":

@@ -2,11 +2,13 @@
 
 import re
 from pathlib import Path
-
-import redis
+from typing import TYPE_CHECKING
 
 from catalog.errors import OperatorError
 from catalog.settings import Settings
+
+if TYPE_CHECKING:
+    import redis
 
 ADDRESS_FILE = "address"
 SAFE_EVICTION = "noeviction"
@@ -44,12 +46,14 @@ def socket_url(path: Path) -> str:
     return f"unix://{path}"
 
 
-def connect(url: str) -> redis.Redis:
+def connect(url: str) -> "redis.Redis":
     """A client of the broker itself, for depths and health."""
+    import redis  # some 60 ms: not for whoever only wants to know where the broker is
+
     return redis.Redis.from_url(url, socket_timeout=5, socket_connect_timeout=5)
 
 
-def depths(client: redis.Redis, queues: tuple[str, ...]) -> dict[str, int]:
+def depths(client: "redis.Redis", queues: tuple[str, ...]) -> dict[str, int]:
     """How many messages wait in each queue, unacknowledged ones not counted."""
     pipeline = client.pipeline(transaction=False)
     for queue in queues:
@@ -57,7 +61,7 @@ def depths(client: redis.Redis, queues: tuple[str, ...]) -> dict[str, int]:
     return dict(zip(queues, map(int, pipeline.execute()), strict=True))
 
 
-def eviction_policy(client: redis.Redis) -> str | None:
+def eviction_policy(client: "redis.Redis") -> str | None:
     """What the broker does when its memory is full; None where it does not say.
 
     From INFO, as managed brokers forbid CONFIG.
@@ -66,7 +70,7 @@ def eviction_policy(client: redis.Redis) -> str | None:
     return None if found is None else str(found)
 
 
-def version(client: redis.Redis) -> tuple[int, ...] | None:
+def version(client: "redis.Redis") -> tuple[int, ...] | None:
     """Which Redis the broker is, or is like; None where it does not say."""
     found = client.info("server").get("redis_version")
     return None if found is None else tuple(map(int, re.findall(r"\d+", str(found))))

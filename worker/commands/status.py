@@ -6,7 +6,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 import click
-import redis
 
 from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
 from catalog.networks import NetworkName
@@ -22,6 +21,7 @@ from db.webhooks.registering import Standing, standings
 from worker.broker import BrokerError, connect, depths, redis_url
 from worker.commands.tables import echo_counts
 from worker.commands.webhook import as_fields as webhook_fields
+from worker.depths import BrokerSilentError, depths_at
 from worker.drift.lines import line as drift_line
 from worker.events.readers import line as events_line
 from worker.events.readers import readers
@@ -73,12 +73,24 @@ def _ledger(
 
 
 def _queues(chosen: Settings) -> tuple[dict[str, int], str | None]:
+    queues = (INGEST_QUEUE, BULK_QUEUE)
     try:
-        return depths(connect(redis_url(chosen)), (INGEST_QUEUE, BULK_QUEUE)), None
+        url = redis_url(chosen)
+        found = depths_at(url, queues)
+        return _depths_by_library(url, queues) if found is None else found, None
     except BrokerError as error:
         return {}, str(error)
-    except redis.RedisError as error:
+    except BrokerSilentError as error:
         return {}, f"Expected the broker to answer: {error}. Is `tagger up` running?"
+
+
+def _depths_by_library(url: str, queues: tuple[str, ...]) -> dict[str, int]:
+    import redis  # see worker/depths.py
+
+    try:
+        return depths(connect(url), queues)
+    except redis.RedisError as error:
+        raise BrokerSilentError(str(error)) from error
 
 
 def _as_json(

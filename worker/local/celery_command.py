@@ -8,6 +8,8 @@ of a core for each of four processes, at the moment when all of them start at on
 import sys
 from types import ModuleType
 
+from catalog.importing import imported
+
 
 def without_shell() -> None:
     """Put a module that registers nothing in the place of the shell's."""
@@ -18,6 +20,6 @@ def without_shell() -> None:
 
 if __name__ == "__main__":
     without_shell()
-    from celery.__main__ import main  # after it
-
-    main()
+    run = imported("celery.__main__").main  # after it
+    imported(sys.argv[sys.argv.index("-A") + 1])
+    run()
