@@ -13,6 +13,11 @@ LAZY = {
         "pipeline",
         "From the queue to the row, beside a bare loop.",
     ),
+    "floor": (
+        "lab.commands.pipeline",
+        "floor",
+        "What a photo costs by format and stage.",
+    ),
     "remote": (
         "lab.commands.pipeline",
         "remote",

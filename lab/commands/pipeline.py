@@ -1,4 +1,4 @@
-"""`tagger bench pipeline`, `remote`, `regression`, `experiments` and `events`."""
+"""`tagger bench pipeline`, `floor`, `remote`, `regression`, `experiments` and `events`."""
 
 from pathlib import Path
 
@@ -57,6 +57,21 @@ def pipeline(
 
         draw(figures, plot)
     click.echo(figures.as_json() if as_json else render(figures))
+
+
+@click.command()
+@click.option(
+    "--photos", "count", default=64, show_default=True, type=click.IntRange(min=1),
+    help="Photos of each format, in one batch.",
+)  # fmt: skip
+@click.option("--rounds", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def floor(count: int, rounds: int, as_json: bool) -> None:
+    """What a photo costs in one thread by format and stage: JPEG, PNG, WebP and AVIF."""
+    from lab.pipeline import formats  # numpy, LiteRT: not for --help
+
+    costs = list(formats.measure(count, rounds))
+    click.echo(formats.as_json(costs) if as_json else formats.render(costs))
 
 
 @click.command()
