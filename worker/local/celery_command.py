@@ -21,5 +21,7 @@ def without_shell() -> None:
 if __name__ == "__main__":
     without_shell()
     run = imported("celery.__main__").main  # after it
-    imported(sys.argv[sys.argv.index("-A") + 1])
+    # Celery imports the tasks itself, later, with the garbage collector at work.
+    app = sys.argv[sys.argv.index("-A") + 1]
+    imported("worker.tasks" if app == "worker.app" else app)
     run()
