@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from catalog.errors import OperatorError
+from catalog.cursor_file import read_cursor, write_cursor
 from catalog.taxonomy.files import to_yaml
 from db.command_line import looking
 from db.ledger.taxonomies import taxonomy_in_force
@@ -37,7 +37,7 @@ def export_corrections(after: int | None, cursor_file: Path | None, output: Path
     kind `retraction` takes back the line whose review_id it names. The new cursor is printed on
     standard error.
     """
-    start = after if after is not None else _read_cursor(cursor_file)
+    start = after if after is not None else read_cursor(cursor_file) or 0
     with writing() as session:
         end = newest_review(session)
     count = 0
@@ -50,9 +50,7 @@ def export_corrections(after: int | None, cursor_file: Path | None, output: Path
         stream.flush()
     if cursor_file is not None:
         # After the lines: a crash in between repeats lines, which changes nothing, and loses none.
-        aside = cursor_file.with_name(cursor_file.name + ".new")
-        aside.write_text(f"{end}\n", encoding="utf-8")
-        aside.replace(cursor_file)
+        write_cursor(cursor_file, end)
     click.echo(f"{count} written; cursor {end}", err=True)
 
 
@@ -85,14 +83,3 @@ def export_photos(output: Path | None, taxonomy_output: Path | None) -> None:
         if taxonomy_output is not None:
             taxonomy_output.write_text(to_yaml(taxonomy_in_force(session)), encoding="utf-8")
     click.echo(f"{counts[False]} by people, {counts[True]} as declared", err=True)
-
-
-def _read_cursor(path: Path | None) -> int:
-    if path is None or not path.exists():
-        return 0
-    found = path.read_text(encoding="utf-8").strip()
-    if not found.isascii() or not found.isdigit():
-        raise OperatorError(
-            f"Expected a number in {path}, found {found[:40]!r}. Correct or delete it."
-        )
-    return int(found)

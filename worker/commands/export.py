@@ -9,7 +9,7 @@ from typing import BinaryIO
 
 import click
 
-from catalog.errors import OperatorError
+from catalog.cursor_file import read_cursor, write_cursor
 from db.command_line import database
 from db.engine import reading, sessions
 from db.events.labels import every_label, labels_since
@@ -64,7 +64,7 @@ def labels(
     """
     if format_ == PARQUET and output is None:
         raise click.UsageError("Parquet is written to a file: --output FILE.")
-    start = after if after is not None else _read_cursor(cursor_file)
+    start = after if after is not None else read_cursor(cursor_file)
     with database() as engine:
         while True:
             with sessions(engine).begin() as session:
@@ -79,7 +79,7 @@ def labels(
             with _target(output) as stream, _writer(format_, stream, no_bom) as write:
                 count = write_all(write, rows)
     if cursor_file is not None:
-        _replace(cursor_file, f"{end}\n".encode())
+        write_cursor(cursor_file, end)
     click.echo(f"{count} written; cursor {end}", err=True)
 
 
@@ -105,20 +105,3 @@ def _target(output: Path | None) -> Iterator[BinaryIO]:
         aside.replace(output)
     finally:
         aside.unlink(missing_ok=True)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    aside = path.with_name(path.name + ".new")
-    aside.write_bytes(content)
-    aside.replace(path)
-
-
-def _read_cursor(path: Path | None) -> int | None:
-    if path is None or not path.exists():
-        return None
-    found = path.read_text(encoding="utf-8").strip()
-    if not found.isascii() or not found.isdigit():
-        raise OperatorError(
-            f"Expected a number in {path}, found {found[:40]!r}. Correct or delete it."
-        )
-    return int(found)
