@@ -1,4 +1,4 @@
-"""The model bundle: a folder with one or two networks, the contract between trainer and worker.
+"""The model bundle: a folder with one to three networks, the contract between trainer and worker.
 
 Standard library only. Nothing in a bundle is pickled; every file's sha256 stands in
 manifest.json, and a bundle that does not verify is refused. What is used afterwards are the very
@@ -40,7 +40,8 @@ SERVING_MODEL = "model.tflite"
 KERAS_MODEL = "model.keras"
 # Inputs and the serving model's logits for them: see catalog/check_predictions.py.
 CHECK = "check.npz"
-REQUIRED_FILES = (SERVING_MODEL, KERAS_MODEL, CHECK)
+SERVED_FILES = (SERVING_MODEL, CHECK)
+REQUIRED_FILES = (*SERVED_FILES, KERAS_MODEL)
 MANIFEST_FIELDS = (
     "format", "model_version", "created_at", "metrics", "training", "data", "libraries",
 )  # fmt: skip
@@ -51,7 +52,8 @@ class Manifest:
     """Everything in manifest.json.
 
     `labels` are ids of `taxonomy`'s categories, in the order of the networks' outputs; of the
-    taxonomy, manifest.json itself holds name and version only. `networks`: one or both of them.
+    taxonomy, manifest.json itself holds name and version only. `networks`: one or two that judge,
+    and possibly one that helps with photos.
     """
 
     format: int
@@ -68,20 +70,28 @@ class Manifest:
     licences: Mapping[str, str] = field(default_factory=dict)
 
     def judge_of(self, kind: PictureKind) -> NetworkName:
-        """The network that judges such pictures; a bundle's only one judges them all."""
-        if len(self.networks) == 1:
-            return next(iter(self.networks))
+        """The network that judges such pictures; a bundle's only judge judges them all."""
+        judges = [name for name in self.networks if name is not NetworkName.CUTOUT]
+        if len(judges) == 1:
+            return judges[0]
         busy_only = self.networks[NetworkName.PHOTO].backgrounds is Backgrounds.BUSY
         if kind is PictureKind.REDUCED or (kind is PictureKind.PLAIN and busy_only):
             return NetworkName.REDUCED
         return NetworkName.PHOTO
 
     def mixture_of(self, kind: PictureKind) -> Mixture | None:
-        """How both networks judge such pictures together, where they do."""
-        if len(self.networks) == 1 or kind is not PictureKind.PLAIN:
+        """How the photo network and its helper judge such pictures together, where they do."""
+        if self.helper is None or kind is not PictureKind.PLAIN:
             return None
         judge = self.judge_of(kind)
         return self.networks[judge].mixture if judge is NetworkName.PHOTO else None
+
+    @property
+    def helper(self) -> NetworkName | None:
+        """The 28×28 network that can help the photo network; None where one of them is missing."""
+        beside = self.networks if NetworkName.PHOTO in self.networks else {}
+        helpers = (NetworkName.CUTOUT, NetworkName.REDUCED)
+        return next((name for name in helpers if name in beside), None)
 
     def photo_rule_of(self, name: NetworkName, kind: PictureKind = PictureKind.BUSY) -> PhotoRule:
         """How a network's word on such photos is judged until reviews have earned more trust."""
@@ -104,7 +114,9 @@ class Manifest:
     def files_of(self, name: NetworkName) -> tuple[str, ...]:
         """The files of one network."""
         parameters = self.networks[name].out_of_taxonomy.parameters
-        return tuple(f"{name}/{file}" for file in (*REQUIRED_FILES, parameters) if file is not None)
+        # Nobody teaches the one for cut-outs: it only serves.
+        needed = SERVED_FILES if name is NetworkName.CUTOUT else REQUIRED_FILES
+        return tuple(f"{name}/{file}" for file in (*needed, parameters) if file is not None)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -146,7 +158,7 @@ class Bundle:
 
     @cached_property
     def parts(self) -> Mapping[NetworkName, Part]:
-        """Its networks, one or both."""
+        """Its networks."""
         return {name: self._part(name) for name in self.manifest.networks}
 
     def part(self, name: NetworkName) -> Part:
@@ -315,6 +327,8 @@ def _manifest(fields: dict[str, Any], document: bytes | None) -> Manifest:
                 fields["networks"].items()}  # fmt: skip
     if not networks:
         raise ValueError("networks, of which there are none")
+    if NetworkName.CUTOUT in networks and NetworkName.PHOTO not in networks:
+        raise ValueError("networks, where cutout helps no photo network")
     return Manifest(
         **written
         | {

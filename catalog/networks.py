@@ -16,11 +16,23 @@ class NetworkName(StrEnum):
 
     REDUCED = "reduced"  # 28×28 grey, light garment on black: pictures that come reduced
     PHOTO = "photo"  # S×S in colour: photos
+    CUTOUT = (
+        "cutout"  # 28×28 grey: cut out of photos on plain backgrounds, to help the photo network
+    )
 
     @property
     def spoken(self) -> str:
         """As people read it."""
-        return {"reduced": "28×28 network", "photo": "photo network"}[self.value]
+        return {
+            "reduced": "28×28 network",
+            "photo": "photo network",
+            "cutout": "28×28 network for cut-outs",
+        }[self.value]
+
+    @property
+    def takes_input_of(self) -> "NetworkName":
+        """The network whose input it takes; but for cut-outs its own."""
+        return NetworkName.REDUCED if self is NetworkName.CUTOUT else self
 
 
 class PictureKind(StrEnum):
@@ -90,9 +102,10 @@ class PhotoRule:
 
 @dataclass(frozen=True, kw_only=True)
 class Mixture:
-    """How both of a bundle's networks together judge photos on plain backgrounds.
+    """How the photo network and a 28×28 network together judge photos on plain backgrounds.
 
-    Their confidences, each at its network's own temperature, are multiplied with these powers; at
+    That is the network for cut-outs, or where a bundle has none the one for reduced pictures. Their
+    confidences, each at its network's own temperature, are multiplied with these powers; at
     the photo network's temperature the product is calibrated. The rule holds for such photos alone.
     """
 
@@ -124,7 +137,7 @@ class Network:
     network only and possibly absent, is for photos: see photo_rule. `audit_share`: how many
     accepted pictures a person should see anyway, 0-1, as long as a shop's own reviews have not
     earned more trust; None: as many as the settings say. Of the photo network only: `backgrounds`,
-    which photos it judges; `mixture`, how the 28×28 network helps it with plain ones; `backbone`,
+    which photos it judges; `mixture`, how a 28×28 network helps it with plain ones; `backbone`,
     name, origin, licence and sha256 of the weights that training started from. `alike_min`: the
     cosine of two embeddings from which on both pictures are taken to show one category; None: that
     was never measured.
@@ -187,7 +200,7 @@ def network_of(fields: Mapping[str, Any], name: NetworkName) -> Network:
 
 
 def _require_input(shape: tuple[int, ...], name: NetworkName) -> None:
-    if name is NetworkName.REDUCED:
+    if name.takes_input_of is NetworkName.REDUCED:
         fits = shape == REDUCED_INPUT
     else:
         fits = len(shape) == 3 and shape[0] == shape[1] and shape[2] == 3

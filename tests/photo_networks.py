@@ -8,12 +8,20 @@ from typing import Any
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
 
-from catalog.bundle import KERAS_MODEL, SERVING_MODEL, checksums, read_manifest, write_manifest
+from catalog.bundle import (
+    KERAS_MODEL,
+    SERVING_MODEL,
+    Bundle,
+    checksums,
+    read_manifest,
+    write_manifest,
+)
 from catalog.check_predictions import CheckPredictions, write_check
 from catalog.images.preprocessing import preprocessing_of
 from catalog.networks import Acceptance, Network, NetworkName, OutOfTaxonomy
 from catalog.settings import SHIPPED_BUNDLE
 from tests.taxonomies import LABELS
+from trainer.photos.bundling import helping, write_helper
 
 # Made by tests/make_photo_network.py.
 MODEL = Path(__file__).parent / "data" / "photo_network.tflite"
@@ -66,6 +74,18 @@ def bundle_with_photo_network(
     changed = replace(manifest, model_version=version, networks=networks, files=checksums(target))
     write_manifest(target, changed)
     return target
+
+
+def with_helper(folder: Path, giver: Bundle, *, alone: bool = False) -> Path:
+    """The bundle in `folder` with another's 28×28 network for cut-outs; alone: without photos'."""
+    manifest, part = read_manifest(folder), giver.part(NetworkName.REDUCED)
+    write_helper(folder, part)
+    networks = {**manifest.networks, NetworkName.CUTOUT: helping(part)}
+    if alone:
+        shutil.rmtree(folder / NetworkName.PHOTO)
+        del networks[NetworkName.PHOTO]
+    write_manifest(folder, replace(manifest, networks=networks, files=checksums(folder)))
+    return folder
 
 
 def without_photo_network(folder: Path) -> Path:

@@ -174,7 +174,7 @@ def judge(
             temperature = rule.photo_temperature or part.network.temperature
             confidences = softmax(outputs.logits, temperature)
             if rule.mixture is not None:
-                reduced = _reduced_confidences(
+                reduced = _helpers_confidences(
                     bundle, judges, [(pictures[place], glances[place]) for place in mine]
                 )
                 weights = rule.mixture.photo_weight, rule.mixture.reduced_weight
@@ -194,15 +194,16 @@ def judge(
     return found
 
 
-def _reduced_confidences(
+def _helpers_confidences(
     bundle: Bundle,
     judges: Mapping[NetworkName, ServingModel],
     pictures: Sequence[tuple[NDArray[np.uint8], Glance]],
 ) -> NDArray[np.float64]:
-    """The 28×28 network's own confidences of photos, float64 (N, classes)."""
+    """The photo network's helper's own confidences of photos, float64 (N, classes)."""
+    helper = bundle.manifest.helper
+    assert helper is not None
     inputs = np.stack([model_input(picture, seen).pixels for picture, seen in pictures])
-    temperature = bundle.part(NetworkName.REDUCED).network.temperature
-    return softmax(judges[NetworkName.REDUCED](inputs).logits, temperature)
+    return softmax(judges[helper](inputs).logits, bundle.part(helper).network.temperature)
 
 
 def network_figures(

@@ -25,6 +25,7 @@ def preprocessing_of(name: NetworkName) -> Preprocessing:
 
     The constants are named `module.constant`.
     """
+    name = name.takes_input_of
     constants = {
         f"{module.__name__.rpartition('.')[2]}.{constant.lower()}": value
         for module in _STEPS[name]

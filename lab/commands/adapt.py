@@ -32,7 +32,7 @@ from trainer.fashion_mnist.download import find_dataset
 @click.option("--seeds", default=3, show_default=True, help="Draws of each count.")
 @click.option(
     "--network",
-    type=click.Choice([each.value for each in NetworkName]),
+    type=click.Choice([NetworkName.REDUCED.value, NetworkName.PHOTO.value]),
     help="Which learns; default: the photo network, where the bundle has one.",
 )
 @click.option(

@@ -22,7 +22,7 @@ from catalog.bundle import (
     load_bundle,
     write_manifest,
 )
-from catalog.networks import Backgrounds, NetworkName, PictureKind
+from catalog.networks import Backgrounds, Network, NetworkName, PictureKind
 from catalog.taxonomy.document import to_json
 from catalog.taxonomy.model import Taxonomy
 from trainer.adapt import AdaptConfig, Learned, learn, open_base, parts, write_adapted
@@ -146,6 +146,16 @@ def _for_reduced(
     return pictures.take(pictures.is_kind(*kinds))
 
 
+def _left_behind(photo: Network, new_labels: bool) -> set[NetworkName]:
+    """The networks that must not stand beside a photo network that learned.
+
+    All networks of a bundle name the same categories, and one that helps nobody only costs memory.
+    """
+    if new_labels:
+        return {NetworkName.REDUCED, NetworkName.CUTOUT}
+    return set() if photo.mixture else {NetworkName.CUTOUT}
+
+
 def _write_photo_network(
     folder: Path,
     bundle: Bundle,
@@ -166,10 +176,9 @@ def _write_photo_network(
         bundle.part(NetworkName.PHOTO).network,
     )
     networks = {**before.networks, NetworkName.PHOTO: network}
-    if opened.labels != before.labels and NetworkName.REDUCED in networks:
-        # It cannot name the new categories, and both networks of a bundle name the same ones.
-        del networks[NetworkName.REDUCED]
-        shutil.rmtree(folder / NetworkName.REDUCED)
+    for name in _left_behind(network, opened.labels != before.labels) & networks.keys():
+        del networks[name]
+        shutil.rmtree(folder / name)
     (folder / TAXONOMY).write_text(to_json(taxonomy), encoding="utf-8")
     files = checksums(folder)
     manifest = replace(

@@ -11,14 +11,16 @@ from typing import Any
 
 from catalog.bundle import (
     FORMAT,
+    SERVED_FILES,
     TAXONOMY,
     Bundle,
     Manifest,
+    Part,
     checksums,
     load_bundle,
     write_manifest,
 )
-from catalog.networks import Backgrounds, Network, NetworkName, network_of
+from catalog.networks import Backgrounds, Network, NetworkName, OutOfTaxonomy, network_of
 from catalog.taxonomy.document import to_json
 from catalog.taxonomy.model import Taxonomy
 from trainer.publish import library_versions
@@ -40,19 +42,21 @@ def write_photo_bundle(
     fields: Mapping[str, Any],
     taxonomy: Taxonomy,
     facts: PhotoFacts,
-    base: Bundle | None,
+    along: Bundle | None,
+    helper: Part | None = None,
 ) -> Manifest:
     """Write a bundle with the photo network of `part_folder`, replacing one that is there.
 
-    fields: the network's part of the manifest. base: whose 28×28 network goes along, where its
-    categories are the same.
+    fields: the network's part of the manifest. along: whose 28×28 network goes along. helper: the
+    28×28 network for cut-outs, where that is another one.
 
     Raises:
         BundleError: the disk is full, or what was written does not verify; `folder` is as it was.
     """
-    along = base if base is not None and takes_along(base, taxonomy) else None
     with written_aside(folder) as aside:
         _copy(aside, part_folder, along)
+        if helper is not None:
+            write_helper(aside, helper)
         (aside / TAXONOMY).write_text(to_json(taxonomy), encoding="utf-8")
         photo = network_of(fields, NetworkName.PHOTO)
         files = checksums(aside)
@@ -62,7 +66,7 @@ def write_photo_bundle(
             created_at=datetime.now(UTC).isoformat(timespec="seconds"),
             labels=taxonomy.ids,
             taxonomy=taxonomy,
-            networks={**_reduced(along), NetworkName.PHOTO: photo},
+            networks={**_reduced(along), NetworkName.PHOTO: photo, **_cutout(helper)},
             metrics={**(along.manifest.metrics if along else {}), "photo": facts.metrics},
             training={**(along.manifest.training if along else {}), "photo": facts.training},
             data={**(along.manifest.data if along else {}), "photo": facts.data},
@@ -81,9 +85,10 @@ def write_photo_bundle(
 def with_photo_network_of(bundle: Bundle, folder: Path, manifest: Manifest) -> Manifest:
     """Put a bundle's photo network, as it is, beside the 28×28 network written in `folder`.
 
-    Returns what the manifest says then; the caller writes it.
+    The one that helps it goes with it. Returns what the manifest says then; the caller writes it.
     """
-    bundle.write(folder, f"{NetworkName.PHOTO}/")
+    bundle.write(folder, f"{NetworkName.PHOTO}/", f"{NetworkName.CUTOUT}/")
+    helper = bundle.parts.get(NetworkName.CUTOUT)
     photo, files = bundle.part(NetworkName.PHOTO).network, checksums(folder)
     said = bundle.manifest
     facts: dict[str, Any] = {
@@ -94,7 +99,7 @@ def with_photo_network_of(bundle: Bundle, folder: Path, manifest: Manifest) -> M
     return replace(
         manifest,
         model_version=version_of(manifest.taxonomy, files, photo),
-        networks={**manifest.networks, NetworkName.PHOTO: photo},
+        networks={**manifest.networks, NetworkName.PHOTO: photo, **_cutout(helper)},
         licences={**said.licences, **manifest.licences},
         files=files,
         **facts,
@@ -117,6 +122,8 @@ def version_of(taxonomy: Taxonomy, files: Mapping[str, str], photo: Network) -> 
     return f"{taxonomy.name}-{hashlib.sha256(json.dumps(models).encode()).hexdigest()[:12]}"
 
 
+# The cheapest of scores, where nobody asks.
+UNASKED = OutOfTaxonomy(score="energy", threshold=0.0)
 _MODELS = ("model.keras", "model.tflite")
 _FILES = (*_MODELS, "check.npz", "out_of_taxonomy.npz")
 
@@ -131,6 +138,23 @@ def _copy(aside: Path, part_folder: Path, along: Bundle | None) -> None:
 
 def _reduced(along: Bundle | None) -> dict[NetworkName, Network]:
     return {} if along is None else {NetworkName.REDUCED: along.part(NetworkName.REDUCED).network}
+
+
+def write_helper(folder: Path, helper: Part) -> None:
+    """Write what serves of a 28×28 network into a bundle's folder, for cut-outs."""
+    mine = folder / NetworkName.CUTOUT
+    mine.mkdir()
+    for name in SERVED_FILES:
+        (mine / name).write_bytes(helper.contents[name])
+
+
+def helping(helper: Part) -> Network:
+    """What the manifest says of it: who is strange, and what needs no person, others decide."""
+    return replace(helper.network, out_of_taxonomy=UNASKED, photos=None)
+
+
+def _cutout(helper: Part | None) -> dict[NetworkName, Network]:
+    return {} if helper is None else {NetworkName.CUTOUT: helping(helper)}
 
 
 def _licence(backbone: Mapping[str, Any]) -> str:

@@ -5,7 +5,7 @@ from pathlib import Path
 import click
 
 from catalog.bundle import load_bundle
-from catalog.networks import Backgrounds
+from catalog.networks import Backgrounds, NetworkName
 from catalog.settings import SHIPPED_BUNDLE
 from trainer.photos.lists import LedgerList
 from trainer.photos.recipe import PhotoRecipe, with_setting
@@ -66,6 +66,12 @@ from trainer.photos.recipe import PhotoRecipe, with_setting
     "Default: the shipped one.",
 )
 @click.option(
+    "--helper",
+    type=click.Path(path_type=Path, exists=True),
+    help="Bundle whose 28×28 network helps with photos on plain backgrounds. Default: the one that "
+    "goes along.",
+)
+@click.option(
     "--backgrounds",
     type=click.Choice([each.value for each in Backgrounds]),
     default=Backgrounds.ANY.value,
@@ -87,6 +93,7 @@ def photos(
     run_folder: Path,
     bundle_folder: Path,
     base: Path,
+    helper: Path | None,
     origin: str,
     backgrounds: str,
 ) -> None:
@@ -121,6 +128,7 @@ def photos(
         run_folder=run_folder,
         bundle_folder=bundle_folder,
         base=load_bundle(base),
+        helper=None if helper is None else load_bundle(helper).part(NetworkName.REDUCED),
         origin=origin,
         backgrounds=Backgrounds(backgrounds),
         say=lambda line: click.echo(line, err=True),
@@ -139,7 +147,7 @@ def photos(
     if made.mixture is not None:
         mixture, both = made.mixture, made.mixture.rule.figures
         click.echo(
-            f"Plain backgrounds, {mixture.share:.0%} the 28×28 network's word: "
+            f"Plain backgrounds, {mixture.share:.0%} a 28×28 network's word: "
             f"{mixture.right[mixture.share]:.1%} right, categories alike ({mixture.right[0]:.1%} "
             f"the photo network alone, {mixture.right[1]:.1%} the other); accepted "
             f"{both['accepted_coverage']:.1%}, {both['accepted_wrong']} of {both['accepted']} wrong"

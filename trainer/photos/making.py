@@ -5,8 +5,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from catalog.bundle import Bundle
-from catalog.networks import Backgrounds
+from catalog.bundle import Bundle, Part
+from catalog.networks import Backgrounds, NetworkName
 from catalog.taxonomy.files import read_taxonomy, shipped, shipped_names
 from catalog.taxonomy.model import Taxonomy
 from catalog.taxonomy.reserved import RESERVED
@@ -37,7 +37,7 @@ from trainer.photos.training import inputs, new_network
 
 @dataclass(frozen=True, kw_only=True)
 class MadeNetwork:
-    """The bundle's folder and version; `mixture`: with its 28×28 network, where it has one."""
+    """The bundle's folder and version; `mixture`: with a 28×28 network, where it has one."""
 
     folder: Path
     model_version: str
@@ -58,14 +58,16 @@ def make_photo_network(
     run_folder: Path,
     bundle_folder: Path,
     base: Bundle | None,
+    helper: Part | None = None,
     origin: str,
     backgrounds: Backgrounds = Backgrounds.ANY,
     say: Callable[[str], object],
 ) -> MadeNetwork:
     """Train on the photos, decide out of fold, and write a bundle.
 
-    ledger: what the shop's database knows. base: whose 28×28 network goes along. origin: of the
-    photos, with their licence. backgrounds: which photos the network is to judge where a 28×28
+    ledger: what the shop's database knows. base: whose 28×28 network goes along. helper: a 28×28
+    network of the same categories that helps with plain photos; None: the base's does. origin: of
+    the photos, with their licence. backgrounds: which photos the network is to judge where a 28×28
     network goes along.
 
     Raises:
@@ -94,8 +96,10 @@ def make_photo_network(
     network = fitted_network(sure, garments, backbone, recipe, run_folder / "all")
     fitted = fit_rule(found.scores[:, :-1], found.scores, photos.targets, taxonomy)
     mixture = None
-    if base is not None and takes_along(base, taxonomy) and backgrounds is Backgrounds.ANY:
-        evidence = gather(base, photos, found, held_out, network, recipe)
+    along = base if base is not None and takes_along(base, taxonomy) else None
+    if along is not None and backgrounds is Backgrounds.ANY:
+        mixed_in = helper or along.part(NetworkName.REDUCED)
+        evidence = gather(mixed_in, photos, found, held_out, network, recipe)
         mixture = fit_mixture(evidence, fitted.rule.temperature, taxonomy)
     part_folder = run_folder / "photo"
     part = write_part(part_folder, network, photos, fitted, recipe, backbone)
@@ -116,7 +120,9 @@ def make_photo_network(
     fields["alike_min"] = alike_out_of_fold(
         sure, found.scores, waiting, garments, backbone, recipe, run_folder
     )
-    manifest = write_photo_bundle(bundle_folder, part_folder, fields, taxonomy, facts, base)
+    manifest = write_photo_bundle(
+        bundle_folder, part_folder, fields, taxonomy, facts, along, helper if mixture else None
+    )
     return MadeNetwork(
         folder=bundle_folder,
         model_version=manifest.model_version,

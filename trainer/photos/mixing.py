@@ -1,4 +1,4 @@
-"""How much the 28×28 network's word counts beside the photo network's, on plain backgrounds.
+"""How much a 28×28 network's word counts beside the photo network's, on plain backgrounds.
 
 Photos on a plain background are what the 28×28 network was made for, and what a list of photos
 taken at home hardly has. The judges are such photos all the same: those of the list cut out onto
@@ -14,9 +14,8 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.bundle import Bundle
+from catalog.bundle import Part
 from catalog.images.model_input import model_input
-from catalog.networks import NetworkName
 from catalog.statistics import TINY, softmax
 from catalog.taxonomy.model import Taxonomy
 from trainer.photo_rule import FittedRule
@@ -89,7 +88,7 @@ class FittedMixture:
 
 
 def gather(
-    base: Bundle,
+    helper: Part,
     photos: PhotoSet,
     found: OutOfFold,
     held_out: Garments | None,
@@ -98,11 +97,11 @@ def gather(
 ) -> Evidence:
     """Photos cut out onto white, out of fold, and dressed pictures for what they lack.
 
-    network: trained on all photos; it was shown no picture of `held_out`.
+    helper: the 28×28 network. network: trained on all photos; it was shown no picture of
+    `held_out`.
     """
     cut = has_mask(photos)
-    judge = ServingModel(base.part(NetworkName.REDUCED).serving_model)
-    temperature = base.manifest.networks[NetworkName.REDUCED].temperature
+    judge, temperature = ServingModel(helper.serving_model), helper.network.temperature
     white = on_white(photos.take(cut))
     evidence = Evidence(
         reduced=_reduced(judge, white, temperature),

@@ -168,11 +168,12 @@ def seen_by(
 def reduced_words(
     bundle: Bundle, serving: dict[NetworkName, ServingModel], reduced: Pixels
 ) -> NDArray[np.float32]:
-    """Logarithms of the 28×28 network's own confidences, float32 (N, C); (N, 0) without one."""
-    if NetworkName.REDUCED not in bundle.parts:
+    """Logarithms of the helper's own confidences, float32 (N, C); (N, 0) where there is none."""
+    helper = bundle.manifest.helper
+    if helper is None:
         return np.zeros((len(reduced), 0), np.float32)
-    temperature = bundle.part(NetworkName.REDUCED).network.temperature
-    confidences = softmax(serving[NetworkName.REDUCED](reduced).logits, temperature)
+    temperature = bundle.part(helper).network.temperature
+    confidences = softmax(serving[helper](reduced).logits, temperature)
     return np.asarray(np.log(np.maximum(confidences, TINY)), np.float32)
 
 

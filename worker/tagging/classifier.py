@@ -71,7 +71,7 @@ class ServingNetwork:
 
     def __init__(self, part: Part, threads: int) -> None:
         self.network = part.network
-        self.kind = InputKind(network=part.name, side_px=part.network.input[0])
+        self.kind = InputKind(network=part.name.takes_input_of, side_px=part.network.input[0])
         check = read_check(part)
         try:
             interpreter = Interpreter(model_content=part.serving_model, num_threads=threads)

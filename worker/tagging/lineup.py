@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from catalog.acceptance import NO_AUDIT, AuditShares, Earned, Rule, rule_for
 from catalog.bundle import Manifest
 from catalog.images.network_input import InputKind, NetworkInput
-from catalog.networks import NetworkName, PictureKind
+from catalog.networks import PictureKind
 from catalog.sampling import drawn
 from catalog.statistics import at_temperature, mixed
 from worker.tagging.classifier import Classifier, Predictions, ServingNetwork
@@ -21,7 +21,7 @@ from worker.tagging.classifier import Classifier, Predictions, ServingNetwork
 class Judge:
     """The network of one bundle that judges a picture, and the rule that it is judged by.
 
-    helper: the 28×28 network, where the rule mixes its word with the photo network's.
+    helper: a 28×28 network, where the rule mixes its word with the photo network's.
     """
 
     manifest: Manifest
@@ -89,11 +89,12 @@ class Lineup:
         manifest = classifier.manifest
         earned = self.earned.get(manifest.model_version)
         rule = rule_for(manifest, kind=kind, earned=earned, audit=audit)
+        helper = manifest.helper if rule.mixture else None
         return Judge(
             manifest=manifest,
             network=classifier.networks[rule.network],
             rule=rule,
-            helper=classifier.networks[NetworkName.REDUCED] if rule.mixture else None,
+            helper=classifier.networks[helper] if helper else None,
         )
 
     @property
