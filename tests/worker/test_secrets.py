@@ -4,7 +4,7 @@ import json
 import logging
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from io import StringIO
 from pathlib import Path
 
@@ -94,9 +94,9 @@ def test_no_secret_of_an_address_is_written_anywhere(
     }
     payloads: list[object] = [{"product_id": name, "image_uri": uri} for name, uri in uris.items()]
     payloads += [{"product_id": "", "image_uri": uris["missing"]}, [uris["user"]], uris["at"]]
-    child = make_batch_runner(chosen, metrics=Uncounted())
     ids = [f"id-{place}" for place in range(len(payloads))]
-    assert child.tag_and_store(payloads, ids) == []
+    with closing(make_batch_runner(chosen, metrics=Uncounted())) as child:
+        assert child.tag_and_store(payloads, ids) == []
 
     tables = dump(chosen)
     assert len(tables["products"]) == len(uris)

@@ -30,7 +30,7 @@ SCORE = "learned_stranger"
 KERAS_MODEL, SERVING_MODEL = "model.keras", "model.tflite"
 CHECK, PARAMETERS = "check.npz", "out_of_taxonomy.npz"
 CHECKED_PHOTOS = 512
-CHECK_COUNT = 32
+CHECK_COUNT = 24
 
 
 @dataclass(frozen=True, kw_only=True)

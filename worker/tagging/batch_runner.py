@@ -76,6 +76,10 @@ class BatchRunner:
         self._audit = audit
         self._metrics = metrics
 
+    def close(self) -> None:
+        """Close the connections that are kept to pictures' hosts; a process's end does it, too."""
+        self._fetcher.close()
+
     def tag_and_store(
         self,
         payloads: Sequence[object],
