@@ -11,6 +11,9 @@ from lab.pipeline.running import Run
 from lab.pipeline.turns import STRANGERS_CORES_MAX, Turn, quiet
 from lab.pipeline.turns import render as render_turns
 
+# They take turns with each other, not with the bare loop.
+REMOTE_RUNS = ("chunks_local", "chunks_remote")
+
 
 @dataclass(frozen=True, kw_only=True)
 class Figures:
@@ -18,7 +21,9 @@ class Figures:
     floor_cpu_ms: CPU of the bare loop for each photo. Ratios of speed are of the best of several
     bare loops; ratios of CPU hold on a machine that others use, too.
 
-    turns: of those runs that took turns with a bare loop: their ratios are medians over the turns.
+    turns: of those runs that took turns with a bare loop: their ratios are medians over the turns,
+    those of speed over the undisturbed ones. remote_turns: photos over HTTP beside the same from
+    files.
 
     runs: by name, such as chunks_postgresql. idle_s: latency of single jobs in an idle system, by
     setting and percentile. first_item_s: from the start of the workers to the first tagging, by
@@ -33,52 +38,60 @@ class Figures:
     tutorial: float | None
     runs: Mapping[str, Run]
     turns: Mapping[str, Sequence[Turn]] = field(default_factory=dict)
+    remote_turns: Sequence[Turn] = ()
     idle_s: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
     paced_per_second: float | None = None
     paced_s: Mapping[str, float] = field(default_factory=dict)
     first_item_s: Mapping[str, float] = field(default_factory=dict)
 
     def ratios(self) -> dict[str, float]:
-        """Every figure that does not hang on the machine, by key."""
+        """Every figure that does not hang on the machine, by key, disturbed or not."""
         found: dict[str, float] = {}
         for name, run in self.runs.items():
             turns = self.turns.get(name)
             if turns:
-                found[f"{name}_over_floor"] = median(turn.over_floor for turn in turns)
-                found[f"{name}_over_floor_cpu"] = median(turn.over_floor_cpu for turn in turns)
-            else:
+                found |= _medians(f"{name}_over_floor", turns)
+            elif name not in REMOTE_RUNS:
                 found[f"{name}_over_floor"] = run.images_per_second / self.floor
                 found[f"{name}_over_floor_cpu"] = self.floor_cpu_ms / sum(run.cpu_ms.values())
             if self.tutorial:
                 found[f"{name}_over_tutorial"] = run.images_per_second / self.tutorial
-        found |= self._over("remote_over_local", "chunks_remote", "chunks_local")
-        found |= self._over("two_over_one", "chunks_two", "chunks_one")
+        if self.remote_turns:
+            found |= _medians("remote_over_local", self.remote_turns)
+        if {"chunks_one", "chunks_two"} <= self.runs.keys():
+            one, two = (self.runs[name].images_per_second for name in ("chunks_one", "chunks_two"))
+            found["two_over_one"] = two / one
         return found
 
     def steady_ratios(self) -> dict[str, float]:
         """Those that other programs cannot have spoilt: of CPU, and speeds without strangers."""
-        undisturbed = {name for name in self.runs if self._undisturbed(name)}
         return {
             key: value
             for key, value in self.ratios().items()
-            if key.endswith("_cpu") or key.partition("_over_")[0] in undisturbed
+            if key.endswith("_cpu") or self._undisturbed(key.partition("_over_")[0])
         }
 
     def _undisturbed(self, name: str) -> bool:
-        if self.turns.get(name):
-            return quiet(self.turns[name])
-        strangers = max(self.runs[name].strangers_cores, self.floor_strangers_cores)
-        return strangers < STRANGERS_CORES_MAX
+        turns = self.remote_turns if name == "remote" else self.turns.get(name)
+        if turns:
+            return bool(quiet(turns))
+        names = ("chunks_one", "chunks_two") if name == "two" else (name,)
+        strangers = [self.runs[each].strangers_cores for each in names]
+        return max(*strangers, self.floor_strangers_cores) < STRANGERS_CORES_MAX
 
     def as_json(self) -> str:
         raw: dict[str, Any] = asdict(self)
-        return json.dumps(self.ratios() | raw)
+        ratios = self.ratios()
+        disturbed = sorted(ratios.keys() - self.steady_ratios().keys())
+        return json.dumps(ratios | raw | {"disturbed": disturbed})
 
-    def _over(self, key: str, above: str, below: str) -> dict[str, float]:
-        if above not in self.runs or below not in self.runs:
-            return {}
-        ratio = self.runs[above].images_per_second / self.runs[below].images_per_second
-        return {key: ratio}
+
+def _medians(key: str, turns: Sequence[Turn]) -> dict[str, float]:
+    judged = quiet(turns) or turns
+    return {
+        key: median(turn.over for turn in judged),
+        f"{key}_cpu": median(turn.over_cpu for turn in turns),
+    }
 
 
 def render(figures: Figures) -> str:
@@ -107,7 +120,13 @@ def render(figures: Figures) -> str:
             )
         )
     lines.append("")
-    lines += [render_turns(name, turns) for name, turns in figures.turns.items() if turns]
+    lines += [
+        render_turns(name, "the bare loop's speed", turns)
+        for name, turns in figures.turns.items()
+        if turns
+    ]
+    if figures.remote_turns:
+        lines.append(render_turns("chunks_remote", "local files' speed", figures.remote_turns))
     for setting, found in figures.idle_s.items():
         lines.append(
             f"Idle, one job, {setting}: p50 {found['p50']:.3f} s, p95 {found['p95']:.3f} s"
@@ -121,9 +140,14 @@ def render(figures: Figures) -> str:
     for database, seconds_ in figures.first_item_s.items():
         lines.append(f"From the workers' start to the first tagging, {database}: {seconds_:.2f} s")
     lines += ["", *_details(figures.runs)]
-    lines += ["", *(f"{key:<36} {ratio:.2f}" for key, ratio in figures.ratios().items())]
+    steady = figures.steady_ratios()
+    lines += ["", *(_ratio(key, steady.get(key)) for key in figures.ratios())]
     lines += ["", *report(figures.runs, figures.cores)]
     return "\n".join(lines)
+
+
+def _ratio(key: str, steady: float | None) -> str:
+    return f"{key:<36} {'disturbed, not judged' if steady is None else f'{steady:.2f}'}"
 
 
 def _details(runs: Mapping[str, Run]) -> list[str]:

@@ -1,7 +1,8 @@
 """Ratios of today beside those that were recorded: times differ by machine, ratios hardly.
 
-Ratios of CPU hold on a machine that other programs use, too; ratios of speed are compared where
-neither the bare loop nor the run was disturbed, now and when they were recorded.
+Ratios of CPU hold on a machine that other programs use, too; ratios of speed, that of photos over
+HTTP to photos from files among them, are compared where no side was disturbed, now and when they
+were recorded.
 """
 
 import json
@@ -11,13 +12,12 @@ from pathlib import Path
 
 from lab.pipeline.suite import Plan, measure
 
-# About a minute; the long benchmark says more, and this one says it every time.
+# Little more than a minute; the long benchmark says more, and this one says it every time.
 PLAN = Plan(
     images=500,
     tutorial=False,
     latency=False,
     scaling=False,
-    remote=False,
     distinct_photos=64,
     turns=1,
     attempts=1,

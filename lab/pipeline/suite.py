@@ -3,18 +3,19 @@
 import os
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from catalog.jobs import Job
 from catalog.settings import Settings, read_settings
-from lab.pipeline.figures import Figures
+from lab.pipeline.figures import REMOTE_RUNS, Figures
 from lab.pipeline.floor import Floor, measure_floor
 from lab.pipeline.image_host import image_host
 from lab.pipeline.photos import jobs_of, photo_files
+from lab.pipeline.processes import cpu_s
 from lab.pipeline.running import Bench, Run, benched
 from lab.pipeline.turns import STRANGERS_CORES_MAX, Turn
 from lab.pipeline.tutorial_run import measure_tutorial, tensorflow_is_installed
@@ -33,8 +34,8 @@ class Plan:
     """What is measured: databases, modes and the extras, each on `images` photos.
 
     distinct_photos: enough that no cache holds what was decoded; the runs go round them. turns: of
-    each mode beside the bare loop. attempts: any other run that other programs disturbed is
-    repeated, so many times in all.
+    each mode beside the bare loop, and of HTTP beside files. attempts: any other run that other
+    programs disturbed is repeated, so many times in all.
     """
 
     images: int = 1500
@@ -58,6 +59,7 @@ class _Suite:
         self.runs: dict[str, Run] = {}
         self.floors: list[Floor] = []
         self.turns: dict[str, list[Turn]] = {}
+        self.remote_turns: list[Turn] = []
         self.first_item_s: dict[str, float] = {}
         self.idle_s: dict[str, Mapping[str, float]] = {}
         self.paced_s: Mapping[str, float] = {}
@@ -113,7 +115,7 @@ class _Suite:
                 runs.append(self.run(bench, name, mode, jobs))
             self.turns[name].append(Turn.of(floor, runs[-1]))
         # With all that is told of one run: that of the median speed.
-        self.runs[name] = sorted(runs, key=lambda run: run.images_per_second)[len(runs) // 2]
+        self.runs[name] = _median_run(runs)
 
     def paced(self, bench: Bench) -> None:
         rate = PACED_LOAD * self.runs["singles_postgresql"].images_per_second
@@ -134,28 +136,27 @@ class _Suite:
             self.measure(bench, name, "chunks", self.jobs(name))
 
     def remote(self) -> None:
-        """Photos over HTTP from a host that takes its time, beside the same from files."""
+        """Turns of photos over HTTP, from a host that takes its time, and the same from files."""
         networks = ("127.0.0.0/8",)
         chosen = self.settings(
             "remote", "postgresql", allowed_networks=networks, allowed_ports=("1-65535",)
         )
+        runs: dict[str, list[Run]] = {name: [] for name in REMOTE_RUNS}
         with (
-            image_host(self.files[0].parent, REMOTE_DELAY_S) as (url, _),
+            image_host(self.files[0].parent, REMOTE_DELAY_S) as (url, host_pid),
             self.bench(chosen, "postgresql") as bench,
         ):
-            for name in ("chunks_local", "chunks_remote"):
-                jobs = self.jobs(name)
-                if name == "chunks_remote":
-                    jobs = [_from_host(job, url) for job in jobs]
-                    bench.run(
-                        "warm",
-                        "chunks",
-                        [
-                            _renamed(job, f"{job.product_id}-warm")
-                            for job in jobs[: self.plan.warm_up]
-                        ],
-                    )
-                self.measure(bench, name, "chunks", jobs)
+            jobs = [_from_host(job, url) for job in self.jobs("remote-warm", self.plan.warm_up)]
+            bench.run("warm", "chunks", jobs)
+            for number in range(self.plan.turns):
+                for name in REMOTE_RUNS if number % 2 else reversed(REMOTE_RUNS):
+                    jobs = self.jobs(f"{name}-{number}".replace("_", "-"))
+                    if name == "chunks_remote":
+                        jobs = [_from_host(job, url) for job in jobs]
+                    runs[name].append(self.run(bench, name, "chunks", jobs, host_pid))
+                local, remote = (runs[name][-1] for name in REMOTE_RUNS)
+                self.remote_turns.append(Turn.of(_as_floor(local), remote))
+        self.runs |= {name: _median_run(found) for name, found in runs.items()}
 
     @contextmanager
     def bench(
@@ -181,8 +182,14 @@ class _Suite:
                 break
         self.runs[name] = max(found, key=lambda run: run.images_per_second)
 
-    def run(self, bench: Bench, name: str, mode: str, jobs: list[Job]) -> Run:
+    def run(
+        self, bench: Bench, name: str, mode: str, jobs: list[Job], host_pid: int | None = None
+    ) -> Run:
+        """One run; what the process `host_pid` used, that serves its photos, is no stranger's."""
+        before = cpu_s(host_pid) if host_pid else 0.0
         run = bench.run(name, mode, jobs)
+        host_cores = (cpu_s(host_pid) - before if host_pid else 0.0) / run.seconds
+        run = replace(run, strangers_cores=max(0.0, run.strangers_cores - host_cores))
         speed = _line(run.images_per_second, sum(run.cpu_ms.values()), run.strangers_cores)
         self.say(f"{name}: {speed}")
         return run
@@ -236,6 +243,7 @@ def measure(plan: Plan, say: Say) -> Figures:
             tutorial=tutorial,
             runs=suite.runs,
             turns=suite.turns,
+            remote_turns=suite.remote_turns,
             idle_s=suite.idle_s,
             paced_s=suite.paced_s,
             paced_per_second=suite.paced_per_second,
@@ -258,6 +266,19 @@ def _tutorial(suite: _Suite) -> float | None:
     found = measure_tutorial(suite.files, TUTORIAL_IMAGES, chosen)
     suite.say(f"tutorial-style task: {found:.1f} images per second")
     return found
+
+
+def _median_run(runs: Sequence[Run]) -> Run:
+    return sorted(runs, key=lambda run: run.images_per_second)[len(runs) // 2]
+
+
+def _as_floor(run: Run) -> Floor:
+    """What another run is compared with."""
+    return Floor(
+        images_per_second=run.images_per_second,
+        cpu_ms=sum(run.cpu_ms.values()),
+        strangers_cores=run.strangers_cores,
+    )
 
 
 def _from_host(job: Job, url: str) -> Job:

@@ -39,5 +39,5 @@ def test_a_small_benchmark_counts_every_photo_and_where_its_time_went() -> None:
     assert 0 < run.latency_s["p50"] <= run.latency_s["p99"] <= run.seconds + 1
     assert figures.first_item_s["sqlite"] > 0
     assert figures.floor > 0
-    assert [turn.over_floor > 0 for turn in figures.turns["chunks_sqlite"]] == [True, True]
+    assert [turn.over > 0 for turn in figures.turns["chunks_sqlite"]] == [True, True]
     assert len(said) >= 3

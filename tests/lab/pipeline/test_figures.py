@@ -48,23 +48,22 @@ def test_ratios_have_the_names_that_programs_read() -> None:
     assert found["runs"]["chunks_postgresql"]["images_per_second"] == 300
 
 
-def turn(over_floor: float, strangers_cores: float = 0.0) -> Turn:
+def turn(over: float, strangers_cores: float = 0.0) -> Turn:
     return Turn(
-        images_per_second=300.0, over_floor=over_floor, over_floor_cpu=over_floor + 0.1,
-        strangers_cores=strangers_cores,
+        images_per_second=300.0, over=over, over_cpu=over + 0.1, strangers_cores=strangers_cores,
     )  # fmt: skip
 
 
 def test_a_turn_is_the_run_over_the_bare_loop_of_its_own_minute() -> None:
     floor = Floor(images_per_second=400.0, cpu_ms=2.9, strangers_cores=0.3)
     found = Turn.of(floor, run(strangers_cores=0.1))
-    assert found.over_floor == pytest.approx(0.75)
-    assert found.over_floor_cpu == pytest.approx(0.5)
+    assert found.over == pytest.approx(0.75)
+    assert found.over_cpu == pytest.approx(0.5)
     assert found.strangers_cores == 0.3
 
 
 def test_ratios_of_turns_are_medians_told_with_the_least_and_the_most() -> None:
-    turns = [turn(0.7), turn(0.9), turn(0.8), turn(0.2, strangers_cores=1.5), turn(0.85)]
+    turns = [turn(0.7), turn(0.9), turn(0.8), turn(0.2), turn(0.85)]
     found = figures(turns={"chunks_postgresql": turns})
     assert found.ratios()["chunks_postgresql_over_floor"] == pytest.approx(0.8)
     assert found.ratios()["chunks_postgresql_over_floor_cpu"] == pytest.approx(0.9)
@@ -72,10 +71,21 @@ def test_ratios_of_turns_are_medians_told_with_the_least_and_the_most() -> None:
     assert "chunks_postgresql_over_floor" in found.steady_ratios()
 
 
+def test_a_disturbed_turn_among_quiet_ones_is_not_judged_but_its_cpu_is() -> None:
+    turns = [turn(0.7), turn(0.9), turn(0.8), turn(0.2, strangers_cores=1.5), turn(0.85)]
+    found = figures(turns={"chunks_postgresql": turns})
+    assert found.steady_ratios()["chunks_postgresql_over_floor"] == pytest.approx(0.825)
+    assert found.steady_ratios()["chunks_postgresql_over_floor_cpu"] == pytest.approx(0.9)
+    assert "0.82 (0.70 to 0.90) of the bare loop's speed" in render(found)
+    assert "1 of 5 turns disturbed, not judged" in render(found)
+
+
 def test_turns_that_were_mostly_disturbed_are_not_judged() -> None:
     turns = [turn(0.7, 0.5), turn(0.8, 0.5), turn(0.9)]
     found = figures(turns={"chunks_postgresql": turns})
     assert "DISTURBED" in render(found)
+    assert "chunks_postgresql_over_floor         disturbed, not judged" in render(found)
+    assert "chunks_postgresql_over_floor" in json.loads(found.as_json())["disturbed"]
     steady = found.steady_ratios()
     assert "chunks_postgresql_over_floor" not in steady
     assert "chunks_postgresql_over_floor_cpu" in steady
@@ -90,9 +100,23 @@ def test_without_tensorflow_there_is_no_ratio_to_the_tutorial_and_the_table_says
 def test_remote_and_scaling_ratios_are_of_their_own_pairs() -> None:
     runs = {"chunks_local": run(per_second=200.0), "chunks_remote": run(per_second=190.0),
             "chunks_one": run(per_second=100.0), "chunks_two": run(per_second=180.0)}  # fmt: skip
-    ratios = figures(runs=runs).ratios()
-    assert ratios["remote_over_local"] == pytest.approx(0.95)
-    assert ratios["two_over_one"] == pytest.approx(1.8)
+    found = figures(runs=runs, remote_turns=[turn(0.6), turn(0.95), turn(0.9)])
+    assert found.ratios()["remote_over_local"] == pytest.approx(0.9)
+    assert found.ratios()["two_over_one"] == pytest.approx(1.8)
+    assert {"remote_over_local", "two_over_one"} <= found.steady_ratios().keys()
+    assert "0.90 (0.60 to 0.95) of local files' speed" in render(found)
+
+
+def test_remote_photos_of_disturbed_turns_are_judged_by_their_cpu_only() -> None:
+    turns = [turn(0.3, strangers_cores=1.5), turn(0.4, strangers_cores=1.5), turn(0.95)]
+    steady = figures(remote_turns=turns).steady_ratios()
+    assert "remote_over_local" not in steady
+    assert steady["remote_over_local_cpu"] == pytest.approx(0.5)
+
+
+def test_two_children_over_one_are_not_judged_where_one_was_disturbed() -> None:
+    runs = {"chunks_one": run(strangers_cores=0.5), "chunks_two": run()}
+    assert "two_over_one" not in figures(runs=runs).steady_ratios()
 
 
 def test_speeds_that_other_programs_spoilt_are_not_compared() -> None:
