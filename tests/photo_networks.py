@@ -55,12 +55,10 @@ def bundle_with_photo_network(
     """The shipped bundle with a photo network beside its own, or in its place."""
     target = Path(shutil.copytree(SHIPPED_BUNDLE, folder / version))
     manifest = read_manifest(target)
-    networks = dict(manifest.networks)
-    if NetworkName.PHOTO in networks:
-        shutil.rmtree(target / NetworkName.PHOTO)
-    if alone:
-        shutil.rmtree(target / NetworkName.REDUCED)
-        networks = {}
+    gone = {NetworkName.PHOTO, NetworkName.CUTOUT} | ({NetworkName.REDUCED} if alone else set())
+    networks = {name: each for name, each in manifest.networks.items() if name not in gone}
+    for name in manifest.networks.keys() - networks.keys():
+        shutil.rmtree(target / name)
     networks[NetworkName.PHOTO] = photo_network(**fields)
     mine = target / NetworkName.PHOTO
     mine.mkdir()
@@ -91,8 +89,9 @@ def with_helper(folder: Path, giver: Bundle, *, alone: bool = False) -> Path:
 def without_photo_network(folder: Path) -> Path:
     """The shipped bundle with its 28×28 network only, as a copy."""
     target = Path(shutil.copytree(SHIPPED_BUNDLE, folder))
-    shutil.rmtree(target / NetworkName.PHOTO)
     manifest = read_manifest(target)
+    for name in manifest.networks.keys() - {NetworkName.REDUCED}:
+        shutil.rmtree(target / name)
     reduced = {NetworkName.REDUCED: manifest.networks[NetworkName.REDUCED]}
     version = f"{manifest.model_version}-reduced"
     changed = replace(manifest, model_version=version, networks=reduced, files=checksums(target))

@@ -7,15 +7,16 @@ from pathlib import Path
 from catalog.bundle import checksums, load_bundle, read_manifest, write_manifest
 from catalog.networks import Backgrounds, NetworkName, PictureKind
 from catalog.settings import SHIPPED_BUNDLE
-from tests.photo_networks import bundle_with_photo_network
+from tests.photo_networks import bundle_with_photo_network, without_photo_network
 from trainer.photos.bundling import with_photo_network_of
 
 
 def test_a_photo_network_goes_along_with_another_28x28_network(tmp_path: Path) -> None:
     base = load_bundle(bundle_with_photo_network(tmp_path, backgrounds=Backgrounds.BUSY))
     folder = Path(shutil.copytree(SHIPPED_BUNDLE, tmp_path / "adapted"))
-    shutil.rmtree(folder / NetworkName.PHOTO)
     shipped = read_manifest(folder)
+    for name in shipped.networks.keys() - {NetworkName.REDUCED}:
+        shutil.rmtree(folder / name)
     reduced = {NetworkName.REDUCED: shipped.networks[NetworkName.REDUCED]}
     alone = replace(
         shipped, model_version="adapted", networks=reduced, files=checksums(folder), training={}
@@ -28,3 +29,13 @@ def test_a_photo_network_goes_along_with_another_28x28_network(tmp_path: Path) -
     assert found.part(NetworkName.PHOTO).contents == base.part(NetworkName.PHOTO).contents
     assert found.manifest.training == {"photo": base.manifest.training["photo"]}
     assert found.manifest.model_version not in ("adapted", base.manifest.model_version)
+
+
+def test_the_network_that_helps_it_goes_along(tmp_path: Path) -> None:
+    base = load_bundle(SHIPPED_BUNDLE)
+    folder = without_photo_network(tmp_path / "adapted")
+    write_manifest(folder, with_photo_network_of(base, folder, read_manifest(folder)))
+
+    found = load_bundle(folder)
+    assert found.manifest.helper is NetworkName.CUTOUT
+    assert found.part(NetworkName.CUTOUT).contents == base.part(NetworkName.CUTOUT).contents
