@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from catalog.bundle import Bundle, Part
+from catalog.bundle import Bundle, BundleError, Part
 from catalog.networks import Backgrounds, NetworkName
 from catalog.taxonomy.files import read_taxonomy, shipped, shipped_names
 from catalog.taxonomy.model import Taxonomy
@@ -80,6 +80,12 @@ def make_photo_network(
         listed += read_photos([ledger.photos], "group")
     taxonomy = find_taxonomy(taxonomy_name) if taxonomy_name else chosen_taxonomy(listed, ledger)
     say(f"categories: {taxonomy.title}, {len(taxonomy.ids)} of them")
+    if helper is not None and helper.labels != taxonomy.ids:
+        raise BundleError(
+            f"Expected a helper of the categories of {taxonomy.title}, found "
+            f"{helper.model_version} with {', '.join(helper.labels)}. Leave --helper out, or name "
+            "a bundle of the same categories."
+        )
     photos, problems = load_photos(listed, taxonomy, recipe.side_px)
     for line in problems.lines():
         say(line)

@@ -1,5 +1,6 @@
 """From folders of photos to the files of a network, with a small one that starts from nothing."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import keras
@@ -26,9 +27,9 @@ SETTINGS = (
 )  # fmt: skip
 
 
-def train_photos(root: Path, *sources: Path) -> Result:
+def train_photos(root: Path, *sources: Path, options: Sequence[str] = ()) -> Result:
     arguments = ["train", "photos", "--backbone", "none", "--run", str(root / "run")]
-    arguments += ["--bundle", str(root / "bundle"), "--origin", "drawn, CC0 1.0"]
+    arguments += ["--bundle", str(root / "bundle"), "--origin", "drawn, CC0 1.0", *options]
     for source in sources:
         arguments += ["--photos", str(source)]
     for setting in SETTINGS:
@@ -49,6 +50,15 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Result]:
         path.rename(root / "photos" / path.name)
     (root / "photos" / "cross").rmdir()
     return root, train_photos(root, root / "photos", root / "strangers.csv")
+
+
+def test_a_helper_of_other_categories_is_refused_before_any_training(tmp_path: Path) -> None:
+    write_folders(tmp_path / "photos", 8)
+    options = ["--helper", str(SHIPPED_BUNDLE)]
+    result = train_photos(tmp_path, tmp_path / "photos", options=options)
+    assert result.exit_code == 1
+    assert "Expected a helper of the categories of" in result.output
+    assert not (tmp_path / "run").exists()
 
 
 def test_the_command_says_what_the_network_is_worth_on_photos_held_out(
