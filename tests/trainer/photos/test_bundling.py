@@ -1,10 +1,9 @@
 """Which networks travel in a bundle together."""
 
-import shutil
 from dataclasses import replace
 from pathlib import Path
 
-from catalog.bundle import checksums, load_bundle, read_manifest, write_manifest
+from catalog.bundle import load_bundle, read_manifest, write_manifest
 from catalog.networks import Backgrounds, NetworkName, PictureKind
 from catalog.settings import SHIPPED_BUNDLE
 from tests.photo_networks import bundle_with_photo_network, without_photo_network
@@ -13,14 +12,8 @@ from trainer.photos.bundling import with_photo_network_of
 
 def test_a_photo_network_goes_along_with_another_28x28_network(tmp_path: Path) -> None:
     base = load_bundle(bundle_with_photo_network(tmp_path, backgrounds=Backgrounds.BUSY))
-    folder = Path(shutil.copytree(SHIPPED_BUNDLE, tmp_path / "adapted"))
-    shipped = read_manifest(folder)
-    for name in shipped.networks.keys() - {NetworkName.REDUCED}:
-        shutil.rmtree(folder / name)
-    reduced = {NetworkName.REDUCED: shipped.networks[NetworkName.REDUCED]}
-    alone = replace(
-        shipped, model_version="adapted", networks=reduced, files=checksums(folder), training={}
-    )
+    folder = without_photo_network(tmp_path / "adapted")
+    alone = replace(read_manifest(folder), model_version="adapted", training={})
     write_manifest(folder, with_photo_network_of(base, folder, alone))
 
     found = load_bundle(folder)
