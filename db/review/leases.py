@@ -115,6 +115,8 @@ def renew(
     session: Session, reviewer: Reviewer, tagging_ids: Sequence[int], now: datetime
 ) -> list[int]:
     """Hold these for another ten minutes; the ids still held. One that expired is lost."""
+    if not tagging_ids:
+        return []
     return list(
         session.scalars(
             update(ReviewItem)

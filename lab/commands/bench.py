@@ -1,5 +1,7 @@
 """`tagger bench`: speed and memory, measured here and now."""
 
+from pathlib import Path
+
 import click
 
 from catalog.cli import LazyGroup
@@ -12,6 +14,11 @@ LAZY = {
         "lab.commands.pipeline",
         "pipeline",
         "From the queue to the row, beside a bare loop.",
+    ),
+    "start": (
+        "lab.commands.pipeline",
+        "start",
+        "From the workers' start to the first tagging.",
     ),
     "floor": (
         "lab.commands.pipeline",
@@ -153,26 +160,66 @@ def ledger(rows: int, only: str | None, as_json: bool) -> None:
     type=click.IntRange(min=1),
     help="So many bulk children; once for each number.  [default: 1, 2, 4]",
 )
-@click.option("--images", default=1024, show_default=True, help="Photos tagged with each number.")
+@click.option("--images", default=1024, show_default=True, help="Photos of each run.")
+@click.option(
+    "--turns", default=3, show_default=True, type=click.IntRange(min=0),
+    help="Runs on each ledger with each number; 0: no pace.",
+)  # fmt: skip
 @click.option("--only", type=click.Choice(["sqlite", "postgresql"]), help="One database only.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Keep the ledgers here, and use those that an earlier call has filled.",
+)
 @click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
 def growth(
     sizes: tuple[int, ...],
     children: tuple[int, ...],
     images: int,
+    turns: int,
     only: str | None,
+    folder: Path | None,
     as_json: bool,
 ) -> None:
     """What grows with the ledger: pace, status, the desk's next item, planning a night's run.
 
-    On SQLite and PostgreSQL (the test extra); some 2 minutes and 1 GB of disk for a million.
+    On SQLite and PostgreSQL (the test extra); some 2 minutes and 1 GB of disk to fill a ledger of a
+    million.
     """
-    from lab.scale.growth import HEAD, measure, render  # numpy, PostgreSQL: not for --help
+    from lab.scale.growth import HEAD, Plan, measure, render  # numpy, PostgreSQL: not for --help
 
+    default = Plan()
+    plan = Plan(
+        sizes=sizes or default.sizes,
+        children=children or default.children,
+        images=images,
+        turns=turns,
+        databases=(only,) if only else default.databases,
+        folder=folder,
+    )
     if not as_json:
         click.echo(HEAD)
-    for found in measure(sizes or (100_000, 1_000_000), children or (1, 2, 4), images, only):
+    for found in measure(plan):
         click.echo(found.as_json() if as_json else render(found))
+
+
+@bench.command()
+@click.option("--rows", default=1_000_000, show_default=True, help="Thumbnails, and products.")
+@click.option(
+    "--folder",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Where `bench growth` keeps its ledgers; one of so many products is used again.",
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def thumbnails(rows: int, folder: Path | None, as_json: bool) -> None:
+    """One table of thumbnails beside partitioned ones: written, read, deleted, on PostgreSQL.
+
+    With the test extra; some 14 GB of disk for a million.
+    """
+    from lab.scale.partitions import measure, render  # PostgreSQL: not for --help
+
+    found = measure(rows, folder)
+    click.echo("\n".join(each.as_json() for each in found) if as_json else render(found))
 
 
 @bench.command()

@@ -1,4 +1,4 @@
-"""`tagger bench pipeline`, `floor`, `remote`, `regression`, `experiments` and `events`."""
+"""`tagger bench pipeline`, `start`, `floor`, `remote`, `regression`, `experiments` and `events`."""
 
 from pathlib import Path
 
@@ -57,6 +57,18 @@ def pipeline(
 
         draw(figures, plot)
     click.echo(figures.as_json() if as_json else render(figures))
+
+
+@click.command()
+@click.option("--turns", default=5, show_default=True, type=click.IntRange(min=1))
+@click.option("--only", type=click.Choice(["sqlite", "postgresql"]), help="One database only.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object a line.")
+def start(turns: int, only: str | None, as_json: bool) -> None:
+    """Seconds from the workers' start to the first tagging, on both databases in turns."""
+    from lab.pipeline.start import measure, render  # numpy, PostgreSQL: not for --help
+
+    found = measure(turns, (only,) if only else ("sqlite", "postgresql"))
+    click.echo("\n".join(each.as_json() for each in found) if as_json else render(found))
 
 
 @click.command()

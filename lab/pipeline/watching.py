@@ -32,7 +32,7 @@ class Watcher(threading.Thread):
 
     def __enter__(self) -> "Watcher":
         if not self._since_ever:
-            self._look(first=True)
+            self._pass_over_old()
         self.start()
         return self
 
@@ -59,16 +59,17 @@ class Watcher(threading.Thread):
         while not self._stopped.wait(self._every_s):
             self._look()
 
-    def _look(self, *, first: bool = False) -> None:
+    def _pass_over_old(self) -> None:
+        with self._engine.connect() as connection:
+            self._mark = connection.exec_driver_sql("SELECT max(id) FROM taggings").scalar() or 0
+
+    def _look(self) -> None:
         # The driver itself: looking must not cost what is being measured.
         with self._engine.connect() as connection:
             found = connection.exec_driver_sql(
                 f"SELECT id, product_id FROM taggings WHERE id > {self._mark}"  # noqa: S608
             ).all()
         now = time.time()
-        if first:
-            self._mark = max((each for each, _ in found), default=0)
-            return
         for tagging_id, product_id in found:
             if tagging_id not in self._above:
                 self._above.add(tagging_id)

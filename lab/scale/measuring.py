@@ -72,7 +72,7 @@ def _measure(url: str, rows: int) -> LedgerFigures:
     started = time.perf_counter()
     fill(engine, rows, thumbnails=THUMBNAILS, overlay_bytes=OVERLAY_BYTES)
     fill_s = time.perf_counter() - started
-    tables, indexes = _sizes(engine)
+    tables, indexes = bytes_per_row(engine)
     run_id = _plan(engine, "older-model")
     places = {"start": "", "middle": _id(rows // 2), "end": _id(rows - PAGES * CHUNK - 1)}
     figures = LedgerFigures(
@@ -141,7 +141,7 @@ def _ms(engine: Engine, work: Callable[[Any], object], times: int = 5) -> float:
     return 1000 * median(seconds)
 
 
-def _sizes(engine: Engine) -> tuple[dict[str, float], dict[str, float]]:
+def bytes_per_row(engine: Engine) -> tuple[dict[str, float], dict[str, float]]:
     """Bytes per row of each table's own pages and of its indexes'."""
     found = _sizes_on_postgresql if engine.dialect.name == "postgresql" else _sizes_on_sqlite
     tables: dict[str, float] = {}
