@@ -245,8 +245,9 @@ def _vacuum(engine: Engine) -> None:
 def _gb(engine: Engine) -> float:
     """Of the table with its TOAST and indexes, or of all its partitions."""
     size = """
-        SELECT pg_total_relation_size('thumbnails') + coalesce(sum(pg_total_relation_size(relid)), 0)
-        FROM pg_partition_tree('thumbnails') WHERE isleaf AND relid <> CAST('thumbnails' AS regclass)
+        SELECT pg_total_relation_size('thumbnails')
+            + coalesce(sum(pg_total_relation_size(relid)) FILTER (WHERE level > 0), 0)
+        FROM pg_partition_tree('thumbnails')
     """
     with reading(engine)() as session:
         return float(session.scalar(text(size)) or 0) / 1e9
