@@ -10,17 +10,19 @@ from numpy.typing import NDArray
 
 from catalog.acceptance import flags
 from catalog.bundle import Bundle, load_bundle
+from catalog.networks import PictureKind
 from catalog.settings import settings
 from catalog.statistics import softmax
 from trainer.corrections import Correction
 from trainer.fashion_mnist.dataset import DatasetError
 from trainer.photo_evaluation import Photo, read_photos
-from trainer.photos.adapting import LearnedPhotos, PhotoAdaptConfig, learn_photos
+from trainer.photos.adapting import LearnedPhotos, PhotoAdaptConfig, learn_photos, lesson_of
 from trainer.photos.head_fitting import seen
 from trainer.photos.recipe import PhotoRecipe
 from trainer.photos.rule import strangeness_of
 from trainer.photos.shop import ShopPictures, read_pictures
 from trainer.photos.training import inputs
+from trainer.photos.ways import Lesson
 from trainer.tables import percent
 
 
@@ -75,15 +77,52 @@ def photo_curve(
     """
     bundle = load_bundle(bundle_folder)
     listed, whole = readable(bundle, manifest, set_name)
+    config = config or PhotoAdaptConfig()
     exact = np.array([photo.exact for photo in listed])
+    looked_at = LookedAt.of(bundle, whole, config)
     for seed in seeds:
         order = np.random.default_rng(seed).permutation(len(whole))
         for count in counts:
             drawn, rest = order[:count], order[count:]
             learned = learn_photos(
-                bundle, whole.take(drawn), bundle.manifest.taxonomy, config or PhotoAdaptConfig()
+                bundle,
+                whole.take(drawn),
+                bundle.manifest.taxonomy,
+                config,
+                lesson=looked_at.lesson(drawn),
             )
             yield point(set_name, seed, count, learned, whole.take(rest), exact[rest])
+
+
+@dataclass(frozen=True, kw_only=True)
+class LookedAt:
+    """What the bundle's photo network sees in all photos, once for all draws.
+
+    whole: of the photos among the pictures; rows: int64 (N,), each picture's place among these, -1
+    where it is no photo.
+    """
+
+    whole: Lesson
+    rows: NDArray[np.int64]
+
+    @classmethod
+    def of(cls, bundle: Bundle, pictures: ShopPictures, config: PhotoAdaptConfig) -> "LookedAt":
+        """Look at them."""
+        photos = pictures.is_kind(PictureKind.PLAIN, PictureKind.BUSY)
+        taxonomy = bundle.manifest.taxonomy
+        return cls(
+            whole=lesson_of(bundle, pictures.take(photos), taxonomy, config),
+            rows=np.where(photos, np.cumsum(photos) - 1, -1),
+        )
+
+    def lesson(self, drawn: NDArray[np.int64]) -> Lesson | None:
+        """Of the photos among those drawn, int64 (n,).
+
+        None where the photos show a category that the network never saw: a draw without it is
+        learned by a network of fewer outputs.
+        """
+        rows = self.rows[drawn]
+        return None if self.whole.opened.added else self.whole.take(rows[rows >= 0])
 
 
 def readable(bundle: Bundle, manifest: Path, set_name: str) -> tuple[list[Photo], ShopPictures]:

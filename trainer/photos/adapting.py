@@ -32,7 +32,7 @@ from trainer.photos.opening import OpenedNetwork, open_network
 from trainer.photos.rule import strangeness_of
 from trainer.photos.shop import ShopPictures
 from trainer.photos.tuning import TuningConfig
-from trainer.photos.ways import Way, Words, learn, out_of_fold, prepare
+from trainer.photos.ways import Lesson, Way, Words, learn, out_of_fold, prepare
 
 Say = Callable[[str], None]
 # What a choice is called where the photo network is to judge photos on plain backgrounds as well.
@@ -122,9 +122,13 @@ def learn_photos(
     taxonomy: Taxonomy,
     config: PhotoAdaptConfig,
     *,
+    lesson: Lesson | None = None,
     say: Say = lambda line: None,
 ) -> LearnedPhotos:
-    """Judge every way on held-out photos, and let the network learn from all photos by the best."""
+    """Judge every way on held-out photos, and let the network learn from all photos by the best.
+
+    lesson: of the photos among these pictures, where they were looked at before.
+    """
     backgrounds = bundle.manifest.networks[NetworkName.PHOTO].backgrounds
     photos = pictures.take(pictures.is_kind(PictureKind.PLAIN, PictureKind.BUSY))
     if not enough(photos, config):
@@ -132,11 +136,10 @@ def learn_photos(
         return LearnedPhotos(
             opened=None, way=Way.BASE, backgrounds=backgrounds, choice=choice, rule=None
         )
-    opened = open_network(bundle.part(NetworkName.PHOTO), taxonomy, set(photos.names))
-    say(f"looking at {len(photos)} photos with the photo network")
-    lesson = prepare(
-        opened, photos.for_photo_network(opened.labels), config.head, config.tuning, config.seed
-    )
+    if lesson is None:
+        say(f"looking at {len(photos)} photos with the photo network")
+        lesson = lesson_of(bundle, photos, taxonomy, config)
+    opened = lesson.opened
     truth = photos.truth(opened.labels)
     fold = folds_of(truth, config.folds, config.seed)
     words = {Way.BASE: out_of_fold(lesson, Way.BASE, fold)}
@@ -180,6 +183,15 @@ def learn_photos(
         mixture=mixture,
         alike_min=_alike_min(opened, said, truth),
     )
+
+
+def lesson_of(
+    bundle: Bundle, photos: ShopPictures, taxonomy: Taxonomy, config: PhotoAdaptConfig
+) -> Lesson:
+    """Open the bundle's photo network, and look at all photos, which is most of the work."""
+    opened = open_network(bundle.part(NetworkName.PHOTO), taxonomy, set(photos.names))
+    shown = photos.for_photo_network(opened.labels)
+    return prepare(opened, shown, config.head, config.tuning, config.seed)
 
 
 def believed(

@@ -42,15 +42,15 @@ class PhotoSet:
         """Which belong to no category, bool (N,)."""
         return self.targets[:, -1]
 
-    def take(self, chosen: NDArray[np.bool_]) -> "PhotoSet":
-        """Those where `chosen`, bool (N,), is true."""
+    def take(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "PhotoSet":
+        """The photos at `chosen`, or where it is true."""
         return PhotoSet(
             labels=self.labels,
             pixels=self.pixels[chosen],
             masks=self.masks[chosen],
             targets=self.targets[chosen],
             groups=self.groups[chosen],
-            paths=tuple(path for path, mine in zip(self.paths, chosen, strict=True) if mine),
+            paths=tuple(self.paths[place] for place in np.arange(len(self))[chosen]),
             weights=None if self.weights is None else self.weights[chosen],
             declared=None if self.declared is None else self.declared[chosen],
         )

@@ -3,6 +3,7 @@
 Cross-fitting looks at every photo once, in a few views; a fold is a regression of their features.
 """
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -44,8 +45,8 @@ class Looks:
     features: NDArray[np.float32]
     scores: NDArray[np.float32]
 
-    def take(self, chosen: NDArray[np.bool_]) -> "Looks":
-        """Those of the photos where `chosen`, bool (N,), is true."""
+    def take(self, chosen: NDArray[np.bool_] | NDArray[np.int64]) -> "Looks":
+        """Those of the photos at `chosen`, or where it is true."""
         return Looks(features=self.features[:, chosen], scores=self.scores[:, chosen])
 
     def with_head(self, kernel: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -54,12 +55,21 @@ class Looks:
 
 
 def look(opened: OpenedNetwork, photos: PhotoSet, config: HeadConfig, recipe: PhotoRecipe) -> Looks:
-    """Look at all photos in all views; the network is as it was opened."""
-    rng = np.random.default_rng(recipe.seed)
+    """Look at all photos in all views; the network is as it was opened.
+
+    How a photo is varied hangs on itself, not on those beside it: looks at many photos hold those
+    at any part of them.
+    """
     served = inputs(photos, recipe)
     views = [served, served[:, :, ::-1]]
+    rngs = [
+        np.random.default_rng((recipe.seed, zlib.crc32(np.ascontiguousarray(pixels))))
+        for pixels in photos.pixels
+    ]
     while len(views) < config.views:
-        views.append(np.stack([varied(photos, row, recipe, rng) for row in range(len(photos))]))
+        views.append(
+            np.stack([varied(photos, row, recipe, rng) for row, rng in enumerate(rngs)])
+        )
     return seen(opened, views[: config.views])
 
 

@@ -52,6 +52,10 @@ class Lesson:
         """The places of categories that the network never saw."""
         return tuple(self.opened.labels.index(label) for label in self.opened.added)
 
+    def take(self, chosen: NDArray[np.int64]) -> "Lesson":
+        """Of the photos at `chosen`; nothing is looked at again."""
+        return replace(self, photos=self.photos.take(chosen), looks=self.looks.take(chosen))
+
 
 def prepare(
     opened: OpenedNetwork, photos: PhotoSet, head: HeadConfig, tuning: TuningConfig, seed: int

@@ -32,7 +32,9 @@ from trainer.photos.adapting import (
     TOGETHER,
     PhotoAdaptConfig,
     accepts_nothing_any_more,
+    facts_of,
     learn_photos,
+    lesson_of,
     offered,
 )
 from trainer.photos.head_fitting import HeadConfig
@@ -185,6 +187,24 @@ def test_the_whole_network_learns_and_is_restored(base: Bundle) -> None:
         not np.array_equal(old, new)
         for old, new in zip(before, opened.network.get_weights(), strict=True)
     )
+
+
+def test_photos_that_were_looked_at_before_teach_the_same(base: Bundle) -> None:
+    many = shop(base, things(40), 10)
+    drawn = np.random.default_rng(0).permutation(len(many))[:90]
+    taught = many.take(drawn)
+    looked_at = lesson_of(base, many, TAXONOMY, CONFIG)
+    learned = [
+        learn_photos(base, taught, TAXONOMY, CONFIG, lesson=lesson)
+        for lesson in (None, looked_at.take(drawn))
+    ]
+    kernels = []
+    for each in learned:
+        assert each.changed
+        assert each.opened is not None
+        kernels.append(np.concatenate([x.get_weights()[0] for x in each.opened.learned], axis=-1))
+    np.testing.assert_allclose(kernels[0], kernels[1], atol=0.02 * np.abs(kernels[0]).max())
+    assert facts_of(learned[0]) == facts_of(learned[1])
 
 
 def test_learning_nothing_leaves_what_the_network_said(base: Bundle) -> None:
