@@ -140,7 +140,8 @@ class Network:
     which photos it judges; `mixture`, how a 28×28 network helps it with plain ones; `backbone`,
     name, origin, licence and sha256 of the weights that training started from. `alike_min`: the
     cosine of two embeddings from which on both pictures are taken to show one category; None: that
-    was never measured.
+    was never measured. `alike_apart`: the labels of which it could not be, so that pictures called
+    so are taken for alike only among themselves.
     """
 
     input: tuple[int, ...]
@@ -154,6 +155,7 @@ class Network:
     backgrounds: Backgrounds = Backgrounds.ANY
     mixture: Mixture | None = None
     alike_min: float | None = None
+    alike_apart: tuple[str, ...] = ()
     backbone: Mapping[str, Any] | None = None
 
     @property
@@ -195,6 +197,7 @@ def network_of(fields: Mapping[str, Any], name: NetworkName) -> Network:
         backgrounds=_backgrounds(fields.get("backgrounds"), name),
         mixture=_mixture(fields.get("mixture"), name),
         alike_min=_cosine(fields.get("alike_min")),
+        alike_apart=tuple(str(label) for label in fields.get("alike_apart") or ()),
         backbone=fields.get("backbone"),
     )
 

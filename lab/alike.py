@@ -52,13 +52,23 @@ class AlikeFigures:
     groups: tuple[Group, ...]
 
     @property
+    def keys(self) -> float:
+        """What a person presses for each photo.
+
+        One key for a group; for each photo that shows something else one to take it out, and one
+        more when it is shown alone.
+        """
+        out = sum(each.size - round(each.purity * each.size) for each in self.groups)
+        return (len(self.groups) + 2 * out) / max(1, self.photos)
+
+    @property
     def shared(self) -> list[Group]:
         """Those of two photos or more."""
         return [each for each in self.groups if each.size > 1]
 
     def as_json(self) -> str:
         """One object."""
-        return json.dumps(asdict(self))
+        return json.dumps({**asdict(self), "keys_per_photo": self.keys})
 
 
 def measure_alike(manifest: Path, set_name: str) -> AlikeFigures:
@@ -123,7 +133,10 @@ def _group(reasons: Mapping[str, str], photos: Sequence[Photo]) -> Group:
 def render_alike(figures: AlikeFigures) -> str:
     """The figures for people."""
     shared = figures.shared
-    lines = [f"{figures.photos} photos of {figures.set} wait in {len(figures.groups)} groups"]
+    lines = [
+        f"{figures.photos} photos of {figures.set} wait in {len(figures.groups)} groups; "
+        f"{figures.keys:.2f} keys a photo"
+    ]
     if shared:
         whole = [each for each in shared if each.size == GROUP]
         usual = statistics.median(each.size for each in shared)

@@ -45,6 +45,9 @@ def record_model(session: Session, manifest: Manifest, now: datetime) -> None:
             "metrics": manifest.metrics,
             "files": manifest.files,
             "alike_min": {name: each.alike_min for name, each in manifest.networks.items()},
+            "alike_apart": {
+                name: list(each.alike_apart) for name, each in manifest.networks.items()
+            },
         },
         "created_at": _sortable(manifest.created_at),
         "first_used_at": now,

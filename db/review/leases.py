@@ -8,13 +8,13 @@ from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
-import numpy as np
 from sqlalchemy import ColumnElement, Select, and_, exists, or_, select, update
 from sqlalchemy.orm import Session
 
 from catalog.status import ProductStatus
-from db.ledger.models import Model, Product, Tagging
+from db.ledger.models import Product, Tagging
 from db.review.filters import Order, QueueFilter, ordered
+from db.review.look_alikes import Likeness, Look
 from db.review.models import Action, Review, Reviewer, ReviewItem, Role, WaitsFor
 
 LEASE = timedelta(minutes=10)
@@ -67,9 +67,9 @@ def claim_alike(
 
     Only what the same network of the same model saw is compared: embeddings of two networks have
     nothing to do with each other, even if they are as long. Where it is known from which likeness
-    on its pictures show one category, what is nearer is taken, whatever it is called; otherwise
-    what has the same label. What the reviewer holds goes back, but for what they work on
-    elsewhere, `keep`.
+    on its pictures show one category, what is nearer is taken, whatever it is called but for labels
+    of which that could not be measured (db/review/look_alikes.py); otherwise what has the same
+    label. What the reviewer holds goes back, but for what they work on elsewhere, `keep`.
     """
     release(session, reviewer, keep=keep)
     conditions = (wanted or QueueFilter()).conditions(session)
@@ -86,17 +86,20 @@ def claim_alike(
         select(Tagging.network).where(Tagging.id == ReviewItem.tagging_id).scalar_subquery()
         == network,
     )
-    least = _alike_min(session, first.model_version, network)
-    if least is None:
-        same = same.where(ReviewItem.label == first.label)
-    candidates = session.execute(
-        ordered(same.with_only_columns(ReviewItem.tagging_id, ReviewItem.embedding), order).limit(
-            ALIKE_CANDIDATES
-        )
-    ).all()
-    alike = nearest(
-        first.embedding, [(each.tagging_id, each.embedding) for each in candidates], least
+    likeness, look = Likeness.of(session, first.model_version, network), _look(first)
+    label = likeness.label_wanted(look)
+    if label is not None:
+        same = same.where(ReviewItem.label == label)
+    columns = (
+        ReviewItem.tagging_id,
+        ReviewItem.embedding,
+        ReviewItem.label,
+        ReviewItem.reasons,
     )
+    candidates = session.execute(
+        ordered(same.with_only_columns(*columns), order).limit(ALIKE_CANDIDATES)
+    ).all()
+    alike = likeness.nearest(look, [_look(each) for each in candidates])
     chosen = free.where(ReviewItem.tagging_id.in_(alike[: limit - 1]))
     taken = set(_take(session, reviewer, chosen, now, limit - 1))
     return found + [tagging_id for tagging_id in alike if tagging_id in taken]
@@ -136,33 +139,13 @@ def release(session: Session, reviewer: Reviewer, *, keep: Sequence[int] = ()) -
     )
 
 
-def nearest(
-    embedding: bytes, others: Sequence[tuple[int, bytes]], least: float | None = None
-) -> list[int]:
-    """The ids of the others by cosine similarity of their embeddings, float16 (d,), best first.
-
-    least: the cosine below which they are left out.
-    """
-    target = _unit(np.frombuffer(embedding, np.float16)[None])
-    fitting = [(key, other) for key, other in others if len(other) == len(embedding)]
-    if not fitting or not target.size:
-        return [key for key, _ in fitting] if least is None else []
-    matrix = np.frombuffer(b"".join(other for _, other in fitting), np.float16)
-    similarity = _unit(matrix.reshape(len(fitting), -1)) @ target[0]
-    order = np.argsort(-similarity, kind="stable")
-    return [fitting[index][0] for index in order if least is None or similarity[index] >= least]
-
-
-def _alike_min(session: Session, version: str, network: str | None) -> float | None:
-    """From which cosine on a network's pictures show one category; None: nobody measured that."""
-    manifest = session.scalars(select(Model.manifest).where(Model.version == version)).one_or_none()
-    least = ((manifest or {}).get("alike_min") or {}).get(str(network))
-    return None if least is None else float(least)
-
-
-def _unit(rows: np.ndarray) -> np.ndarray:
-    wide = rows.astype(np.float32)
-    return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12))
+def _look(row: Any) -> Look:
+    return Look(
+        tagging_id=row.tagging_id,
+        embedding=row.embedding,
+        label=row.label,
+        reasons=row.reasons,
+    )
 
 
 def _queues_of(reviewer: Reviewer) -> tuple[WaitsFor, ...]:

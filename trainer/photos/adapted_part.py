@@ -69,7 +69,8 @@ def write_adapted_part(
             parameters=PARAMETERS,
         ),
         backgrounds=learned.backgrounds,
-        alike_min=learned.alike_min,
+        alike_min=learned.alike.least if learned.alike else None,
+        alike_apart=learned.alike.apart if learned.alike else (),
         mixture=learned.mixture.mixture if learned.mixture else None,
     )
 

@@ -25,7 +25,7 @@ from trainer.photos.adapted_rule import (
     mixed_logits,
     proved_rule,
 )
-from trainer.photos.alike import fit_alike
+from trainer.photos.alike import Alike, Seen, fit_alike, kinds_of
 from trainer.photos.head_fitting import HeadConfig
 from trainer.photos.network import STRANGER_SCALE
 from trainer.photos.opening import OpenedNetwork, open_network
@@ -66,8 +66,8 @@ class LearnedPhotos:
 
     way: how; Way.BASE where nothing was better than the bundle. backgrounds: which photos it is to
     judge. rule: for those, None where the bundle's own stays. mixture: where the 28×28 network
-    helps. choice: all comparisons, with what judges today as `base`. alike_min: from which cosine
-    of embeddings on photos show one category.
+    helps. choice: all comparisons, with what judges today as `base`. alike: which photos show one
+    category by their embeddings; None where it is not another network.
     """
 
     opened: OpenedNetwork | None
@@ -76,7 +76,7 @@ class LearnedPhotos:
     choice: Choice
     rule: FittedRule | None
     mixture: AdaptedMixture | None = None
-    alike_min: float | None = None
+    alike: Alike | None = None
 
     @property
     def changed(self) -> bool:
@@ -181,7 +181,7 @@ def learn_photos(
         choice=choice,
         rule=rule,
         mixture=mixture,
-        alike_min=_alike_min(opened, said, truth),
+        alike=_alike(opened, said, truth, rule or (mixture.fitted if mixture else None)),
     )
 
 
@@ -316,10 +316,18 @@ def facts_of(learned: LearnedPhotos) -> dict[str, Any]:
     }
 
 
-def _alike_min(opened: OpenedNetwork, said: Words, truth: NDArray[np.int64]) -> float | None:
+def _alike(
+    opened: OpenedNetwork, said: Words, truth: NDArray[np.int64], rule: FittedRule | None
+) -> Alike:
     stranger = STRANGER_SCALE * said.scores[:, -1:]
-    looks = np.concatenate([opened.looks_of(said.features), stranger], axis=1)
-    return fit_alike(looks, truth, said.network)
+    strangeness_max = np.inf if rule is None else rule.rule.out_of_taxonomy_threshold
+    seen = Seen(
+        embeddings=np.concatenate([opened.looks_of(said.features), stranger], axis=1),
+        truth=truth,
+        kind=kinds_of(said.scores, strangeness_max),
+        network=said.network,
+    )
+    return fit_alike(seen, opened.labels)
 
 
 def _words(logits: NDArray[np.floating]) -> OutOfFold:

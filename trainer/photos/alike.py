@@ -3,19 +3,22 @@
 Calibrated on labelled photos by embeddings of networks that were not shown them.
 """
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from catalog.out_of_taxonomy import unit
+from trainer.photo_rule import FittedRule
 from trainer.photos.backbone import Backbone
 from trainer.photos.cross_fitting import fitted_network
 from trainer.photos.data import PhotoSet, folds_by_group
 from trainer.photos.garments import Garments
 from trainer.photos.network import STRANGER_SCALE, fit_projection, pooled_features
 from trainer.photos.recipe import PhotoRecipe
-from trainer.photos.rule import labels_in_view
+from trainer.photos.rule import accepted_by, strangeness_of
 from trainer.photos.training import fold_recipe, inputs
 
 # A group on the desk: one photo and so many that look most like it.
@@ -24,26 +27,85 @@ NEIGHBOURS = 23
 PURITY = 0.9
 # Fewer pairs above a likeness prove nothing of it.
 PAIRS_MIN = 30
+# What a photo shows where that is one of several categories: nothing can be said of its pairs.
+UNSURE = -2
+# What a photo is taken for that looks strange, whatever it is called.
+STRANGE = -1
+
+
+@dataclass(frozen=True, kw_only=True)
+class Alike:
+    """least: the cosine from which on photos show one category; None where no likeness is enough.
+
+    apart: the labels that fewer photos than a group's surely show, so that it was not measured of
+    them: photos called so are alike only among themselves.
+    """
+
+    least: float | None
+    apart: tuple[str, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """N photos as networks saw them that had not been shown them.
+
+    embeddings: float (N, d). truth: int64 (N,), the place of each one's category among the labels,
+    -1 for strangers: two of these are alike; UNSURE where it may be several. kind: int64 (N,), the
+    place of what each is called; STRANGE. network: int64 (N,), which saw it: only photos of one are
+    compared.
+    """
+
+    embeddings: NDArray[np.floating]
+    truth: NDArray[np.int64]
+    kind: NDArray[np.int64]
+    network: NDArray[np.int64]
+
+    def take(self, chosen: NDArray[np.bool_]) -> "Seen":
+        """The photos where `chosen`, bool (N,), is true."""
+        return Seen(
+            embeddings=self.embeddings[chosen],
+            truth=self.truth[chosen],
+            kind=self.kind[chosen],
+            network=self.network[chosen],
+        )
+
+
+def kinds_of(scores: NDArray[np.float32], strangeness_max: float) -> NDArray[np.int64]:
+    """What photos are taken for, int64 (N,), of scores float32 (N, C + 1)."""
+    said = scores[:, :-1].argmax(axis=1)
+    return np.asarray(np.where(strangeness_of(scores) > strangeness_max, STRANGE, said), np.int64)
 
 
 def fit_alike(
-    embeddings: NDArray[np.floating],
-    truth: NDArray[np.int64],
-    fold: NDArray[np.int64],
+    photos: Seen,
+    labels: Sequence[str],
+    waiting: NDArray[np.bool_] | None = None,
     purity: float = PURITY,
-) -> float | None:
-    """The least cosine at which PURITY of the pairs of a photo and its nearest show one category.
+) -> Alike:
+    """The least cosine at which `purity` of the pairs of a photo and its nearest show one category.
 
-    embeddings: float (N, d); truth: int64 (N,), the strangers' -1 among them: two strangers are
-    alike. fold: int64 (N,), by which network each was seen: only photos of one network are
-    compared. None where no likeness is enough.
+    waiting: bool (N,), which a person would have to look at: only such ones stand on a desk, and
+    they are the harder ones. None: all.
     """
+    sure = np.bincount(photos.truth[photos.truth >= 0], minlength=len(labels))
+    apart = np.flatnonzero(sure <= NEIGHBOURS)
+    shown = photos if waiting is None else photos.take(waiting)
+    return Alike(
+        least=_least(shown, apart, purity),
+        apart=tuple(labels[int(place)] for place in apart),
+    )
+
+
+def _least(photos: Seen, apart: NDArray[np.int64], purity: float) -> float | None:
     cosines, same = [], []
-    for number in np.unique(fold):
-        mine = fold == number
-        found = nearest_pairs(unit(np.asarray(embeddings[mine], np.float32)), truth[mine])
+    for number in np.unique(photos.network):
+        mine = photos.take(photos.network == number)
+        rows = unit(np.asarray(mine.embeddings, np.float32))
+        found = nearest_pairs(rows, mine.truth, may_meet(mine.kind, apart))
         cosines.append(found[0])
         same.append(found[1])
+    if not cosines:
+        return None
     cosine, one = np.concatenate(cosines), np.concatenate(same)
     order = np.argsort(-cosine, kind="stable")
     share = np.cumsum(one[order]) / np.arange(1, len(order) + 1)
@@ -51,19 +113,25 @@ def fit_alike(
     return float(cosine[order[enough[-1]]]) if len(enough) else None
 
 
+def may_meet(kind: NDArray[np.int64], apart: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of N photos may stand in one group, bool (N, N)."""
+    alone = np.isin(kind, apart)
+    return np.asarray((kind[:, None] == kind) | ~(alone[:, None] | alone))
+
+
 def alike_out_of_fold(
     photos: PhotoSet,
     scores: NDArray[np.float32],
-    waiting: NDArray[np.bool_],
+    fitted: FittedRule,
     garments: Garments | None,
     backbone: Backbone,
     recipe: PhotoRecipe,
     folder: Path,
-) -> float | None:
+) -> Alike:
     """The same from the finished folds of a training in `folder`.
 
-    scores: float32 (N, C + 1), what was said of the photos out of fold. waiting: bool (N,), which a
-    person would have to look at: only such ones stand on a desk, and they are the harder ones.
+    scores: float32 (N, C + 1), what was said of the photos out of fold. fitted: by which rule they
+    need no person.
     """
     fold = folds_by_group(photos.groups, recipe.folds, recipe.seed)
     parts = {}
@@ -79,20 +147,33 @@ def alike_out_of_fold(
     for number, part in parts.items():
         looks[fold == number, :-1] = part[:, :width]
     looks[:, -1] = STRANGER_SCALE * scores[:, -1]
-    truth = labels_in_view(scores[:, :-1], photos.targets)
-    return fit_alike(looks[waiting], truth[waiting], fold[waiting])
+    seen = Seen(
+        embeddings=looks,
+        truth=surely_shown(photos.targets),
+        kind=kinds_of(scores, fitted.rule.out_of_taxonomy_threshold),
+        network=fold,
+    )
+    return fit_alike(seen, photos.labels, ~accepted_by(fitted, scores, photos.labels))
+
+
+def surely_shown(targets: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """The category of each photo, int64 (N,), -1 for strangers, UNSURE where it may be several."""
+    one = np.where(targets[:, -1], -1, targets.argmax(axis=1))
+    return np.asarray(np.where(targets.sum(axis=1) == 1, one, UNSURE), np.int64)
 
 
 def nearest_pairs(
-    rows: NDArray[np.float32], truth: NDArray[np.int64]
+    rows: NDArray[np.float32], truth: NDArray[np.int64], meeting: NDArray[np.bool_]
 ) -> tuple[NDArray[np.float32], NDArray[np.bool_]]:
     """Cosine of each photo and each of its nearest, and whether both show one category.
 
-    rows: float32 (N, d) of length 1; both results are flat, (N * min(NEIGHBOURS, N - 1),).
+    rows: float32 (N, d) of length 1; meeting: bool (N, N), which may stand together at all. Both
+    results are flat, one for each pair of which it is known what both show.
     """
-    likeness = rows @ rows.T
+    likeness = np.where(meeting, rows @ rows.T, -np.inf)
     np.fill_diagonal(likeness, -np.inf)
     count = min(NEIGHBOURS, len(rows) - 1)
     nearest = np.argsort(-likeness, axis=1, kind="stable")[:, :count]
     cosine = np.take_along_axis(likeness, nearest, axis=1)
-    return cosine.ravel(), (truth[nearest] == truth[:, None]).ravel()
+    told = np.isfinite(cosine) & (truth[:, None] != UNSURE) & (truth[nearest] != UNSURE)
+    return cosine[told], (truth[nearest] == truth[:, None])[told]

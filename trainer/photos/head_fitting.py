@@ -63,13 +63,11 @@ def look(opened: OpenedNetwork, photos: PhotoSet, config: HeadConfig, recipe: Ph
     served = inputs(photos, recipe)
     views = [served, served[:, :, ::-1]]
     rngs = [
-        np.random.default_rng((recipe.seed, zlib.crc32(np.ascontiguousarray(pixels))))
+        np.random.default_rng((recipe.seed, zlib.crc32(pixels.tobytes())))
         for pixels in photos.pixels
     ]
     while len(views) < config.views:
-        views.append(
-            np.stack([varied(photos, row, recipe, rng) for row, rng in enumerate(rngs)])
-        )
+        views.append(np.stack([varied(photos, row, recipe, rng) for row, rng in enumerate(rngs)]))
     return seen(opened, views[: config.views])
 
 

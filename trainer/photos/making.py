@@ -31,7 +31,7 @@ from trainer.photos.network import predict
 from trainer.photos.publishing import WrittenPart, write_part
 from trainer.photos.reading import load_photos
 from trainer.photos.recipe import PhotoRecipe
-from trainer.photos.rule import accepted_by, fit_rule
+from trainer.photos.rule import fit_rule
 from trainer.photos.training import inputs, new_network
 
 
@@ -122,10 +122,9 @@ def make_photo_network(
     )
     fields = {**part.fields, "backgrounds": backgrounds.value}
     fields["mixture"] = None if mixture is None else mixture.fields
-    waiting = ~accepted_by(fitted, found.scores, photos.labels)
-    fields["alike_min"] = alike_out_of_fold(
-        sure, found.scores, waiting, garments, backbone, recipe, run_folder
-    )
+    # Not of `sure`: that words told shoes apart does not prove which of them are alike.
+    alike = alike_out_of_fold(photos, found.scores, fitted, garments, backbone, recipe, run_folder)
+    fields |= {"alike_min": alike.least, "alike_apart": alike.apart}
     manifest = write_photo_bundle(
         bundle_folder, part_folder, fields, taxonomy, facts, along, helper if mixture else None
     )

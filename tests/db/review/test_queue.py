@@ -299,6 +299,33 @@ def test_grid_takes_what_is_near_enough_whatever_it_is_called(session: Session) 
     assert set(names) == {"p0", "p1", "p2"}  # p3, a coat too, lies too far away
 
 
+def test_a_label_that_likeness_was_not_measured_of_stands_with_its_own(session: Session) -> None:
+    calibrated = manifest(model_version="measured")
+    networks = {
+        name: replace(each, alike_min=0.9, alike_apart=("sandal", "sneaker"))
+        for name, each in calibrated.networks.items()
+    }
+    record_model(session, replace(calibrated, networks=networks), NOON)
+    strange = (FlagReason.OUT_OF_TAXONOMY,)
+    doubtful = (FlagReason.LOW_CONFIDENCE,)
+    shape = (np.arange(64) - 30).astype("f2").tobytes()
+    items = [
+        ("sandal", doubtful), ("sneaker", doubtful), ("coat", doubtful), ("sandal", strange),
+        ("sandal", doubtful), ("bag", strange), ("bag", doubtful), ("sneaker", doubtful),
+    ]  # fmt: skip
+    for index, (label, reasons) in enumerate(items):
+        fields = {"label": label, "model_version": "measured", "reasons": reasons}
+        flag(session, f"p{index}", 0.3 + index / 100, embedding=shape, **fields)
+    reviewer, groups = person(session), []
+    taken: list[int] = []
+    while found := claim_alike(session, reviewer, NOON, limit=8, keep=taken):
+        taken += found
+        mine = select(ReviewItem.product_id).where(ReviewItem.tagging_id.in_(found))
+        groups.append(set(session.scalars(mine)))
+    # All have one embedding. What is strange is taken for that, whatever it is called.
+    assert groups == [{"p0", "p4"}, {"p1", "p7"}, {"p2", "p3", "p5", "p6"}]
+
+
 def test_fifty_concurrent_reviewers_never_hold_the_same_item(engine: Engine) -> None:
     make = sessions(engine)
     with make.begin() as session:

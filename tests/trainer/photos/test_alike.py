@@ -1,36 +1,94 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
-from numpy.typing import NDArray
 
-from trainer.photos.alike import fit_alike, nearest_pairs
+from trainer.photos.alike import (
+    STRANGE,
+    UNSURE,
+    Alike,
+    Seen,
+    fit_alike,
+    kinds_of,
+    may_meet,
+    nearest_pairs,
+    surely_shown,
+)
+
+LABELS = ("bar", "cross", "disc")
 
 
-def photos(count: int, spread: float) -> tuple[NDArray[np.float64], NDArray[np.int64]]:
-    """Embeddings around three directions, and which of them each photo belongs to."""
+def photos(count: int, spread: float) -> Seen:
+    """Photos around three directions, each called what it is."""
     rng = np.random.default_rng(0)
     truth = np.arange(count) % 3
-    return np.eye(8)[truth] + spread * rng.normal(size=(count, 8)), truth
+    return Seen(
+        embeddings=np.eye(8)[truth] + spread * rng.normal(size=(count, 8)),
+        truth=truth,
+        kind=truth,
+        network=np.zeros(count, np.int64),
+    )
+
+
+def least(seen: Seen) -> float | None:
+    return fit_alike(seen, LABELS).least
 
 
 def test_nine_of_ten_pairs_that_are_near_enough_show_one_category() -> None:
-    embeddings, truth = photos(300, 0.45)
-    fold = np.zeros(300, np.int64)
-    least = fit_alike(embeddings, truth, fold)
-    assert least is not None
-    rows = embeddings / np.linalg.norm(embeddings, axis=1, keepdims=True)
-    cosine, same = nearest_pairs(rows.astype(np.float32), truth)
-    assert same[cosine >= least].mean() >= 0.9
+    seen = photos(300, 0.45)
+    found = fit_alike(seen, LABELS)
+    assert found.least is not None
+    assert found.apart == ()
+    rows = seen.embeddings / np.linalg.norm(seen.embeddings, axis=1, keepdims=True)
+    everybody = np.ones((300, 300), bool)
+    cosine, same = nearest_pairs(rows.astype(np.float32), seen.truth, everybody)
+    assert same[cosine >= found.least].mean() >= 0.9
     assert same.mean() < 0.9
 
 
 def test_where_nothing_is_alike_nothing_is_near_enough() -> None:
-    embeddings, _ = photos(120, 0.45)
-    truth = np.random.default_rng(1).integers(0, 10, 120)
-    assert fit_alike(embeddings, truth, np.zeros(120, np.int64)) is None
+    truth = np.random.default_rng(1).integers(0, 3, 120)
+    assert least(replace(photos(120, 0.45), truth=truth)) is None
 
 
 def test_photos_that_two_networks_saw_are_not_compared() -> None:
-    embeddings, truth = photos(120, 0.05)
-    turned = np.where(np.arange(120)[:, None] % 2 == 0, embeddings, np.roll(embeddings, 1, axis=1))
-    apart = fit_alike(turned, truth, np.arange(120) % 2)
-    assert apart == pytest.approx(fit_alike(embeddings, truth, np.arange(120) % 2))
+    seen = photos(120, 0.05)
+    other = np.arange(120) % 2 == 1
+    turned = np.where(other[:, None], np.roll(seen.embeddings, 1, axis=1), seen.embeddings)
+    apart = replace(seen, network=other.astype(np.int64))
+    assert least(replace(apart, embeddings=turned)) == pytest.approx(least(apart))
+
+
+def test_photos_that_may_be_several_say_nothing_of_their_pairs() -> None:
+    seen = photos(300, 0.45)
+    doubtful = np.arange(300) < 100
+    # Were they taken for what they are called, they would prove anything.
+    one = replace(seen, truth=np.where(doubtful, 0, seen.truth))
+    none = replace(seen, truth=np.where(doubtful, UNSURE, seen.truth))
+    left = seen.take(~doubtful)
+    assert least(none) == pytest.approx(least(left), abs=0.05)
+    assert abs((least(one) or 1) - (least(left) or 1)) > 0.05
+
+
+def test_labels_that_hardly_any_photo_surely_shows_stand_apart() -> None:
+    seen = photos(300, 0.45)
+    doubtful = (seen.truth == 2) & (np.arange(300) > 60)
+    found = fit_alike(replace(seen, truth=np.where(doubtful, UNSURE, seen.truth)), LABELS)
+    assert found.apart == ("disc",)
+    kind = np.array([0, 1, 2, 2, STRANGE])
+    meeting = may_meet(kind, np.array([2]))
+    assert meeting[0].tolist() == [True, True, False, False, True]
+    assert meeting[2].tolist() == [False, False, True, True, False]
+
+
+def test_only_what_waits_for_a_person_is_measured() -> None:
+    seen = photos(300, 0.45)
+    waiting = np.arange(300) % 2 == 0
+    assert fit_alike(seen, LABELS, waiting) == Alike(least=least(seen.take(waiting)), apart=())
+
+
+def test_what_a_photo_is_taken_for() -> None:
+    scores = np.array([[3, 0, 0, -9], [0, 2, 0, 9], [0, 0, 4, 1]], np.float32)
+    assert kinds_of(scores, 0.0).tolist() == [0, STRANGE, 2]
+    targets = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 1]], bool)
+    assert surely_shown(targets).tolist() == [0, UNSURE, -1]

@@ -1,0 +1,88 @@
+"""Which items of the queue may stand in one group: by the embedding of the network that saw them.
+
+How near is near enough is measured on labelled photos (trainer/photos/alike.py). Of some labels
+those photos could not say it: these stand with their own only.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from catalog.outcomes import FlagReason
+from db.ledger.models import Model
+from db.taxonomies.moves import moves_of_models, now_called
+
+STRANGE = f" {FlagReason.OUT_OF_TAXONOMY} "
+
+
+@dataclass(frozen=True, kw_only=True)
+class Look:
+    """What is compared of an item: embedding, float16 (d,) as bytes; reasons as in its row."""
+
+    tagging_id: int
+    embedding: bytes
+    label: str
+    reasons: str
+
+    @property
+    def kind(self) -> str | None:
+        """Its label; None: strange, whatever it is called."""
+        return None if STRANGE in self.reasons else self.label
+
+
+@dataclass(frozen=True, kw_only=True)
+class Likeness:
+    """least: the cosine from which on a network's pictures show one category, None where nobody
+    measured that. apart: the labels of which nobody could, as they are called now.
+    """
+
+    least: float | None
+    apart: frozenset[str]
+
+    @classmethod
+    def of(cls, session: Session, version: str, network: str | None) -> "Likeness":
+        """Of one network of a model."""
+        statement = select(Model.manifest).where(Model.version == version)
+        manifest = session.scalars(statement).one_or_none() or {}
+        least = (manifest.get("alike_min") or {}).get(str(network))
+        apart = (manifest.get("alike_apart") or {}).get(str(network)) or ()
+        moved = moves_of_models(session, [version]).get(version, {}) if apart else {}
+        return cls(
+            least=None if least is None else float(least),
+            apart=frozenset(now_called(moved, label) or label for label in apart),
+        )
+
+    def label_wanted(self, first: Look) -> str | None:
+        """The only label that may stand with this item; None: any, as far as `nearest` finds it."""
+        if self.least is None:
+            return first.label
+        return first.kind if first.kind in self.apart else None
+
+    def nearest(self, first: Look, others: Sequence[Look]) -> list[int]:
+        """The tagging ids of those that may stand with the first, most alike first."""
+        target = _unit(np.frombuffer(first.embedding, np.float16)[None])
+        fitting = [each for each in others if len(each.embedding) == len(first.embedding)]
+        if self.least is not None:
+            fitting = [each for each in fitting if self._may_meet(first, each)]
+        if not fitting or not target.size:
+            return [each.tagging_id for each in fitting] if self.least is None else []
+        matrix = np.frombuffer(b"".join(each.embedding for each in fitting), np.float16)
+        similarity = _unit(matrix.reshape(len(fitting), -1)) @ target[0]
+        order = np.argsort(-similarity, kind="stable")
+        return [
+            fitting[place].tagging_id
+            for place in order
+            if self.least is None or similarity[place] >= self.least
+        ]
+
+    def _may_meet(self, first: Look, other: Look) -> bool:
+        return first.kind == other.kind or not {first.kind, other.kind} & self.apart
+
+
+def _unit(rows: NDArray[np.float16]) -> NDArray[np.float32]:
+    wide = rows.astype(np.float32)
+    return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12))
