@@ -36,7 +36,7 @@ def flag(
         product_id,
         label=label,
         confidence=confidence,
-        confidences=tuple(spread.values()),
+        confidences=fields.pop("confidences", tuple(spread.values())),
         runner_up=runner_up,
         runner_up_confidence=1 - confidence,
         **fields,

@@ -20,6 +20,7 @@ from db.review.models import Action, Review, Reviewer, ReviewItem, Role, WaitsFo
 LEASE = timedelta(minutes=10)
 CLAIM_SIZE = 10
 ALIKE_CANDIDATES = 1500
+ALIKE_NEAR = 300  # of the candidates those whose confidences are compared, too
 
 
 def claim(
@@ -94,12 +95,12 @@ def claim_alike(
         ReviewItem.tagging_id,
         ReviewItem.embedding,
         ReviewItem.label,
-        ReviewItem.reasons,
     )
     candidates = session.execute(
         ordered(same.with_only_columns(*columns), order).limit(ALIKE_CANDIDATES)
     ).all()
-    alike = likeness.nearest(look, [_look(each) for each in candidates])
+    near = likeness.nearest(look, [_look(each) for each in candidates])[:ALIKE_NEAR]
+    alike = likeness.agreeing(session, look, near)
     chosen = free.where(ReviewItem.tagging_id.in_(alike[: limit - 1]))
     taken = set(_take(session, reviewer, chosen, now, limit - 1))
     return found + [tagging_id for tagging_id in alike if tagging_id in taken]
@@ -144,7 +145,6 @@ def _look(row: Any) -> Look:
         tagging_id=row.tagging_id,
         embedding=row.embedding,
         label=row.label,
-        reasons=row.reasons,
     )
 
 

@@ -1,7 +1,8 @@
 """Which items of the queue may stand in one group: by the embedding of the network that saw them.
 
 How near is near enough is measured on labelled photos (trainer/photos/alike.py). Of some labels
-those photos could not say it: these stand with their own only.
+those photos could not say it: these stand with their own only. What is near must also be said to be
+about the same (catalog/agreement.py).
 """
 
 from collections.abc import Sequence
@@ -12,26 +13,18 @@ from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from catalog.outcomes import FlagReason
-from db.ledger.models import Model
+from catalog.agreement import OVERLAP_MIN, overlap
+from db.ledger.models import Model, Tagging
 from db.taxonomies.moves import moves_of_models, now_called
-
-STRANGE = f" {FlagReason.OUT_OF_TAXONOMY} "
 
 
 @dataclass(frozen=True, kw_only=True)
 class Look:
-    """What is compared of an item: embedding, float16 (d,) as bytes; reasons as in its row."""
+    """What is compared of an item: embedding, float16 (d,) as bytes."""
 
     tagging_id: int
     embedding: bytes
     label: str
-    reasons: str
-
-    @property
-    def kind(self) -> str | None:
-        """Its label; None: strange, whatever it is called."""
-        return None if STRANGE in self.reasons else self.label
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +53,7 @@ class Likeness:
         """The only label that may stand with this item; None: any, as far as `nearest` finds it."""
         if self.least is None:
             return first.label
-        return first.kind if first.kind in self.apart else None
+        return first.label if first.label in self.apart else None
 
     def nearest(self, first: Look, others: Sequence[Look]) -> list[int]:
         """The tagging ids of those that may stand with the first, most alike first."""
@@ -79,8 +72,22 @@ class Likeness:
             if self.least is None or similarity[place] >= self.least
         ]
 
+    def agreeing(self, session: Session, first: Look, near: Sequence[int]) -> list[int]:
+        """Those of which the network says about the same as of the first, in their order."""
+        if self.least is None or not near:
+            return list(near)
+        statement = select(Tagging.id, Tagging.confidences).where(
+            Tagging.id.in_([first.tagging_id, *near])
+        )
+        said = {row.id: row.confidences for row in session.execute(statement)}
+        common = overlap(
+            np.array([said[first.tagging_id]], np.float64),
+            np.array([said[each] for each in near], np.float64),
+        )[0]
+        return [each for each, share in zip(near, common, strict=True) if share >= OVERLAP_MIN]
+
     def _may_meet(self, first: Look, other: Look) -> bool:
-        return first.kind == other.kind or not {first.kind, other.kind} & self.apart
+        return first.label == other.label or not {first.label, other.label} & self.apart
 
 
 def _unit(rows: NDArray[np.float16]) -> NDArray[np.float32]:

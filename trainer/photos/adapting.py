@@ -25,7 +25,7 @@ from trainer.photos.adapted_rule import (
     mixed_logits,
     proved_rule,
 )
-from trainer.photos.alike import Alike, Seen, fit_alike, kinds_of
+from trainer.photos.alike import Alike, Seen, fit_alike
 from trainer.photos.head_fitting import HeadConfig
 from trainer.photos.network import STRANGER_SCALE
 from trainer.photos.opening import OpenedNetwork, open_network
@@ -181,7 +181,7 @@ def learn_photos(
         choice=choice,
         rule=rule,
         mixture=mixture,
-        alike=_alike(opened, said, truth, rule or (mixture.fitted if mixture else None)),
+        alike=_alike(opened, said, truth, rule),
     )
 
 
@@ -320,11 +320,10 @@ def _alike(
     opened: OpenedNetwork, said: Words, truth: NDArray[np.int64], rule: FittedRule | None
 ) -> Alike:
     stranger = STRANGER_SCALE * said.scores[:, -1:]
-    strangeness_max = np.inf if rule is None else rule.rule.out_of_taxonomy_threshold
     seen = Seen(
         embeddings=np.concatenate([opened.looks_of(said.features), stranger], axis=1),
         truth=truth,
-        kind=kinds_of(said.scores, strangeness_max),
+        confidences=softmax(said.scores[:, :-1], 1.0 if rule is None else rule.rule.temperature),
         network=said.network,
     )
     return fit_alike(seen, opened.labels)

@@ -10,7 +10,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.agreement import OVERLAP_MIN, overlap
 from catalog.out_of_taxonomy import unit
+from catalog.statistics import softmax
 from trainer.photo_rule import FittedRule
 from trainer.photos.backbone import Backbone
 from trainer.photos.cross_fitting import fitted_network
@@ -18,7 +20,7 @@ from trainer.photos.data import PhotoSet, folds_by_group
 from trainer.photos.garments import Garments
 from trainer.photos.network import STRANGER_SCALE, fit_projection, pooled_features
 from trainer.photos.recipe import PhotoRecipe
-from trainer.photos.rule import accepted_by, strangeness_of
+from trainer.photos.rule import accepted_by
 from trainer.photos.training import fold_recipe, inputs
 
 # A group on the desk: one photo and so many that look most like it.
@@ -29,8 +31,6 @@ PURITY = 0.9
 PAIRS_MIN = 30
 # What a photo shows where that is one of several categories: nothing can be said of its pairs.
 UNSURE = -2
-# What a photo is taken for that looks strange, whatever it is called.
-STRANGE = -1
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,14 +50,13 @@ class Seen:
     """N photos as networks saw them that had not been shown them.
 
     embeddings: float (N, d). truth: int64 (N,), the place of each one's category among the labels,
-    -1 for strangers: two of these are alike; UNSURE where it may be several. kind: int64 (N,), the
-    place of what each is called; STRANGE. network: int64 (N,), which saw it: only photos of one are
-    compared.
+    -1 for strangers: two of these are alike; UNSURE where it may be several. confidences: float
+    (N, C), what was said. network: int64 (N,), which saw it: only photos of one are compared.
     """
 
     embeddings: NDArray[np.floating]
     truth: NDArray[np.int64]
-    kind: NDArray[np.int64]
+    confidences: NDArray[np.floating]
     network: NDArray[np.int64]
 
     def take(self, chosen: NDArray[np.bool_]) -> "Seen":
@@ -65,15 +64,9 @@ class Seen:
         return Seen(
             embeddings=self.embeddings[chosen],
             truth=self.truth[chosen],
-            kind=self.kind[chosen],
+            confidences=self.confidences[chosen],
             network=self.network[chosen],
         )
-
-
-def kinds_of(scores: NDArray[np.float32], strangeness_max: float) -> NDArray[np.int64]:
-    """What photos are taken for, int64 (N,), of scores float32 (N, C + 1)."""
-    said = scores[:, :-1].argmax(axis=1)
-    return np.asarray(np.where(strangeness_of(scores) > strangeness_max, STRANGE, said), np.int64)
 
 
 def fit_alike(
@@ -101,7 +94,7 @@ def _least(photos: Seen, apart: NDArray[np.int64], purity: float) -> float | Non
     for number in np.unique(photos.network):
         mine = photos.take(photos.network == number)
         rows = unit(np.asarray(mine.embeddings, np.float32))
-        found = nearest_pairs(rows, mine.truth, may_meet(mine.kind, apart))
+        found = nearest_pairs(rows, mine.truth, may_meet(mine.confidences, apart))
         cosines.append(found[0])
         same.append(found[1])
     if not cosines:
@@ -113,10 +106,12 @@ def _least(photos: Seen, apart: NDArray[np.int64], purity: float) -> float | Non
     return float(cosine[order[enough[-1]]]) if len(enough) else None
 
 
-def may_meet(kind: NDArray[np.int64], apart: NDArray[np.int64]) -> NDArray[np.bool_]:
-    """Which of N photos may stand in one group, bool (N, N)."""
-    alone = np.isin(kind, apart)
-    return np.asarray((kind[:, None] == kind) | ~(alone[:, None] | alone))
+def may_meet(confidences: NDArray[np.floating], apart: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of N photos may stand in one group by what is said of them, bool (N, N)."""
+    said = confidences.argmax(axis=1)
+    alone = np.isin(said, apart)
+    named = (said[:, None] == said) | ~(alone[:, None] | alone)
+    return np.asarray(named & (overlap(confidences, confidences) >= OVERLAP_MIN))
 
 
 def alike_out_of_fold(
@@ -150,7 +145,7 @@ def alike_out_of_fold(
     seen = Seen(
         embeddings=looks,
         truth=surely_shown(photos.targets),
-        kind=kinds_of(scores, fitted.rule.out_of_taxonomy_threshold),
+        confidences=softmax(scores[:, :-1], fitted.rule.temperature),
         network=fold,
     )
     return fit_alike(seen, photos.labels, ~accepted_by(fitted, scores, photos.labels))

@@ -292,8 +292,10 @@ def test_grid_takes_what_is_near_enough_whatever_it_is_called(session: Session) 
     shape = np.zeros((4, 64), "f2")
     shape[:, 0], shape[1, 1], shape[2, 1], shape[3, 1] = 1, 0.1, 0.4, 2
     for index, (label, each) in enumerate(zip(("coat", "bag", "coat", "coat"), shape, strict=True)):
-        fields = {"label": label, "embedding": each.tobytes(), "model_version": "measured"}
-        flag(session, f"p{index}", 0.3 + index / 100, **fields)
+        flag(
+            session, f"p{index}", 0.3 + index / 100, label=label, embedding=each.tobytes(),
+            model_version="measured", confidences=(0.1,) * 10,
+        )  # fmt: skip
     found = claim_alike(session, person(session), NOON, limit=6)
     names = session.scalars(select(ReviewItem.product_id).where(ReviewItem.tagging_id.in_(found)))
     assert set(names) == {"p0", "p1", "p2"}  # p3, a coat too, lies too far away
@@ -306,24 +308,39 @@ def test_a_label_that_likeness_was_not_measured_of_stands_with_its_own(session: 
         for name, each in calibrated.networks.items()
     }
     record_model(session, replace(calibrated, networks=networks), NOON)
-    strange = (FlagReason.OUT_OF_TAXONOMY,)
-    doubtful = (FlagReason.LOW_CONFIDENCE,)
     shape = (np.arange(64) - 30).astype("f2").tobytes()
-    items = [
-        ("sandal", doubtful), ("sneaker", doubtful), ("coat", doubtful), ("sandal", strange),
-        ("sandal", doubtful), ("bag", strange), ("bag", doubtful), ("sneaker", doubtful),
-    ]  # fmt: skip
-    for index, (label, reasons) in enumerate(items):
-        fields = {"label": label, "model_version": "measured", "reasons": reasons}
-        flag(session, f"p{index}", 0.3 + index / 100, embedding=shape, **fields)
-    reviewer, groups = person(session), []
-    taken: list[int] = []
+    labels = ("sandal", "sneaker", "coat", "sandal", "bag", "sneaker", "dress")
+    for index, label in enumerate(labels):
+        flag(
+            session, f"p{index}", 0.3 + index / 100, label=label, runner_up="shirt",
+            model_version="measured", embedding=shape, confidences=(0.1,) * 10,
+        )  # fmt: skip
+    # All have one embedding, and of all the same is said.
+    assert all_groups(session) == [{"p0", "p3"}, {"p1", "p5"}, {"p2", "p4", "p6"}]
+
+
+def test_near_items_of_which_different_things_are_said_are_not_one_group(session: Session) -> None:
+    calibrated = manifest(model_version="measured")
+    networks = {name: replace(each, alike_min=0.9) for name, each in calibrated.networks.items()}
+    record_model(session, replace(calibrated, networks=networks), NOON)
+    shape = (np.arange(64) - 30).astype("f2").tobytes()
+    said = [(0.5, 0.5), (0.9, 0.1), (0.6, 0.4), (0.1, 0.9)]
+    for index, (first, second) in enumerate(said):
+        flag(
+            session, f"p{index}", 0.3 + index / 100, model_version="measured", embedding=shape,
+            confidences=(first, second, *(0.0,) * 8),
+        )  # fmt: skip
+    assert all_groups(session) == [{"p0", "p2"}, {"p1"}, {"p3"}]
+
+
+def all_groups(session: Session) -> list[set[str]]:
+    """The products of each group that the desk hands out, one after the other."""
+    reviewer, taken, groups = person(session), list[int](), list[set[str]]()
     while found := claim_alike(session, reviewer, NOON, limit=8, keep=taken):
         taken += found
         mine = select(ReviewItem.product_id).where(ReviewItem.tagging_id.in_(found))
         groups.append(set(session.scalars(mine)))
-    # All have one embedding. What is strange is taken for that, whatever it is called.
-    assert groups == [{"p0", "p4"}, {"p1", "p7"}, {"p2", "p3", "p5", "p6"}]
+    return groups
 
 
 def test_fifty_concurrent_reviewers_never_hold_the_same_item(engine: Engine) -> None:

@@ -4,12 +4,10 @@ import numpy as np
 import pytest
 
 from trainer.photos.alike import (
-    STRANGE,
     UNSURE,
     Alike,
     Seen,
     fit_alike,
-    kinds_of,
     may_meet,
     nearest_pairs,
     surely_shown,
@@ -19,13 +17,13 @@ LABELS = ("bar", "cross", "disc")
 
 
 def photos(count: int, spread: float) -> Seen:
-    """Photos around three directions, each called what it is."""
+    """Photos around three directions, all called the same."""
     rng = np.random.default_rng(0)
     truth = np.arange(count) % 3
     return Seen(
         embeddings=np.eye(8)[truth] + spread * rng.normal(size=(count, 8)),
         truth=truth,
-        kind=truth,
+        confidences=np.full((count, 3), 1 / 3),
         network=np.zeros(count, np.int64),
     )
 
@@ -75,10 +73,20 @@ def test_labels_that_hardly_any_photo_surely_shows_stand_apart() -> None:
     doubtful = (seen.truth == 2) & (np.arange(300) > 60)
     found = fit_alike(replace(seen, truth=np.where(doubtful, UNSURE, seen.truth)), LABELS)
     assert found.apart == ("disc",)
-    kind = np.array([0, 1, 2, 2, STRANGE])
-    meeting = may_meet(kind, np.array([2]))
-    assert meeting[0].tolist() == [True, True, False, False, True]
-    assert meeting[2].tolist() == [False, False, True, True, False]
+    said = np.array([[0.5, 0.4, 0.1], [0.4, 0.5, 0.1], [0.4, 0.1, 0.5], [0.3, 0.1, 0.6]])
+    meeting = may_meet(said, np.array([2]))
+    assert meeting[0].tolist() == [True, True, False, False]
+    assert meeting[2].tolist() == [False, False, True, True]
+
+
+def test_photos_of_which_different_things_are_said_are_not_alike() -> None:
+    said = np.array([[0.9, 0.1, 0.0], [0.6, 0.4, 0.0], [0.1, 0.9, 0.0]])
+    assert may_meet(said, np.array([], np.int64))[0].tolist() == [True, True, False]
+    seen = photos(300, 0.45)
+    told = replace(seen, confidences=np.eye(3)[seen.truth])
+    everything = least(told)
+    assert everything is not None
+    assert everything < (least(seen) or 1)
 
 
 def test_only_what_waits_for_a_person_is_measured() -> None:
@@ -87,8 +95,6 @@ def test_only_what_waits_for_a_person_is_measured() -> None:
     assert fit_alike(seen, LABELS, waiting) == Alike(least=least(seen.take(waiting)), apart=())
 
 
-def test_what_a_photo_is_taken_for() -> None:
-    scores = np.array([[3, 0, 0, -9], [0, 2, 0, 9], [0, 0, 4, 1]], np.float32)
-    assert kinds_of(scores, 0.0).tolist() == [0, STRANGE, 2]
+def test_what_photos_surely_show() -> None:
     targets = np.array([[1, 0, 0, 0], [1, 1, 0, 0], [0, 0, 0, 1]], bool)
     assert surely_shown(targets).tolist() == [0, UNSURE, -1]
