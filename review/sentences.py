@@ -17,6 +17,9 @@ def why(entry: Entry) -> str:
     certain = entry.tagging.certain_at
     if certain is not None and certain != entry.tagging.label:
         said.append(f"It is sure of {entry.taxonomy.name_of(certain)}.")
+    hint = entry.item.hint
+    if hint is not None:
+        said.append(f"People called one that looks like it {readable(hint, entry.to_judge_by)}.")
     return " ".join(said)
 
 

@@ -28,6 +28,7 @@ from db.review.errors import (
     UnknownLabelError,
 )
 from db.review.leases import LEASE
+from db.review.lessons import teach
 from db.review.models import Action, Channel, Review, Reviewer, ReviewItem, Role, WaitsFor
 from db.review.opinions import OpinionsNow
 from db.review.standing import NO_DECISION, Opinion, drawn_for_second, effective, standing
@@ -317,6 +318,8 @@ def _settle(
     events = events_of_people.of_review(product, before, place.tagging, taxonomy, reviewer.name)
     write(session, events, now)
     session.flush()
+    teach(session, item, place.tagging.network, result.label)
+    session.refresh(item)
 
 
 def _several(session: Session) -> bool:

@@ -3,7 +3,15 @@
 from datetime import datetime
 from enum import StrEnum
 
-from sqlalchemy import CheckConstraint, ForeignKey, Index, String, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    CheckConstraint,
+    ForeignKey,
+    Index,
+    String,
+    UniqueConstraint,
+    text,
+)
 from sqlalchemy.orm import Mapped, mapped_column
 
 from db.base import Base, BigId
@@ -105,6 +113,13 @@ class ReviewItem(Base):
         Index("ix_review_queue_tagged_at", "waits_for", "tagged_at", "tagging_id"),
         Index("ix_review_queue_value", "waits_for", "value", "tagging_id"),
         Index("ix_review_queue_label", "waits_for", "label", "confidence", "tagging_id"),
+        Index("ix_review_queue_bucket", "bucket", "waits_for"),
+        Index(
+            "ix_review_queue_hint_from",
+            "hint_from",
+            postgresql_where=text("hint_from IS NOT NULL"),
+            sqlite_where=text("hint_from IS NOT NULL"),
+        ),
         # Counting reads this index alone.
         Index(
             "ix_review_queue_counts",
@@ -126,7 +141,29 @@ class ReviewItem(Base):
     reasons: Mapped[str] = mapped_column(String(255))  # " low_confidence poor_image "
     tagged_at: Mapped[datetime]
     value: Mapped[float]  # what can be learnt from it: see db/review/value.py
-    bucket: Mapped[int] = mapped_column(index=True)  # look-alikes share it
+    bucket: Mapped[int]  # look-alikes share it
+    embedding: Mapped[bytes]  # float16 (d,)
+    # What people called a look-alike that the machine calls otherwise, and which it was.
+    hint: Mapped[str | None] = mapped_column(String(64))
+    hint_from: Mapped[int | None] = mapped_column(BigInteger)
+
+
+class Lesson(Base):
+    """What people called one of the items of a bucket: the newest few, for what arrives."""
+
+    __tablename__ = "review_lessons"
+
+    model_version: Mapped[str] = mapped_column(String(64), primary_key=True)
+    network: Mapped[str] = mapped_column(String(16), primary_key=True)
+    bucket: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    slot: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    # Gone with the item: an embedding must not outlive a product that was removed.
+    product_id: Mapped[str] = mapped_column(
+        ForeignKey("review_queue.product_id", ondelete="CASCADE"), index=True
+    )
+    tagging_id: Mapped[int] = mapped_column(BigInteger, index=True)
+    machine_label: Mapped[str] = mapped_column(String(64))
+    label: Mapped[str] = mapped_column(String(64))
     embedding: Mapped[bytes]  # float16 (d,)
 
 

@@ -6,8 +6,10 @@ from typing import Any
 from sqlalchemy import ColumnElement, delete, exists, func, select
 from sqlalchemy.orm import Session
 
+from catalog.networks import NetworkName
 from catalog.status import ProductStatus
 from db.ledger.models import Product, Tagging, Thumbnail
+from db.review.lessons import Arrival, hints_for
 from db.review.models import ReviewItem, WaitsFor
 from db.review.value import bucket, disagreement, novelty
 from db.taxonomies.moves import moves_of_models, now_called
@@ -57,7 +59,7 @@ def _wanted(
         .limit(limit)
     )
     found = session.execute(statement).all()
-    buckets = [bucket(embedding or b"") for _, _, embedding in found]
+    buckets = [bucket(embedding or b"", NetworkName(each.network)) for _, each, embedding in found]
     alike = _counts_by_bucket(session, set(buckets))
     versions = sorted({tagging.model_version for _, tagging, _ in found})
     moved = moves_of_models(session, versions)
@@ -68,7 +70,29 @@ def _wanted(
         row = _row(declared_label, tagging, embedding or b"", number, before)
         label = now_called(moved[tagging.model_version], tagging.label)
         rows.append(row | {"label": label or tagging.label})
-    return rows
+    return _with_hints(session, rows, [tagging.network for _, tagging, _ in found])
+
+
+def _with_hints(
+    session: Session, rows: Sequence[dict[str, Any]], networks: Sequence[str]
+) -> list[dict[str, Any]]:
+    """The rows with what people said of look-alikes: these come first among the most valuable."""
+    arrivals = [
+        Arrival(
+            label=row["label"],
+            embedding=row["embedding"],
+            model_version=row["model_version"],
+            network=network,
+        )
+        for row, network in zip(rows, networks, strict=True)
+    ]
+    hints = hints_for(session, arrivals) if arrivals else []
+    return [
+        row
+        if hint is None
+        else row | {"hint": hint.label, "hint_from": hint.tagging_id, "value": row["value"] + 1}
+        for row, hint in zip(rows, hints, strict=True)
+    ]
 
 
 def _row(
@@ -91,6 +115,8 @@ def _row(
         "value": disagreement(tagging.confidences, tagging.reasons) * novelty(alike),
         "bucket": number,
         "embedding": embedding,
+        "hint": None,
+        "hint_from": None,
     }
 
 

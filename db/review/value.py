@@ -1,15 +1,21 @@
-"""How much can be learnt from an item, and which items look alike."""
+"""How much can be learnt from an item, and which items look alike.
+
+What is worth anything is worth 0-1; an item of whose look-alike people said otherwise has 1 more.
+"""
 
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
+from catalog.networks import NetworkName
 from catalog.outcomes import FlagReason
 
 BUCKET_BITS = 12
+FLIPPED = 6  # of these the weakest, to find the buckets beside an embedding's own
 # Somebody disagrees already: at least as instructive as the most uncertain tagging.
 DISPUTED_MIN = 0.9
 DISPUTING = (FlagReason.DECLARED_LABEL_CONFLICT.value, FlagReason.LABEL_CHANGED_ON_RETAG.value)
@@ -31,19 +37,43 @@ def novelty(alike: int) -> float:
     return 1 / math.sqrt(1 + alike)
 
 
-def bucket(embedding: bytes) -> int:
-    """The look-alikes' number of an embedding, float16 (d,) as bytes: 0-4095.
+def bucket(embedding: bytes, network: NetworkName) -> int:
+    """The look-alikes' number of an embedding, float16 (d,) as bytes: 0-4095."""
+    return near_buckets(embedding, network, 1)[0]
 
-    Bit i says which of two fixed random dimensions is larger. It depends on the order of the
-    dimensions only, so neither scale nor offset matters (Yagnik et al. 2011, "The Power of
-    Comparative Reasoning").
+
+def near_buckets(embedding: bytes, network: NetworkName, count: int) -> list[int]:
+    """The likeliest buckets of look-alikes, the own one first; fewer where the embedding is short.
+
+    Those that the least change of the embedding would lead to (Lv et al. 2007, "Multi-Probe LSH").
+    Of photos above the likeness at which nine of ten pairs show one category, a fifth to a half
+    share a bucket, and three fifths to nine tenths one of sixteen.
     """
-    values = np.frombuffer(embedding, np.float16)
+    sides = _sides(np.frombuffer(embedding, np.float16).astype(np.float32), network)
+    powers = 1 << np.arange(len(sides))
+    own = int((sides > 0) @ powers)
+    weakest = np.argsort(np.abs(sides), kind="stable")[:FLIPPED]
+    flips = sorted(
+        (float(np.abs(sides[list(chosen)]).sum()), sum(int(powers[each]) for each in chosen))
+        for size in range(len(weakest) + 1)
+        for chosen in combinations(weakest, size)
+    )
+    return [own ^ flip for _, flip in flips[:count]]
+
+
+def _sides(values: NDArray[np.float32], network: NetworkName) -> NDArray[np.float32]:
+    """On which side of each of at most 12 borders an embedding lies, and how far from it.
+
+    The photo network's values are principal axes around the mean, the longest first: their signs.
+    Of others which of two fixed random dimensions is larger, so that neither scale nor offset
+    matters (Yagnik et al. 2011, "The Power of Comparative Reasoning").
+    """
+    if network is NetworkName.PHOTO:
+        return values[:BUCKET_BITS]
     if len(values) < 2:
-        return 0
+        return values[:0]
     first, second = _pairs(len(values))
-    bits = values[first] > values[second]
-    return int(bits @ (1 << np.arange(BUCKET_BITS)))
+    return np.asarray(values[first] - values[second])
 
 
 @lru_cache(maxsize=8)

@@ -20,6 +20,7 @@ from catalog.taxonomy.model import Taxonomy
 from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from db.ledger.models import Model, Product
 from db.ledger.taxonomies import taxonomy_in_force
+from db.review.lessons import forget_all
 from db.review.models import ReviewItem
 from db.taxonomies.asking import ask_again
 from db.taxonomies.models import Adoption, MovedLabel
@@ -154,6 +155,7 @@ def _apply(session: Session, moved: Moves, now: datetime) -> Adopted:
                 .execution_options(synchronize_session=False)
             )
             changed = changed or int(getattr(result, "rowcount", 0))
+    forget_all(session)
     session.expire_all()
     return Adopted(changed=changed, asked_again=asked, machine_open=_machine_open(session))
 
