@@ -6,7 +6,6 @@ What is worth anything is worth 0-1; an item of whose look-alike people said oth
 import math
 from collections.abc import Sequence
 from functools import lru_cache
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
@@ -39,7 +38,7 @@ def novelty(alike: int) -> float:
 
 def bucket(embedding: bytes, network: NetworkName) -> int:
     """The look-alikes' number of an embedding, float16 (d,) as bytes: 0-4095."""
-    return near_buckets(embedding, network, 1)[0]
+    return _number(_sides(np.frombuffer(embedding, np.float16), network))
 
 
 def near_buckets(embedding: bytes, network: NetworkName, count: int) -> list[int]:
@@ -49,19 +48,26 @@ def near_buckets(embedding: bytes, network: NetworkName, count: int) -> list[int
     Of photos above the likeness at which nine of ten pairs show one category, a fifth to a half
     share a bucket, and three fifths to nine tenths one of sixteen.
     """
-    sides = _sides(np.frombuffer(embedding, np.float16).astype(np.float32), network)
-    powers = 1 << np.arange(len(sides))
-    own = int((sides > 0) @ powers)
-    weakest = np.argsort(np.abs(sides), kind="stable")[:FLIPPED]
-    flips = sorted(
-        (float(np.abs(sides[list(chosen)]).sum()), sum(int(powers[each]) for each in chosen))
-        for size in range(len(weakest) + 1)
-        for chosen in combinations(weakest, size)
-    )
-    return [own ^ flip for _, flip in flips[:count]]
+    sides = _sides(np.frombuffer(embedding, np.float16), network)
+    distances = np.abs(sides)
+    weakest = np.argsort(distances, kind="stable")[:FLIPPED]
+    choices = _choices(len(weakest))
+    nearest = np.argsort(choices @ distances[weakest], kind="stable")[:count]
+    flips = choices[nearest] @ (1 << weakest)
+    return [_number(sides) ^ int(flip) for flip in flips]
 
 
-def _sides(values: NDArray[np.float32], network: NetworkName) -> NDArray[np.float32]:
+def _number(sides: NDArray[np.float32]) -> int:
+    return int((sides > 0) @ (1 << np.arange(len(sides))))
+
+
+@lru_cache(maxsize=8)
+def _choices(count: int) -> NDArray[np.int64]:
+    """Every choice among so many, int64 (2^count, count) of 0 and 1; the first is none of them."""
+    return np.arange(1 << count)[:, None] >> np.arange(count) & 1
+
+
+def _sides(values: NDArray[np.float16], network: NetworkName) -> NDArray[np.float32]:
     """On which side of each of at most 12 borders an embedding lies, and how far from it.
 
     The photo network's values are principal axes around the mean, the longest first: their signs.
@@ -69,11 +75,11 @@ def _sides(values: NDArray[np.float32], network: NetworkName) -> NDArray[np.floa
     matters (Yagnik et al. 2011, "The Power of Comparative Reasoning").
     """
     if network is NetworkName.PHOTO:
-        return values[:BUCKET_BITS]
+        return values[:BUCKET_BITS].astype(np.float32)
     if len(values) < 2:
-        return values[:0]
+        return np.zeros(0, np.float32)
     first, second = _pairs(len(values))
-    return np.asarray(values[first] - values[second])
+    return values[first].astype(np.float32) - values[second].astype(np.float32)
 
 
 @lru_cache(maxsize=8)

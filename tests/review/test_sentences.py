@@ -54,6 +54,21 @@ def test_every_flag_reason_has_its_sentence(
 
 
 @pytest.mark.parametrize(
+    ("hint", "said"),
+    [
+        ("sandal", "People called one that looks like it Sandal."),
+        ("not_in_taxonomy", "People called one that looks like it not in the taxonomy."),
+    ],
+)
+def test_what_people_called_a_look_alike_is_said(session: Session, hint: str, said: str) -> None:
+    tagging_id = flag(session, "p1", 0.42, label="ankle-boot")
+    item(session, "p1").hint = hint
+    session.flush()
+    [entry] = entries(session, [tagging_id], NOON)
+    assert why(entry).endswith(f"Shirt follows with 58 %. {said}")
+
+
+@pytest.mark.parametrize(
     ("certain_at", "said"),
     [
         ("footwear", "Shirt follows with 58 %. It is sure of Footwear."),
