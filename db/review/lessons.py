@@ -23,7 +23,8 @@ from db.review.value import near_buckets
 from db.upsert import insert
 
 SLOTS = 4  # lessons of one bucket and network; newer ones take the place of older ones
-PROBES, LOOKED_AT = 16, 50  # buckets that a decision looks into; waiting items of each
+PROBES, LOOKED_AT = 8, 50  # buckets that a decision looks into; waiting items of each
+HINTED_MAX = 48  # by one decision: each row stands in eight indexes
 ARRIVAL_PROBES = 4  # buckets whose lessons an arriving item is compared with
 
 
@@ -58,13 +59,15 @@ def teach(session: Session, item: ReviewItem, network: str, label: str | None) -
         return
     buckets = near_buckets(item.embedding, NetworkName(network), PROBES)
     _keep(session, item, network, label, buckets[0])
-    near = likeness.nearest(_look(item), _waiting(session, item, network, label, buckets))
+    near = likeness.nearest(_look(item), _waiting(session, item, label, buckets))
     if not near:
         return
     free = (
         select(ReviewItem.tagging_id)
-        .where(ReviewItem.tagging_id.in_(near), ReviewItem.hint.is_(None), _WAITS)
-        .with_for_update(skip_locked=True)
+        .join(Tagging, Tagging.id == ReviewItem.tagging_id)
+        .where(ReviewItem.tagging_id.in_(near[:HINTED_MAX]), ReviewItem.hint.is_(None), _WAITS)
+        .where(Tagging.network == network)
+        .with_for_update(of=ReviewItem, skip_locked=True)
     )
     session.execute(
         update(ReviewItem)
@@ -134,10 +137,8 @@ def hints_for(session: Session, arrivals: Sequence[Arrival]) -> list[Hint | None
 _WAITS = (ReviewItem.waits_for == WaitsFor.REVIEWER) & (ReviewItem.round == 1)
 
 
-def _waiting(
-    session: Session, item: ReviewItem, network: str, label: str, buckets: Sequence[int]
-) -> list[Look]:
-    """Waiting items of these buckets that the same network saw and calls otherwise."""
+def _waiting(session: Session, item: ReviewItem, label: str, buckets: Sequence[int]) -> list[Look]:
+    """Waiting items of these buckets that the same model calls otherwise."""
     columns = (ReviewItem.tagging_id, ReviewItem.embedding, ReviewItem.label)
     # A scan of the index for each bucket, that ends as soon as it has enough.
     each = [
@@ -149,8 +150,6 @@ def _waiting(
             ReviewItem.label != label,
             ReviewItem.hint.is_(None),
             ReviewItem.tagging_id != item.tagging_id,
-            select(Tagging.network).where(Tagging.id == ReviewItem.tagging_id).scalar_subquery()
-            == network,
         )
         .limit(LOOKED_AT)
         .subquery()
