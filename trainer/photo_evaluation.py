@@ -23,6 +23,7 @@ from catalog.taxonomy.files import shipped
 from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from trainer.fashion_mnist.classes import LABELS
 from trainer.fashion_mnist.dataset import DatasetError
+from trainer.helping import helpers_confidences
 from trainer.serving_model import ServingModel
 from trainer.strangeness import separation
 
@@ -150,8 +151,13 @@ def judge(
     bundle: Bundle,
     judges: Mapping[NetworkName, ServingModel],
     pictures: Sequence[NDArray[np.uint8]],
+    *,
+    helped: NDArray[np.float64] | None = None,
 ) -> Judged:
-    """The word of the network that serves each decoded picture, uint8 (H, W, 3)."""
+    """The word of the network that serves each decoded picture, uint8 (H, W, 3).
+
+    helped: float64 (N, classes), what the photo network's helper says of all, where that is known.
+    """
     count, labels = len(pictures), bundle.manifest.labels
     found = Judged(
         confidences=np.zeros((count, len(labels))),
@@ -174,9 +180,8 @@ def judge(
             temperature = rule.photo_temperature or part.network.temperature
             confidences = softmax(outputs.logits, temperature)
             if rule.mixture is not None:
-                reduced = _helpers_confidences(
-                    bundle, judges, [(pictures[place], glances[place]) for place in mine]
-                )
+                plain = [(pictures[place], glances[place]) for place in mine]
+                reduced = _of_helper(bundle, judges, plain) if helped is None else helped[mine]
                 weights = rule.mixture.photo_weight, rule.mixture.reduced_weight
                 mixture = mixed(confidences, weights[0], reduced, weights[1])
                 confidences = np.asarray(mixture, np.float64)
@@ -194,16 +199,15 @@ def judge(
     return found
 
 
-def _helpers_confidences(
+def _of_helper(
     bundle: Bundle,
     judges: Mapping[NetworkName, ServingModel],
     pictures: Sequence[tuple[NDArray[np.uint8], Glance]],
 ) -> NDArray[np.float64]:
-    """The photo network's helper's own confidences of photos, float64 (N, classes)."""
     helper = bundle.manifest.helper
     assert helper is not None
     inputs = np.stack([model_input(picture, seen).pixels for picture, seen in pictures])
-    return softmax(judges[helper](inputs).logits, bundle.part(helper).network.temperature)
+    return helpers_confidences(bundle.part(helper), judges[helper], inputs)
 
 
 def network_figures(

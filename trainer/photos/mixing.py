@@ -18,6 +18,7 @@ from catalog.bundle import Part
 from catalog.images.model_input import model_input
 from catalog.statistics import TINY, softmax
 from catalog.taxonomy.model import Taxonomy
+from trainer.helping import helpers_confidences
 from trainer.photo_rule import FittedRule
 from trainer.photos.cross_fitting import OutOfFold
 from trainer.photos.data import PhotoSet
@@ -101,10 +102,10 @@ def gather(
     `held_out`.
     """
     cut = has_mask(photos)
-    judge, temperature = ServingModel(helper.serving_model), helper.network.temperature
+    judge = ServingModel(helper.serving_model)
     white = on_white(photos.take(cut))
     evidence = Evidence(
-        reduced=_reduced(judge, white, temperature),
+        reduced=_reduced(helper, judge, white),
         scores=found.on_white[cut],
         targets=white.targets,
     )
@@ -113,7 +114,7 @@ def gather(
         return evidence
     dressed = dressed_on_white(held_out, photos, scarce, DRESSED, seed=recipe.seed)
     return evidence + Evidence(
-        reduced=_reduced(judge, dressed, temperature),
+        reduced=_reduced(helper, judge, dressed),
         scores=predict(network, inputs(dressed, recipe)),
         targets=dressed.targets,
     )
@@ -149,10 +150,9 @@ def _right(logits: NDArray[np.floating], targets: NDArray[np.bool_]) -> float:
     return float(np.mean([named[truth == label].mean() for label in np.unique(truth[truth >= 0])]))
 
 
-def _reduced(judge: ServingModel, photos: PhotoSet, temperature: float) -> NDArray[np.float64]:
-    """The 28×28 network's confidences of photos as it is given them, float64 (N, C)."""
+def _reduced(helper: Part, judge: ServingModel, photos: PhotoSet) -> NDArray[np.float64]:
     images = np.stack([model_input(photo).pixels for photo in photos.pixels])
-    return softmax(judge(images).logits, temperature)
+    return helpers_confidences(helper, judge, images)
 
 
 def _sure(photos: PhotoSet) -> NDArray[np.int64]:

@@ -13,9 +13,10 @@ from catalog.images.model_input import glance, model_input
 from catalog.images.photo_input import photo_input
 from catalog.networks import NetworkName, PictureKind
 from catalog.settings import Settings
-from catalog.statistics import TINY, softmax
+from catalog.statistics import TINY
 from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from trainer.corrections import Correction, CorrectionsError
+from trainer.helping import helpers_confidences
 from trainer.photo_evaluation import judge
 from trainer.photos.data import KEPT_SHARE, PhotoSet
 from trainer.serving_model import ServingModel
@@ -150,9 +151,11 @@ def seen_by(
     pictures = [each.pixels for each in read]
     side_px = round(bundle.part(NetworkName.PHOTO).network.input[0] * KEPT_SHARE)
     glances = list(pool.map(glance, pictures))
-    judged = judge(bundle, serving, pictures)
+    seen = pool.map(model_input, pictures, glances)
+    reduced = np.stack([each.pixels for each in seen])
+    helped = _of_helper(bundle, serving, reduced)
+    judged = judge(bundle, serving, pictures, helped=helped)
     labels = bundle.manifest.labels
-    reduced = np.stack(list(pool.map(lambda each: model_input(each).pixels, pictures)))
     return ShopPictures(
         uris=tuple(each.uri for each in read),
         names=tuple(each.name for each in read),
@@ -161,19 +164,23 @@ def seen_by(
         colour=np.stack([photo_input(each, side_px).pixels for each in pictures]),
         said=tuple(labels[place] for place in judged.confidences.argmax(axis=1)),
         accepted=judged.accepted,
-        reduced_words=reduced_words(bundle, serving, reduced),
+        reduced_words=_logarithms(helped, len(reduced)),
     )
 
 
-def reduced_words(
+def _of_helper(
     bundle: Bundle, serving: dict[NetworkName, ServingModel], reduced: Pixels
-) -> NDArray[np.float32]:
-    """Logarithms of the helper's own confidences, float32 (N, C); (N, 0) where there is none."""
+) -> NDArray[np.float64] | None:
+    """The helper's own confidences of pictures, float64 (N, C); None where there is no helper."""
     helper = bundle.manifest.helper
     if helper is None:
-        return np.zeros((len(reduced), 0), np.float32)
-    temperature = bundle.part(helper).network.temperature
-    confidences = softmax(serving[helper](reduced).logits, temperature)
+        return None
+    return helpers_confidences(bundle.part(helper), serving[helper], reduced)
+
+
+def _logarithms(confidences: NDArray[np.float64] | None, count: int) -> NDArray[np.float32]:
+    if confidences is None:
+        return np.zeros((count, 0), np.float32)
     return np.asarray(np.log(np.maximum(confidences, TINY)), np.float32)
 
 
