@@ -87,7 +87,7 @@ def claim_alike(
         select(Tagging.network).where(Tagging.id == ReviewItem.tagging_id).scalar_subquery()
         == network,
     )
-    likeness, look = Likeness.of(session, first.model_version, network), _look(first)
+    likeness, look = Likeness.of(session, first.model_version, network), Look.of(first)
     label = likeness.label_wanted(look)
     if label is not None:
         same = same.where(ReviewItem.label == label)
@@ -99,7 +99,7 @@ def claim_alike(
     candidates = session.execute(
         ordered(same.with_only_columns(*columns), order).limit(ALIKE_CANDIDATES)
     ).all()
-    near = likeness.nearest(look, [_look(each) for each in candidates])[:ALIKE_NEAR]
+    near = likeness.nearest(look, [Look.of(each) for each in candidates])[:ALIKE_NEAR]
     alike = likeness.agreeing(session, look, near)
     chosen = free.where(ReviewItem.tagging_id.in_(alike[: limit - 1]))
     taken = set(_take(session, reviewer, chosen, now, limit - 1))
@@ -137,14 +137,6 @@ def release(session: Session, reviewer: Reviewer, *, keep: Sequence[int] = ()) -
         update(ReviewItem)
         .where(ReviewItem.leased_by == reviewer.id, ReviewItem.tagging_id.not_in(keep))
         .values(leased_by=None, leased_until=None)
-    )
-
-
-def _look(row: Any) -> Look:
-    return Look(
-        tagging_id=row.tagging_id,
-        embedding=row.embedding,
-        label=row.label,
     )
 
 

@@ -59,7 +59,7 @@ def teach(session: Session, item: ReviewItem, network: str, label: str | None) -
         return
     buckets = near_buckets(item.embedding, NetworkName(network), PROBES)
     _keep(session, item, network, label, buckets[0])
-    near = likeness.nearest(_look(item), _waiting(session, item, label, buckets))
+    near = likeness.nearest(Look.of(item), _waiting(session, item, label, buckets))
     if not near:
         return
     free = (
@@ -156,9 +156,7 @@ def _waiting(session: Session, item: ReviewItem, label: str, buckets: Sequence[i
         for number in buckets
     ]
     rows = session.execute(union_all(*(select(part) for part in each)))
-    return [
-        Look(tagging_id=row.tagging_id, embedding=row.embedding, label=row.label) for row in rows
-    ]
+    return [Look.of(row) for row in rows]
 
 
 def _keep(session: Session, item: ReviewItem, network: str, label: str, bucket: int) -> None:
@@ -187,10 +185,6 @@ def _buckets(arrival: Arrival) -> list[int]:
     if not arrival.embedding.strip(b"\0"):
         return []
     return near_buckets(arrival.embedding, NetworkName(arrival.network), ARRIVAL_PROBES)
-
-
-def _look(item: ReviewItem) -> Look:
-    return Look(tagging_id=item.tagging_id, embedding=item.embedding, label=item.label)
 
 
 def _taught(lesson: Lesson) -> Look:

@@ -7,13 +7,14 @@ about the same (catalog/agreement.py).
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from catalog.agreement import OVERLAP_MIN, overlap
+from catalog.out_of_taxonomy import unit
 from db.ledger.models import Model, Tagging
 from db.taxonomies.moves import moves_of_models, now_called
 
@@ -25,6 +26,11 @@ class Look:
     tagging_id: int
     embedding: bytes
     label: str
+
+    @classmethod
+    def of(cls, row: Any) -> "Look":
+        """Of an item of the queue, or of a row with these three of its columns."""
+        return cls(tagging_id=row.tagging_id, embedding=row.embedding, label=row.label)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,14 +63,14 @@ class Likeness:
 
     def nearest(self, first: Look, others: Sequence[Look]) -> list[int]:
         """The tagging ids of those that may stand with the first, most alike first."""
-        target = _unit(np.frombuffer(first.embedding, np.float16)[None])
+        target = unit(np.frombuffer(first.embedding, np.float16)[None].astype(np.float32))
         fitting = [each for each in others if len(each.embedding) == len(first.embedding)]
         if self.least is not None:
             fitting = [each for each in fitting if self._may_meet(first, each)]
         if not fitting or not target.size:
             return [each.tagging_id for each in fitting] if self.least is None else []
         matrix = np.frombuffer(b"".join(each.embedding for each in fitting), np.float16)
-        similarity = _unit(matrix.reshape(len(fitting), -1)) @ target[0]
+        similarity = unit(matrix.reshape(len(fitting), -1).astype(np.float32)) @ target[0]
         order = np.argsort(-similarity, kind="stable")
         return [
             fitting[place].tagging_id
@@ -88,8 +94,3 @@ class Likeness:
 
     def _may_meet(self, first: Look, other: Look) -> bool:
         return first.label == other.label or not {first.label, other.label} & self.apart
-
-
-def _unit(rows: NDArray[np.float16]) -> NDArray[np.float32]:
-    wide = rows.astype(np.float32)
-    return np.asarray(wide / np.maximum(np.linalg.norm(wide, axis=1, keepdims=True), 1e-12))
