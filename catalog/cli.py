@@ -11,6 +11,7 @@ import click
 
 from catalog.errors import OperatorError
 from catalog.importing import imported
+from catalog.leaving import leave
 from catalog.redaction import without_secrets
 
 # name: (module, function, what it does)
@@ -66,6 +67,9 @@ COMMANDS: dict[str, tuple[str, str, str]] = {
     ),
     "bench": ("lab.commands.bench", "bench", "Measure speed and memory."),
 }
+
+# They only look, and are called often.
+SHORT = frozenset({"status"})
 
 
 class LazyGroup(click.Group):
@@ -125,3 +129,13 @@ def main() -> None:
     # Piped into `head`, a reader that goes away is no error of ours.
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")
+
+
+def run() -> None:
+    """What `tagger` calls: `main`, and the end of the process."""
+    try:
+        main()
+    except SystemExit as end:
+        if isinstance(end.code, int) and not SHORT.isdisjoint(sys.argv[1:2]):
+            leave(end.code)
+        raise

@@ -3,3 +3,7 @@
 
 class OperatorError(Exception):
     """Something the operator must correct; the command line shows its message, no traceback."""
+
+
+class SettingsError(OperatorError):
+    """A setting that cannot be used: names the variable, its value and what was wanted."""

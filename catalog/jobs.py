@@ -1,4 +1,4 @@
-"""The public contract of the queue: task names, queues and payloads (JSON only)."""
+"""The public contract of the queue: payloads (JSON only). Its names are in catalog/queues.py."""
 
 import hashlib
 import json
@@ -15,19 +15,6 @@ from pydantic import (
     ValidationError,
 )
 
-TAG_PRODUCT = "worker.tag_product"
-TAG_CHUNK = "worker.tag_chunk"
-INGEST_QUEUE = "ingest"
-BULK_QUEUE = "bulk"
-# The tagger's own housekeeping; nobody else sends it.
-RECONCILE = "worker.reconcile"
-PUBLISH_DUE = "worker.publish_due"
-START_RETAG = "worker.start_retag"
-PUBLISH_RETAG = "worker.publish_retag"
-WATCH_DRIFT = "worker.watch_drift"
-TEND_EVENTS = "worker.tend_events"
-UPKEEP_QUEUE = "upkeep"
-CHUNK_SIZE_MAX = 256
 # Of the names of dead letters that are no products.
 SUBJECT_PREFIX = "payload:"
 

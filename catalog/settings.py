@@ -9,8 +9,9 @@ from typing import Annotated, Any
 from pydantic import AliasChoices, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from catalog.errors import OperatorError
+from catalog.errors import SettingsError
 from catalog.fetching.variants import Variants
+from catalog.places import ENV_FILE, HOME, database_in_force, queue_folder
 from catalog.service_urls import check_broker_url, check_database_url
 
 # Neither a scheme nor a port, and no `*`, which would let every name in.
@@ -21,10 +22,6 @@ NEVER = "never"
 SHIPPED_BUNDLE = Path(__file__).resolve().parents[1] / "bundles" / "fashion-mnist"
 
 
-class SettingsError(OperatorError):
-    """A setting that cannot be used: names the variable, its value and what was wanted."""
-
-
 class Settings(BaseSettings):
     """Settings of every process; README has the same table.
 
@@ -33,14 +30,14 @@ class Settings(BaseSettings):
 
     model_config = SettingsConfigDict(
         env_prefix="TAGGER_",
-        env_file=".env",
+        env_file=ENV_FILE,
         env_ignore_empty=True,
         extra="ignore",
         frozen=True,
         populate_by_name=True,
     )
 
-    home: Path = Field(Path(".tagger"), description="folder of the embedded state")
+    home: Path = Field(HOME, description="folder of the embedded state")
     redis_url: str | None = Field(
         None,
         validation_alias=AliasChoices("REDIS_URL", "redis_url"),
@@ -270,13 +267,7 @@ class Settings(BaseSettings):
     @property
     def database(self) -> str:
         """The SQLAlchemy URL in force."""
-        if self.database_url is None:
-            return f"sqlite:///{self.home.absolute() / 'catalog.db'}"
-        # Other tools write postgres:// or postgresql://, which SQLAlchemy gives to psycopg2.
-        for prefix in ("postgres://", "postgresql://"):
-            if self.database_url.startswith(prefix):
-                return "postgresql+psycopg://" + self.database_url.removeprefix(prefix)
-        return self.database_url
+        return database_in_force(self.home, self.database_url)
 
     @property
     def attempt_s_max(self) -> float:
@@ -294,7 +285,7 @@ class Settings(BaseSettings):
     @property
     def queue_folder(self) -> Path:
         """Where the embedded broker keeps its append-only file and its socket."""
-        return self.home.absolute() / "queue"
+        return queue_folder(self.home)
 
 
 def environment(chosen: Settings) -> dict[str, str]:

@@ -5,6 +5,9 @@ from datetime import UTC, datetime
 from sqlalchemy import BigInteger, DateTime, Dialect, Integer, LargeBinary, MetaData, TypeDecorator
 from sqlalchemy.orm import DeclarativeBase
 
+# SQLite searches an index for what is greater, not for what is not null.
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
 
 class UtcDateTime(TypeDecorator[datetime]):
     """A timezone-aware instant: SQLite drops the zone, so it is put back when read."""

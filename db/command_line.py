@@ -8,7 +8,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.orm import Session
 
 from catalog.errors import OperatorError
-from catalog.settings import settings
+from catalog.places import places
 from db.engine import make_engine, reading, sessions
 from db.migrate import require_newest
 
@@ -20,7 +20,7 @@ def database() -> Iterator[Engine]:
     Raises:
         OperatorError: it is behind, or does not answer, at the start or in the middle.
     """
-    engine = make_engine(settings().database)
+    engine = make_engine(places().database)
     try:
         require_newest(engine)
         yield engine

@@ -33,6 +33,7 @@ def make_engine(url: str, *, patience_s: float = PATIENCE_S) -> Engine:
             url,
             pool_pre_ping=True,
             hide_parameters=True,
+            use_native_hstore=False,  # or it asks for a type that no table of ours has
             connect_args=_for_postgresql(patience_s),
         )
         event.listen(engine, "connect", partial(_prepare_postgresql, patience_s=patience_s))

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import Engine, inspect, text
+from sqlalchemy.exc import DBAPIError
 
 from catalog.errors import OperatorError
 
@@ -41,9 +42,13 @@ def newest_revision() -> str:
 def current_revision(engine: Engine) -> str | None:
     """The revision the database is at; None when it has no tables of ours."""
     with engine.connect() as connection:
-        if not inspect(connection).has_table("alembic_version"):
+        try:
+            found = connection.scalar(text("SELECT version_num FROM alembic_version"))
+        except DBAPIError:  # asked afterwards only: looking into the catalogs first takes longer
+            connection.rollback()
+            if inspect(connection).has_table("alembic_version"):
+                raise
             return None
-        found = connection.scalar(text("SELECT version_num FROM alembic_version"))
         return None if found is None else str(found)
 
 

@@ -1,24 +1,29 @@
-"""INSERT … ON CONFLICT for both databases: one row, or many in one statement."""
+"""INSERT … ON CONFLICT for both databases: one row, or many in one statement.
+
+SQLAlchemy's dialects are imported at the first insert: whoever only reads needs one at most.
+"""
 
 import json
 from collections.abc import Mapping, Sequence
 from enum import Enum
 from functools import lru_cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import JSON, Column, String, Table, Text, bindparam, cast, column, func, select
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 from sqlalchemy.types import TypeEngine
 
 from db.base import Base
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 Row = Mapping[str, Any]
 # What session.execute takes beside a statement.
 Parameters = list[dict[str, Any]] | dict[str, Any]
 
 
-def insert(session: Session, model: type[Base]) -> postgresql.Insert | sqlite.Insert:
+def insert(session: Session, model: type[Base]) -> "postgresql.Insert | sqlite.Insert":
     """An INSERT of the session's own dialect, which knows ON CONFLICT."""
     if session.get_bind().dialect.name == "postgresql":
         return _insert_into_postgresql(_table(model))
@@ -27,7 +32,7 @@ def insert(session: Session, model: type[Base]) -> postgresql.Insert | sqlite.In
 
 def insert_many(
     session: Session, model: type[Base], rows: Sequence[Row]
-) -> tuple[postgresql.Insert | sqlite.Insert, Parameters]:
+) -> "tuple[postgresql.Insert | sqlite.Insert, Parameters]":
     """An INSERT of many rows, all with the same keys, and the parameters to execute it with.
 
     The statement's text does not hang on the number of rows, so that SQLAlchemy compiles it once
@@ -48,17 +53,23 @@ def insert_many(
 
 
 @lru_cache(maxsize=64)
-def _insert_into_sqlite(table: Table) -> sqlite.Insert:
+def _insert_into_sqlite(table: Table) -> "sqlite.Insert":
+    from sqlalchemy.dialects import sqlite
+
     return sqlite.insert(table)
 
 
 @lru_cache(maxsize=64)
-def _insert_into_postgresql(table: Table) -> postgresql.Insert:
+def _insert_into_postgresql(table: Table) -> "postgresql.Insert":
+    from sqlalchemy.dialects import postgresql
+
     return postgresql.insert(table)
 
 
 @lru_cache(maxsize=256)
-def _insert_from_arrays(table: Table, names: tuple[str, ...]) -> postgresql.Insert:
+def _insert_from_arrays(table: Table, names: tuple[str, ...]) -> "postgresql.Insert":
+    from sqlalchemy.dialects import postgresql
+
     items = [
         bindparam(_array(name), type_=postgresql.ARRAY(_item(table.c[name]))) for name in names
     ]

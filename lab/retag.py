@@ -18,7 +18,8 @@ from pathlib import Path
 from sqlalchemy import Engine, select
 from sqlalchemy.orm import Session
 
-from catalog.jobs import BULK_QUEUE, Job
+from catalog.jobs import Job
+from catalog.queues import BULK_QUEUE
 from catalog.settings import read_settings
 from db import migrate
 from db.engine import make_engine, reading

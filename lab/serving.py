@@ -14,7 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.images.overlay import encode_jpeg
-from catalog.jobs import INGEST_QUEUE, Job, file_job
+from catalog.jobs import Job, file_job
+from catalog.queues import INGEST_QUEUE
 from catalog.sample import SAMPLE
 from catalog.settings import Settings, read_settings
 from db import migrate

@@ -12,7 +12,8 @@ from fastapi import APIRouter, Header, Query, Request
 from fastapi.responses import JSONResponse, Response
 from pydantic import BaseModel, Field
 
-from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, Job, MalformedJobError, parse_job
+from catalog.jobs import Job, MalformedJobError, parse_job
+from catalog.queues import BULK_QUEUE, INGEST_QUEUE
 from db.ledger.accepting import accept_for_upkeep
 from db.services.requests import Former, remember
 from review import bodies

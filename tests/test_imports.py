@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.databases import migrated_sqlite
+
 HEAVY = ("tensorflow", "keras", "matplotlib", "sklearn", "scipy")
 
 
@@ -47,11 +49,19 @@ def test_help_imports_no_command() -> None:
     assert not loaded & {*HEAVY, "celery", "sqlalchemy", "pydantic", "numpy", "cv2"}
 
 
-def test_showing_the_status_loads_neither_a_model_nor_the_queue() -> None:
-    loaded = imported_by("import worker.commands.status")
+def test_showing_the_status_loads_neither_a_model_nor_the_queue_nor_all_settings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    migrated_sqlite(f"sqlite:///{tmp_path}/catalog.db").dispose()
+    monkeypatch.setenv("TAGGER_HOME", str(tmp_path))
+    loaded = imported_by(
+        "from click.testing import CliRunner; from catalog.cli import main\n"
+        "done = CliRunner().invoke(main, ['status'])\n"
+        "assert 'Products: 0' in done.output, done.output"
+    )
     assert not loaded & {
         *HEAVY, "numpy", "cv2", "PIL", "ai_edge_litert", "celery", "kombu", "redis", "alembic",
-        "httpx", "prometheus_client",
+        "httpx", "prometheus_client", "pydantic", "pydantic_core", "pydantic_settings", "dotenv",
     }  # fmt: skip
 
 

@@ -7,12 +7,7 @@ from typing import Any
 
 from celery import Celery, signals
 
-from catalog.jobs import (
-    BULK_QUEUE,
-    INGEST_QUEUE,
-    TAG_CHUNK,
-    TAG_PRODUCT,
-)
+from catalog.queues import BULK_QUEUE, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT
 from catalog.settings import settings
 from worker.broker import celery_url, redis_url
 from worker.reserved import record_keys

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from catalog.errors import OperatorError
-from catalog.settings import Settings
 
 if TYPE_CHECKING:
     import redis
+
+    from catalog.places import Places
+    from catalog.settings import Settings
 
 ADDRESS_FILE = "address"
 SAFE_EVICTION = "noeviction"
@@ -18,7 +20,7 @@ class BrokerError(OperatorError):
     """There is no broker to talk to."""
 
 
-def redis_url(settings: Settings) -> str:
+def redis_url(settings: "Settings | Places") -> str:
     """The broker's address as redis-py writes it.
 
     Raises:

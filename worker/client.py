@@ -16,7 +16,8 @@ from kombu.exceptions import BatchPublishError
 from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session, SessionTransaction
 
-from catalog.jobs import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT, Job
+from catalog.jobs import Job
+from catalog.queues import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT
 from catalog.settings import settings
 from db.engine import make_engine, sessions
 from db.ledger import accepting as ledger

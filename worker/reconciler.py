@@ -13,14 +13,8 @@ from typing import Any
 import redis
 from sqlalchemy import Engine
 
-from catalog.jobs import (
-    BULK_QUEUE,
-    CHUNK_SIZE_MAX,
-    INGEST_QUEUE,
-    TAG_CHUNK,
-    TAG_PRODUCT,
-    is_product_id,
-)
+from catalog.jobs import is_product_id
+from catalog.queues import BULK_QUEUE, CHUNK_SIZE_MAX, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT
 from catalog.settings import Settings
 from db.engine import reading, sessions
 from db.ledger.counts import gather

@@ -13,7 +13,7 @@ from typing import Any
 import redis
 from celery import bootsteps
 
-from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
+from catalog.queues import BULK_QUEUE, INGEST_QUEUE
 from catalog.settings import settings
 from worker.broker import connect, redis_url
 from worker.tagging.identity import WORKER

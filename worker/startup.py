@@ -7,9 +7,9 @@ import redis
 from celery import bootsteps
 from sqlalchemy.exc import DBAPIError
 
-from catalog.errors import OperatorError
-from catalog.jobs import INGEST_QUEUE
-from catalog.settings import Settings, SettingsError, settings, variable
+from catalog.errors import OperatorError, SettingsError
+from catalog.queues import INGEST_QUEUE
+from catalog.settings import Settings, settings, variable
 from db.engine import make_engine
 from db.migrate import require_newest
 from worker.broker import SAFE_EVICTION, connect, eviction_policy, redis_url, version

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from celery import signals
 from celery_batches import SimpleRequest
 
-from catalog.jobs import CHUNK_SIZE_MAX, TAG_CHUNK, TAG_PRODUCT
+from catalog.queues import CHUNK_SIZE_MAX, TAG_CHUNK, TAG_PRODUCT
 from worker.app import app
 from worker.batches import Crash, SafeBatches, Suspects
 from worker.door.calls import payloads

@@ -17,7 +17,7 @@ from sqlalchemy.exc import DBAPIError
 from catalog.errors import OperatorError
 from catalog.fetching.limits import FetchLimits
 from catalog.fetching.posting import Poster
-from catalog.jobs import (
+from catalog.queues import (
     PUBLISH_DUE,
     PUBLISH_RETAG,
     RECONCILE,

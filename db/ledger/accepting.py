@@ -5,7 +5,8 @@ from datetime import datetime
 
 from sqlalchemy.orm import Session
 
-from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, Job
+from catalog.jobs import Job
+from catalog.queues import BULK_QUEUE, INGEST_QUEUE
 from db.ledger import transitions
 from db.ledger.message_ids import new_message_id
 

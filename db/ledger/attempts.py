@@ -13,8 +13,9 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from catalog.failures import FailureCode
-from catalog.jobs import INGEST_QUEUE, Job
+from catalog.jobs import Job
 from catalog.outcomes import Failure, Outcome
+from catalog.queues import INGEST_QUEUE
 from db.ledger import transitions
 from db.ledger.message_ids import is_ours, new_id_of_sent, was_sent_as
 from db.ledger.models import Product

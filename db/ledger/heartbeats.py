@@ -7,14 +7,16 @@ was away has heard nobody for a while, and the first look after it must not take
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import delete, func, select, update
-from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.orm import Session
 
 from db.ledger.models import Heartbeat
 from db.upsert import insert
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects import postgresql, sqlite
 
 RECONCILER = "reconciler"
 CHILD = "child"
@@ -35,7 +37,7 @@ def beat(session: Session, name: str, kind: str, now: datetime, detail: Mapping[
 
 def beating(
     session: Session, name: str, kind: str, now: datetime, detail: Mapping[str, Any]
-) -> postgresql.Insert | sqlite.Insert:
+) -> "postgresql.Insert | sqlite.Insert":
     """The statement that writes it, for whoever wants an answer from the same round trip."""
     fields = {"name": name, "kind": kind, "beat_at": now, "detail": dict(detail)}
     statement = insert(session, Heartbeat).values(fields)

@@ -12,7 +12,7 @@ from sqlalchemy.orm import InstrumentedAttribute, Session
 
 from catalog.status import ProductStatus
 from db.ledger.models import Product, Tagging, Thumbnail
-from db.retag.selection import unindexed
+from db.retag.conditions import unindexed
 from db.review.models import Review, ReviewItem
 
 PAGE_SIZE = 250

@@ -6,20 +6,19 @@ every other's sight.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import ColumnElement, and_, or_, select
 from sqlalchemy.orm import Session
 
 from catalog.jobs import Job
+from db.base import EPOCH
 from db.ledger import transitions
 from db.ledger.models import Product
 
 # A stamp further ahead than this was made by a clock that has been set back since.
 CLOCK_SLACK = timedelta(seconds=60)
-# SQLite searches an index for what is greater, not for what is not null.
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 @dataclass(frozen=True, kw_only=True)

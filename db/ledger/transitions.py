@@ -14,7 +14,7 @@ from sqlalchemy import ColumnElement, Update, case, func, select, update
 from sqlalchemy.orm import Session
 
 from catalog.failures import FailureCode
-from catalog.jobs import BULK_QUEUE
+from catalog.queues import BULK_QUEUE
 from catalog.status import ProductStatus
 from db.ledger.models import Product, Tagging
 from db.ledger.product_rows import (

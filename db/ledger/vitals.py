@@ -7,9 +7,9 @@ from datetime import datetime, timedelta
 from sqlalchemy import case, func, select
 from sqlalchemy.orm import Session
 
+from db.base import EPOCH
 from db.ledger.heartbeats import RECONCILER, latest
 from db.ledger.models import Heartbeat, Product, Tagging
-from db.ledger.reconciling import EPOCH
 from db.ledger.summary import oldest_queued_at
 
 PACE_WINDOW = timedelta(seconds=60)

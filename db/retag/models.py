@@ -1,6 +1,6 @@
 """The tables of re-tagging runs: the run, its chunks, and what it changed."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
@@ -20,6 +20,8 @@ class RunState(StrEnum):
     FINISHED = "finished"  # every product it selected has its outcome
 
 
+# Whoever publishes a run says so this often at least.
+LEASE = timedelta(seconds=15)
 OPEN = (RunState.PLANNED, RunState.RUNNING, RunState.PAUSED)
 _OPEN_ONLY = text("state IN ({})".format(", ".join(f"'{state.value}'" for state in OPEN)))
 

@@ -7,7 +7,7 @@ as much as the last, and a selection needs no index of its own.
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from sqlalchemy import ColumnElement, func, select
 from sqlalchemy.orm import Session
@@ -18,10 +18,9 @@ from db.ledger.models import Product, Tagging
 from db.ledger.reconciling import CLOCK_SLACK
 from db.retag import runs as retag_runs
 from db.retag.message_ids import new_message_id
-from db.retag.models import RetagChunk, RetagRun, RunState
+from db.retag.models import LEASE, RetagChunk, RetagRun, RunState
 
 PAGE_SIZE = 5000
-LEASE = timedelta(seconds=15)
 
 
 class LostRunError(Exception):

@@ -6,8 +6,7 @@ from typing import Any
 
 from sqlalchemy.orm import Session
 
-from db.retag.models import RetagRun, RunState
-from db.retag.pages import LEASE
+from db.retag.models import LEASE, RetagRun, RunState
 from db.retag.runs import Counts, counts, open_runs
 from db.retag.selection import Selection
 

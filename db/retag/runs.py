@@ -9,8 +9,8 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 
 from catalog.errors import OperatorError
+from db.base import EPOCH
 from db.ledger.models import Product
-from db.ledger.reconciling import EPOCH
 from db.retag.message_ids import prefix
 from db.retag.models import OPEN, RetagChunk, RetagRun, RunState
 from db.retag.selection import Selection

@@ -11,7 +11,8 @@ from sqlalchemy import select, update
 
 from catalog.bundle import read_manifest, write_manifest
 from catalog.failures import FailureCode
-from catalog.jobs import INGEST_QUEUE, Job
+from catalog.jobs import Job
+from catalog.queues import INGEST_QUEUE
 from db.engine import reading, sessions
 from db.ledger.accepting import accept
 from db.ledger.models import FailureRow, Product, Tagging

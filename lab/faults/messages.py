@@ -10,7 +10,7 @@ from typing import Any
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT
+from catalog.queues import BULK_QUEUE, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT
 
 Message = tuple[str, bytes]  # the queue, and what is pushed into it
 Draw = Callable[[st.SearchStrategy[Any]], Any]

@@ -8,7 +8,8 @@ from datetime import UTC, datetime
 
 from sqlalchemy import select
 
-from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, Job
+from catalog.jobs import Job
+from catalog.queues import BULK_QUEUE, INGEST_QUEUE
 from catalog.status import ProductStatus
 from db.engine import reading
 from db.ledger.models import Product

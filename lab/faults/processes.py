@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 
-from catalog.jobs import INGEST_QUEUE
+from catalog.queues import INGEST_QUEUE
 from lab.faults.cases import Case, FaultResult, Scale
 from lab.faults.test_rig import FaultError, TestRig, wait_until_ready
 from worker.reserved import held

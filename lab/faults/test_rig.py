@@ -13,7 +13,8 @@ from redis import Redis
 from sqlalchemy import Engine, func, select
 from sqlalchemy.exc import DBAPIError
 
-from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, Job, file_job
+from catalog.jobs import Job, file_job
+from catalog.queues import BULK_QUEUE, INGEST_QUEUE
 from catalog.sample import write_pictures
 from catalog.settings import read_settings
 from catalog.status import ProductStatus

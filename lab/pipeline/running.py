@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 from sqlalchemy import Engine
 
-from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, Job
+from catalog.jobs import Job
+from catalog.queues import BULK_QUEUE, INGEST_QUEUE
 from catalog.settings import Settings
 from db import migrate
 from db.engine import make_engine

@@ -31,7 +31,8 @@ from db.ledger.summary import summarise
 from db.ledger.vitals import vitals
 from db.retag import pages as retag_pages
 from db.retag import runs as retag_runs
-from db.retag.selection import Selection, condition
+from db.retag.conditions import condition
+from db.retag.selection import Selection
 from db.review import leases, reviewers
 from db.review.models import Reviewer, ReviewItem, Role
 from lab.pipeline.photos import jobs_of, photo_files
@@ -44,6 +45,7 @@ from worker.local.embedded import EmbeddedBroker
 DISTINCT_PHOTOS = 128
 TIMES = 20
 STATUS_TIMES = 5
+STATUS_COMMANDS = 11
 CHUNK = 128
 
 
@@ -61,13 +63,14 @@ class Plan:
 
 @dataclass(frozen=True, kw_only=True)
 class Looks:
-    """What is asked of a ledger. status_ms: its queries; status_command_s: the whole command.
+    """What is asked of a ledger. status_ms: its queries; status_command_s: the whole command, time
+    after time.
     next_item_ms, next_item_ms_max: a claim of one item, `waiting` of them in the queue. plan_ms: a
     run written down, its first chunk found and accepted.
     """
 
     status_ms: float
-    status_command_s: float
+    status_command_s: Sequence[float]
     waiting: int
     next_item_ms: float
     next_item_ms_max: float
@@ -228,28 +231,33 @@ def _plan(engine: Engine) -> None:
         session.delete(retag_runs.find(session, run_id))
 
 
-def _status_command_s(chosen: Settings) -> float:
-    command = [sys.executable, "-c", "from catalog.cli import main; main()", "status"]
+def _status_command_s(chosen: Settings) -> Sequence[float]:
+    command = [sys.executable, "-c", "from catalog.cli import run; run()", "status"]
     broker = EmbeddedBroker(chosen.queue_folder)
     chosen = chosen.model_copy(update={"redis_url": broker.url})
     try:
-        return _ms(
+        took = _each_ms(
             lambda: subprocess.run(
                 command, env=os.environ | environment(chosen), check=True, stdout=subprocess.DEVNULL
             ),
-            STATUS_TIMES,
-        ) / 1000  # fmt: skip
+            STATUS_COMMANDS + 1,
+        )
+        return [each / 1000 for each in took[1:]]  # the first may have to compile
     finally:
         broker.stop()
 
 
 def _ms(work: Callable[[], Any], times: int) -> float:
+    return median(_each_ms(work, times))
+
+
+def _each_ms(work: Callable[[], Any], times: int) -> list[float]:
     took = []
     for _ in range(times):
         started = time.perf_counter()
         work()
         took.append(1000 * (time.perf_counter() - started))
-    return median(took)
+    return took
 
 
 def render(found: Growth) -> str:
@@ -261,14 +269,15 @@ def render(found: Growth) -> str:
     filled = "kept" if found.fill_s is None else f"{found.fill_s:.0f} s"
     return (
         f"| {found.database} | {found.products:,} | {paces} | {found.strangers_cores:.2f} "
-        f"| {spent} | {looks.status_ms:.0f} ms, {looks.status_command_s:.2f} s "
+        f"| {spent} | {looks.status_ms:.0f} ms, {_spread(looks.status_command_s, 2)} s "
         f"| {looks.next_item_ms:.1f} ms ({looks.next_item_ms_max:.1f}) of {looks.waiting:,} "
         f"| {looks.plan_ms:.0f} ms | {sizes} | {filled} |"
     )
 
 
-def _spread(values: Sequence[float]) -> str:
-    return f"{median(values):.0f} ({min(values):.0f} to {max(values):.0f})"
+def _spread(values: Sequence[float], digits: int = 0) -> str:
+    middle, least, most = median(values), min(values), max(values)
+    return f"{middle:.{digits}f} ({least:.{digits}f} to {most:.{digits}f})"
 
 
 HEAD = (

@@ -18,8 +18,9 @@ from db.ledger import pruning
 from db.ledger.summary import summarise
 from db.retag import pages as retag_pages
 from db.retag import runs as retag_runs
+from db.retag.conditions import condition
 from db.retag.report import report
-from db.retag.selection import condition, parse_selection
+from db.retag.selection import parse_selection
 from lab.faults.databases import PostgresServer
 from lab.scale.synthetic import fill
 

@@ -3,10 +3,10 @@ from urllib.parse import quote
 
 import pytest
 
+from catalog.errors import SettingsError
 from catalog.settings import (
     SHIPPED_BUNDLE,
     Settings,
-    SettingsError,
     environment,
     read_settings,
     settings,

@@ -10,7 +10,8 @@ import pytest
 from celery import Celery
 from sqlalchemy import Engine, func, select
 
-from catalog.jobs import INGEST_QUEUE, file_job
+from catalog.jobs import file_job
+from catalog.queues import INGEST_QUEUE
 from catalog.sample import write_pictures
 from catalog.status import ProductStatus
 from db.engine import reading

@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import select
 
 from catalog.failures import FailureCode
-from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT, UPKEEP_QUEUE
+from catalog.queues import BULK_QUEUE, INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT, UPKEEP_QUEUE
 from db.engine import reading
 from db.ledger.models import FailureRow
 from lab.faults.cases import Scale

@@ -9,7 +9,8 @@ import httpx
 import pytest
 import uvicorn
 
-from catalog.settings import SettingsError, read_settings
+from catalog.errors import SettingsError
+from catalog.settings import read_settings
 from db import migrate
 from db.engine import make_engine, sessions
 from db.review import reviewers

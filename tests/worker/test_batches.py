@@ -17,7 +17,7 @@ from kombu import Connection
 from kombu.utils.json import loads
 
 from catalog.failures import FailureCode
-from catalog.jobs import INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT
+from catalog.queues import INGEST_QUEUE, TAG_CHUNK, TAG_PRODUCT
 from db.retag.message_ids import new_message_id
 from tests.worker.door.envelopes import JOB, message
 from worker.batches import Crash, SafeBatches

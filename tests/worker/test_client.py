@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 from sqlalchemy.orm import Session
 
-from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
+from catalog.queues import BULK_QUEUE, INGEST_QUEUE
 from catalog.status import ProductStatus
 from db.engine import sessions
 from db.ledger.models import Product

@@ -9,7 +9,7 @@ import redis
 from kombu import Queue
 from sqlalchemy import Engine, update
 
-from catalog.jobs import INGEST_QUEUE
+from catalog.queues import INGEST_QUEUE
 from catalog.settings import read_settings
 from catalog.status import ProductStatus
 from db.engine import reading, sessions

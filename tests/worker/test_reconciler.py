@@ -9,7 +9,7 @@ import redis
 from celery import Celery
 from sqlalchemy import Engine, select, update
 
-from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
+from catalog.queues import BULK_QUEUE, INGEST_QUEUE
 from catalog.settings import read_settings
 from db.engine import reading, sessions
 from db.ledger.accepting import accept, accept_for_upkeep

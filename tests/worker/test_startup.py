@@ -3,9 +3,10 @@ from dataclasses import replace
 import pytest
 
 from catalog.bundle import BundleError, Manifest
+from catalog.errors import SettingsError
 from catalog.images.preprocessing import preprocessing_of
 from catalog.networks import NetworkName, Preprocessing
-from catalog.settings import SettingsError, read_settings
+from catalog.settings import read_settings
 from tests.factories import manifest, network
 from worker.broker import connect, version
 from worker.local.embedded import EmbeddedBroker

@@ -7,7 +7,7 @@ import pytest
 import redis
 from kombu import Consumer, Queue
 
-from catalog.jobs import INGEST_QUEUE
+from catalog.queues import INGEST_QUEUE
 from tests.factories import job
 from worker import reserved
 from worker.broker import celery_url, connect

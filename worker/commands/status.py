@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
 from catalog.networks import NetworkName
-from catalog.settings import Settings, settings
+from catalog.places import Places, places
+from catalog.queues import BULK_QUEUE, INGEST_QUEUE
 from db.command_line import looking
 from db.drift.nights import Night, latest_night
 from db.engine import make_engine
@@ -20,12 +20,12 @@ from db.retag.progress import Progress, progress_of_open
 from db.webhooks.registering import Standing, standings
 from worker.broker import BrokerError, connect, depths, redis_url
 from worker.commands.tables import echo_counts
-from worker.commands.webhook import as_fields as webhook_fields
 from worker.depths import BrokerSilentError, depths_at
 from worker.drift.lines import line as drift_line
 from worker.events.readers import line as events_line
 from worker.events.readers import readers
 from worker.retag.lines import line
+from worker.webhooks.lines import as_fields as webhook_fields
 from worker.webhooks.lines import summary as webhook_summary
 
 
@@ -36,11 +36,11 @@ def status(as_json: bool) -> None:
 
     Exit code 1 when the database or the broker cannot be reached.
     """
-    chosen = settings()
+    chosen = places()
     summary, signs, runs, night, hooks, box = _ledger(chosen)
     waiting, trouble = _queues(chosen)
     if as_json:
-        found = _as_json(chosen, summary, signs, waiting, trouble)
+        found = _as_json(summary, signs, waiting, trouble)
         drift = {
             "drift": night.as_json() if night else None,
             "webhooks": [webhook_fields(each) for each in hooks],
@@ -62,7 +62,7 @@ def status(as_json: bool) -> None:
 
 
 def _ledger(
-    chosen: Settings,
+    chosen: Places,
 ) -> tuple[Summary, Vitals, list[Progress], Night | None, list[Standing], Outbox]:
     now = datetime.now(UTC)
     with looking() as session:
@@ -72,7 +72,7 @@ def _ledger(
         return summarise(session), vitals(session, now), runs, night, hooks, box
 
 
-def _queues(chosen: Settings) -> tuple[dict[str, int], str | None]:
+def _queues(chosen: Places) -> tuple[dict[str, int], str | None]:
     queues = (INGEST_QUEUE, BULK_QUEUE)
     try:
         url = redis_url(chosen)
@@ -94,14 +94,16 @@ def _depths_by_library(url: str, queues: tuple[str, ...]) -> dict[str, int]:
 
 
 def _as_json(
-    chosen: Settings,
     summary: Summary,
     signs: Vitals,
     waiting: dict[str, int],
     trouble: str | None,
 ) -> dict[str, Any]:
-    from worker.watch.health import all_queues, check_health  # numpy, OpenCV: not for the tables
+    # All settings, NumPy and OpenCV: not for the tables.
+    from catalog.settings import settings
+    from worker.watch.health import all_queues, check_health
 
+    chosen = settings()
     oldest, reconciled = summary.oldest_queued_at, signs.reconciled_at
     engine = make_engine(chosen.database, patience_s=5)
     checks = check_health(chosen, engine, all_queues())

@@ -1,7 +1,6 @@
 """`tagger webhook`: where events are posted to."""
 
 import json
-from dataclasses import asdict
 from datetime import UTC, datetime
 
 import click
@@ -13,9 +12,8 @@ from catalog.redaction import shown_uri
 from catalog.settings import settings
 from db.command_line import looking, writing
 from db.webhooks import registering
-from db.webhooks.registering import Standing
 from worker.commands.tables import table
-from worker.webhooks.lines import line
+from worker.webhooks.lines import as_fields, line
 
 NUMBER = click.argument("number", type=int)
 
@@ -125,18 +123,6 @@ def replay(number: int, after: int) -> None:
     with writing() as session:
         registering.replay(session, number, after)
     click.echo(f"Webhook {number} gets everything after event {after} again.")
-
-
-def as_fields(found: Standing) -> dict[str, object]:
-    """In JSON's types; the address without what opens a door."""
-    return asdict(found) | {
-        "url": shown_uri(found.url),
-        "state": found.state.value,
-        **{
-            name: at.isoformat() if (at := getattr(found, name)) else None
-            for name in ("delivered_at", "failing_since", "next_attempt_at")
-        },
-    }
 
 
 def _kinds(text: str) -> list[EventKind]:

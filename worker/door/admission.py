@@ -13,7 +13,7 @@ from uuid import uuid4
 from kombu.utils.json import dumps
 
 from catalog.failures import FailureCode
-from catalog.jobs import (
+from catalog.queues import (
     BULK_QUEUE,
     INGEST_QUEUE,
     PUBLISH_DUE,

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from catalog.jobs import TAG_CHUNK
+from catalog.queues import TAG_CHUNK
 
 POSITIONS = ("product_id", "image_uri", "declared_label")
 

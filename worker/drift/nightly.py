@@ -9,7 +9,7 @@ from celery.utils.log import get_logger
 from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
-from catalog.jobs import UPKEEP_QUEUE, WATCH_DRIFT
+from catalog.queues import UPKEEP_QUEUE, WATCH_DRIFT
 from catalog.settings import NEVER, Settings
 from db.drift.comparing import DAYS_BEFORE, compare_night
 from db.drift.counting import count_day, counted_days

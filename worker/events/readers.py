@@ -1,12 +1,17 @@
 """Which readers keep their place in the outbox, and how far behind they are, for people."""
 
-from catalog.settings import Settings
+from typing import TYPE_CHECKING
+
 from db.events.vitals import Outbox
+
+if TYPE_CHECKING:
+    from catalog.places import Places
+    from catalog.settings import Settings
 
 STREAM = "stream"  # the name of the Redis stream's cursor
 
 
-def readers(chosen: Settings) -> tuple[str, ...]:
+def readers(chosen: "Settings | Places") -> tuple[str, ...]:
     """The names of the cursors that matter; webhooks have places of their own."""
     return (STREAM,) if chosen.events_stream else ()
 

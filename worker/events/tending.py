@@ -8,7 +8,7 @@ import redis
 from celery.utils.log import get_logger
 from sqlalchemy import Engine
 
-from catalog.jobs import TEND_EVENTS, UPKEEP_QUEUE
+from catalog.queues import TEND_EVENTS, UPKEEP_QUEUE
 from catalog.settings import Settings
 from db.engine import sessions
 from db.events import pruning

@@ -6,8 +6,9 @@ from sqlalchemy import Engine
 
 from catalog.settings import Settings
 from db.engine import reading
+from db.retag.conditions import condition
 from db.retag.pages import PAGE_SIZE, next_page
-from db.retag.selection import Selection, condition
+from db.retag.selection import Selection
 from worker.retag.starting import with_ids
 from worker.serving import serving_manifest
 

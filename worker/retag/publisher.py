@@ -19,14 +19,15 @@ from sqlalchemy import ColumnElement, Engine
 from sqlalchemy.orm import Session
 
 from catalog.bundle import BundleError
-from catalog.jobs import BULK_QUEUE
+from catalog.queues import BULK_QUEUE
 from catalog.settings import Settings, variable
 from db.engine import reading, sessions
 from db.retag import pages as retag_pages
 from db.retag import runs as retag_runs
+from db.retag.conditions import condition
 from db.retag.models import RetagRun, RunState
 from db.retag.pages import LostRunError
-from db.retag.selection import Selection, condition
+from db.retag.selection import Selection
 from worker.broker import depths
 from worker.client import EnqueueClient
 from worker.serving import serving_manifest

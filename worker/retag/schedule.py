@@ -6,7 +6,7 @@ from typing import Any
 from celery.schedules import crontab
 from celery.utils.log import get_logger
 
-from catalog.jobs import PUBLISH_RETAG, START_RETAG, UPKEEP_QUEUE
+from catalog.queues import PUBLISH_RETAG, START_RETAG, UPKEEP_QUEUE
 from catalog.settings import Settings, settings
 from db.engine import make_engine, reading
 from db.retag import runs as retag_runs

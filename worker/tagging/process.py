@@ -12,7 +12,7 @@ from catalog.fetching.fetcher import Fetcher, FetchLimits
 from catalog.fetching.room import ByteRoom
 from catalog.images.decode import DecodeLimits
 from catalog.images.memory import give_large_blocks_back
-from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
+from catalog.queues import BULK_QUEUE, INGEST_QUEUE
 from catalog.settings import Settings, settings
 from db.engine import PATIENCE_S, make_engine
 from worker.local.processes import give_way

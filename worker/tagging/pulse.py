@@ -7,7 +7,7 @@ from datetime import datetime
 from sqlalchemy.orm import Session
 
 from catalog.acceptance import Earned
-from catalog.jobs import BULK_QUEUE
+from catalog.queues import BULK_QUEUE
 from db.registry.bundles import beat_and_look
 from db.registry.photo_trust import earned
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from catalog.errors import OperatorError
-from catalog.jobs import BULK_QUEUE, INGEST_QUEUE
+from catalog.queues import BULK_QUEUE, INGEST_QUEUE
 from catalog.settings import Settings
 from db.drift.nights import latest_night
 from db.engine import reading

@@ -10,7 +10,7 @@ from sqlalchemy import Engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from catalog.errors import OperatorError
-from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, UPKEEP_QUEUE
+from catalog.queues import BULK_QUEUE, INGEST_QUEUE, UPKEEP_QUEUE
 from catalog.redaction import shown_uri
 from catalog.settings import Settings
 from db.engine import reading, sessions

@@ -1,5 +1,8 @@
-"""How a webhook is doing, in a few words."""
+"""How a webhook is doing, in a few words and in JSON."""
 
+from dataclasses import asdict
+
+from catalog.redaction import shown_uri
 from db.webhooks.models import WebhookState
 from db.webhooks.registering import Standing
 
@@ -22,3 +25,15 @@ def summary(found: list[Standing]) -> str:
         return f"{len(found)}, at most {max(each.behind for each in found)} events behind"
     first = troubled[0]
     return f"{len(troubled)} of {len(found)} in trouble, number {first.id} {line(first)}"
+
+
+def as_fields(found: Standing) -> dict[str, object]:
+    """In JSON's types; the address without what opens a door."""
+    return asdict(found) | {
+        "url": shown_uri(found.url),
+        "state": found.state.value,
+        **{
+            name: at.isoformat() if (at := getattr(found, name)) else None
+            for name in ("delivered_at", "failing_since", "next_attempt_at")
+        },
+    }

@@ -4,9 +4,10 @@ import socket
 
 import pytest
 
+from catalog.errors import SettingsError
 from catalog.fetching.fetcher import Fetcher, FetchLimits
 from catalog.fetching.variants import Variants
-from catalog.settings import SettingsError, read_settings
+from catalog.settings import read_settings
 from tests.catalog.fetching.fetchers import LOOPBACK
 from tests.catalog.fetching.hosts import Host, host, ok, response
 

@@ -17,10 +17,11 @@ from db.ledger.attempts import Attempt
 from db.ledger.recording import record_model, record_outcomes
 from db.retag import pages as retag_pages
 from db.retag import runs as retag_runs
+from db.retag.conditions import condition
 from db.retag.models import RetagChange, RetagChunk, RunState
 from db.retag.outcomes import known_pictures, record_unchanged
 from db.retag.report import report
-from db.retag.selection import Selection, condition, parse_selection
+from db.retag.selection import Selection, parse_selection
 from lab.scale.synthetic import analyse, fill
 from tests.databases import migrated_sqlite
 from tests.factories import failed, manifest, tagged

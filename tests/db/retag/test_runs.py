@@ -8,8 +8,8 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from catalog.failures import FailureCode
-from catalog.jobs import BULK_QUEUE
 from catalog.outcomes import FlagReason, Outcome
+from catalog.queues import BULK_QUEUE
 from catalog.status import ProductStatus
 from db.ledger.accepting import accept
 from db.ledger.attempts import Attempt, Delivery, begin
@@ -17,11 +17,12 @@ from db.ledger.models import Product, Tagging
 from db.ledger.recording import record_model, record_outcomes
 from db.retag import pages as retag_pages
 from db.retag import runs as retag_runs
-from db.retag.models import RetagChange, RetagRun, RunState
+from db.retag.conditions import condition
+from db.retag.models import LEASE, RetagChange, RetagRun, RunState
 from db.retag.outcomes import known_pictures, record_unchanged
 from db.retag.pages import LostRunError, Taken
 from db.retag.runs import RunError
-from db.retag.selection import Selection, SelectionError, condition, parse_selection
+from db.retag.selection import Selection, SelectionError, parse_selection
 from tests.factories import failed, flagged, job, manifest, record, tagged
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -152,7 +153,7 @@ def test_second_publisher_is_kept_out_until_the_lease_ends(ledger: Session) -> N
     publish(ledger, run, limit=1)
     with pytest.raises(LostRunError):
         publish(ledger, run, limit=1, who="other")
-    after = LATER + retag_pages.LEASE + timedelta(seconds=1)
+    after = LATER + LEASE + timedelta(seconds=1)
     assert retag_pages.lease(ledger, run.id, "other", after) is run
     with pytest.raises(LostRunError):
         publish(ledger, run, limit=1)

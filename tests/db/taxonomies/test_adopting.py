@@ -14,7 +14,8 @@ from db.ledger.recording import record_model
 from db.ledger.taxonomies import taxonomy_in_force
 from db.registry.comparison import compare
 from db.registry.photo_trust import stream
-from db.retag.selection import Selection, condition, parse_selection
+from db.retag.conditions import condition
+from db.retag.selection import Selection, parse_selection
 from db.review.decisions import decide, history, undo
 from db.review.errors import UnknownLabelError
 from db.review.export import corrections, newest_review

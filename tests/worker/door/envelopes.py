@@ -4,7 +4,7 @@ import base64
 import json
 from typing import Any
 
-from catalog.jobs import TAG_PRODUCT
+from catalog.queues import TAG_PRODUCT
 
 JOB = {"product_id": "p1", "image_uri": "https://img.example.com/p1.jpg"}
 

@@ -16,7 +16,7 @@ from kombu import Connection
 from kombu.utils.json import loads
 
 from catalog.failures import FailureCode
-from catalog.jobs import BULK_QUEUE, INGEST_QUEUE, RECONCILE, TAG_CHUNK, TAG_PRODUCT, UPKEEP_QUEUE
+from catalog.queues import BULK_QUEUE, INGEST_QUEUE, RECONCILE, TAG_CHUNK, TAG_PRODUCT, UPKEEP_QUEUE
 from lab.faults.messages import Message, messages
 from tests.worker.door.envelopes import JOB, envelope, message
 from worker.door import admission

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from catalog.failures import FailureCode
-from catalog.jobs import TAG_CHUNK, TAG_PRODUCT
+from catalog.queues import TAG_CHUNK, TAG_PRODUCT
 from tests.worker.door.envelopes import JOB, encoded, message
 from worker.door.calls import Call, payloads
 from worker.door.reading import DEPTH_MAX, MESSAGE_BYTES_MAX, read

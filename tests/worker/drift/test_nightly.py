@@ -10,8 +10,9 @@ from click.testing import CliRunner
 from sqlalchemy import Engine
 
 from catalog.cli import main
-from catalog.jobs import UPKEEP_QUEUE, WATCH_DRIFT
-from catalog.settings import SettingsError, read_settings, settings
+from catalog.errors import SettingsError
+from catalog.queues import UPKEEP_QUEUE, WATCH_DRIFT
+from catalog.settings import read_settings, settings
 from db.engine import sessions
 from tests.databases import migrated_sqlite
 from tests.days import a_picture, write

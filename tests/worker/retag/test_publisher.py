@@ -17,7 +17,7 @@ from sqlalchemy import Engine, select, update
 
 from catalog.bundle import read_manifest
 from catalog.errors import OperatorError
-from catalog.jobs import BULK_QUEUE
+from catalog.queues import BULK_QUEUE
 from catalog.settings import SHIPPED_BUNDLE, Settings, read_settings, settings
 from db.engine import reading, sessions
 from db.ledger.models import Product

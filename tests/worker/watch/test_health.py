@@ -8,7 +8,7 @@ import pytest
 from sqlalchemy import Engine
 
 from catalog.bundle_store import BundleStore
-from catalog.jobs import INGEST_QUEUE
+from catalog.queues import INGEST_QUEUE
 from catalog.settings import Settings, read_settings
 from db.engine import sessions
 from db.ledger.heartbeats import RECONCILER, beat
