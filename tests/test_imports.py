@@ -62,6 +62,7 @@ def test_showing_the_status_loads_neither_a_model_nor_the_queue_nor_all_settings
     assert not loaded & {
         *HEAVY, "numpy", "cv2", "PIL", "ai_edge_litert", "celery", "kombu", "redis", "alembic",
         "httpx", "prometheus_client", "pydantic", "pydantic_core", "pydantic_settings", "dotenv",
+        "sqlalchemy.dialects.postgresql", "psycopg",
     }  # fmt: skip
 
 

@@ -3,14 +3,13 @@
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import JSON, BigInteger, Index, String, text
+from sqlalchemy import JSON, BigInteger, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, BigId
+from db.base import Base, BigId, partial_index
 
 # The cursor that holds the last number given out.
 NUMBERED = "numbered"
-_WITHOUT_NUMBER = text("number IS NULL")
 
 
 class EventRow(Base):
@@ -20,14 +19,7 @@ class EventRow(Base):
     """
 
     __tablename__ = "events"
-    __table_args__ = (
-        Index(
-            "ix_events_without_number",
-            "id",
-            sqlite_where=_WITHOUT_NUMBER,
-            postgresql_where=_WITHOUT_NUMBER,
-        ),
-    )
+    __table_args__ = (partial_index("ix_events_without_number", "id", where="number IS NULL"),)
 
     id: Mapped[int] = mapped_column(BigId, primary_key=True)  # in the order of writing
     number: Mapped[int | None] = mapped_column(BigInteger, unique=True, index=True)

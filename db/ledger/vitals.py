@@ -10,7 +10,6 @@ from sqlalchemy.orm import Session
 from db.base import EPOCH
 from db.ledger.heartbeats import RECONCILER, latest
 from db.ledger.models import Heartbeat, Product, Tagging
-from db.ledger.summary import oldest_queued_at
 
 PACE_WINDOW = timedelta(seconds=60)
 FLAG_WINDOW = timedelta(hours=1)
@@ -36,17 +35,17 @@ class Vitals:
     consumed_at: Mapping[str, datetime]
 
 
-def vitals(session: Session, now: datetime) -> Vitals:
-    """Measure them, by indexed columns only."""
-    oldest = oldest_queued_at(session)
+def vitals(session: Session, now: datetime, oldest: datetime | None) -> Vitals:
+    """Measure them, by indexed columns only. oldest: the summary's oldest_queued_at."""
     tagged = _tagged_since(session, now - PACE_WINDOW)
     reconciled = latest(session, RECONCILER)
+    planned, due = _retries(session, now)
     return Vitals(
         oldest_unfinished_s=(now - oldest).total_seconds() if oldest else None,
         tagged_per_s=tagged / PACE_WINDOW.total_seconds(),
         flag_rate=_flag_rate(session, now - FLAG_WINDOW),
-        retries_planned=_planned(session),
-        retries_due=_planned(session, now),
+        retries_planned=planned,
+        retries_due=due,
         reconciled_at=reconciled.beat_at if reconciled else None,
         consumed_at=_consumed(session),
     )
@@ -69,15 +68,13 @@ def _flag_rate(session: Session, since: datetime) -> float | None:
     return None if share is None else float(share)
 
 
-def _planned(session: Session, until: datetime | None = None) -> int:
+def _retries(session: Session, now: datetime) -> tuple[int, int]:
+    """How many are planned, and how many of them are due."""
+    due = func.count(case((Product.next_attempt_at <= now, 1)))
     # SQLite searches an index for what is greater, not for what is not null.
-    counted = select(func.count()).select_from(Product).where(Product.next_attempt_at > EPOCH)
-    return (
-        session.scalar(
-            counted if until is None else counted.where(Product.next_attempt_at <= until)
-        )
-        or 0
-    )
+    counted = select(func.count(), due).where(Product.next_attempt_at > EPOCH)
+    planned, due_now = session.execute(counted).one()
+    return planned, due_now
 
 
 def _consumed(session: Session) -> dict[str, datetime]:

@@ -4,10 +4,10 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
-from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy import JSON, CheckConstraint, ForeignKey, Index, String
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, BigId
+from db.base import Base, BigId, partial_index
 
 
 class RunState(StrEnum):
@@ -23,7 +23,7 @@ class RunState(StrEnum):
 # Whoever publishes a run says so this often at least.
 LEASE = timedelta(seconds=15)
 OPEN = (RunState.PLANNED, RunState.RUNNING, RunState.PAUSED)
-_OPEN_ONLY = text("state IN ({})".format(", ".join(f"'{state.value}'" for state in OPEN)))
+_OPEN_ONLY = "state IN ({})".format(", ".join(f"'{state.value}'" for state in OPEN))
 
 
 class RetagRun(Base):
@@ -40,12 +40,8 @@ class RetagRun(Base):
             name="state",
         ),
         # Two open runs of one selection cannot exist, whoever starts them, and however.
-        Index(
-            "uq_retag_runs_open_selection",
-            "selection_key",
-            unique=True,
-            sqlite_where=_OPEN_ONLY,
-            postgresql_where=_OPEN_ONLY,
+        partial_index(
+            "uq_retag_runs_open_selection", "selection_key", where=_OPEN_ONLY, unique=True
         ),
         Index("ix_retag_runs_state", "state"),
     )

@@ -10,11 +10,10 @@ from sqlalchemy import (
     Index,
     String,
     UniqueConstraint,
-    text,
 )
 from sqlalchemy.orm import Mapped, mapped_column
 
-from db.base import Base, BigId
+from db.base import Base, BigId, partial_index
 
 
 class Role(StrEnum):
@@ -114,12 +113,7 @@ class ReviewItem(Base):
         Index("ix_review_queue_value", "waits_for", "value", "tagging_id"),
         Index("ix_review_queue_label", "waits_for", "label", "confidence", "tagging_id"),
         Index("ix_review_queue_bucket", "bucket", "waits_for"),
-        Index(
-            "ix_review_queue_hint_from",
-            "hint_from",
-            postgresql_where=text("hint_from IS NOT NULL"),
-            sqlite_where=text("hint_from IS NOT NULL"),
-        ),
+        partial_index("ix_review_queue_hint_from", "hint_from", where="hint_from IS NOT NULL"),
         # Counting reads this index alone.
         Index(
             "ix_review_queue_counts",

@@ -192,8 +192,7 @@ def _growth(
 
 
 def _look(session: Session) -> None:
-    summarise(session)
-    vitals(session, datetime.now(UTC))
+    vitals(session, datetime.now(UTC), summarise(session).oldest_queued_at)
 
 
 def _claims_ms(engine: Engine) -> Iterator[float]:

@@ -1,3 +1,4 @@
+import re
 from pathlib import Path
 
 import pytest
@@ -27,14 +28,25 @@ VALUES ('p1', 'file:///p1.jpg', 'queued', 'm2', 'm1', 'ingest', 1, 2, 'fetch_tim
 """
 
 
+def words(condition: object) -> set[str]:
+    """PostgreSQL shows `x IN ('a')` as `((x)::text = ANY (ARRAY['a'::character varying]))`."""
+    return set(re.findall(r"[a-z_]{3,}", "" if condition is None else str(condition))) - {"where"}
+
+
 def test_schema_of_the_migrations_is_the_schema_of_the_models(engine: Engine) -> None:
     found = inspect(engine)
     assert Model.__table__ in Base.metadata.sorted_tables
     for table in Base.metadata.sorted_tables:
         columns = {column["name"]: column["nullable"] for column in found.get_columns(table.name)}
         assert columns == {column.name: column.nullable for column in table.columns}
-        indexes = {index["name"] for index in found.get_indexes(table.name)}
-        assert {index.name for index in table.indexes} <= indexes
+        indexes = {index["name"]: index for index in found.get_indexes(table.name)}
+        assert {index.name for index in table.indexes} <= set(indexes)
+        for index in table.indexes:
+            made = indexes[index.name]
+            where = made.get("dialect_options", {}).get(f"{engine.dialect.name}_where")
+            assert index.unique == bool(made["unique"]), index.name
+            assert words(index.info.get("where")) <= words(where), index.name
+            assert ("where" in index.info) == (where is not None), index.name
 
 
 def test_the_newest_revision_is_alembics_head() -> None:

@@ -69,7 +69,9 @@ def _ledger(
         runs, night = progress_of_open(session, now), latest_night(session)
         hooks = standings(session)
         box = outbox(session, now, readers(chosen))
-        return summarise(session), vitals(session, now), runs, night, hooks, box
+        summary = summarise(session)
+        signs = vitals(session, now, summary.oldest_queued_at)
+        return summary, signs, runs, night, hooks, box
 
 
 def _queues(chosen: Places) -> tuple[dict[str, int], str | None]:

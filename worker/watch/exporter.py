@@ -54,7 +54,8 @@ class SystemCollector(Collector):
     def _ledger(self) -> Iterator[Metric]:
         now = datetime.now(UTC)
         with self._sessions() as session:
-            summary, signs = summarise(session), vitals(session, now)
+            summary = summarise(session)
+            signs = vitals(session, now, summary.oldest_queued_at)
             models = [*_models(session), *_drift(session), *_webhooks(session, now)]
             models += _events(outbox(session, now, readers(self._chosen)))
         products = GaugeMetricFamily("tagger_products", "Products by status.", labels=["status"])
