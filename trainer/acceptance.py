@@ -1,5 +1,7 @@
 """The acceptance rule: above which confidence no person need look, with a guarantee."""
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -16,21 +18,23 @@ def lowest_safe_confidence(
     *,
     precision: float,
     level: float,
+    first: Sequence[int] | None = None,
 ) -> float:
     """The lowest threshold above which accepted items err at most 1 - `precision`, by the bound.
 
     Many thresholds are looked at, and the bound must still hold for the one chosen: they are
     tested in an order fixed beforehand, from strict to lax, up to the first that fails
-    (fixed-sequence testing; Angelopoulos et al. 2021, arXiv 2110.01052). Two such sequences share
-    the doubt between them: one starts at the surest half of the items, so that one early error
-    does not end it, the other with the fewest items that could pass. NEVER where both fail.
+    (fixed-sequence testing; Angelopoulos et al. 2021, arXiv 2110.01052). Several such sequences
+    share the doubt between them. `first` says with how many items each starts; without it, one
+    starts at the surest half of the items, so that one early error does not end it, the other with
+    the fewest items that could pass. NEVER where all fail.
     """
     order = np.argsort(-confidence, kind="stable")
     ordered, wrong = confidence[order], np.cumsum(~right[order])
-    shared = 1 - (1 - level) / 2
+    shared = 1 - (1 - level) / (2 if first is None else len(first))
     chosen = NEVER
-    for first in (len(order) // 2, fewest_items(precision, shared)):
-        for accepted in steps(first, len(order)):
+    for start in (len(order) // 2, fewest_items(precision, shared)) if first is None else first:
+        for accepted in steps(start, len(order)):
             threshold = float(ordered[accepted - 1])
             # Ties are accepted together.
             inside = int(np.count_nonzero(ordered >= threshold))
@@ -40,10 +44,10 @@ def lowest_safe_confidence(
     return chosen
 
 
-def fewest_items(precision: float, level: float) -> int:
-    """How many items it takes to prove `precision` although WRONG of them are."""
-    items = WRONG + 1
-    while error_at_most(WRONG, items, level) > 1 - precision:
+def fewest_items(precision: float, level: float, wrong: int = WRONG) -> int:
+    """How many items it takes to prove `precision` although some of them are `wrong`."""
+    items = wrong + 1
+    while error_at_most(wrong, items, level) > 1 - precision:
         items += max(1, items // 20)
     return items
 

@@ -237,6 +237,8 @@ def comparisons(choice: "Choice") -> list[str]:
 def proved(fitted: "FittedRule") -> list[str]:
     """What the rule for photos does on those that were held out."""
     rule = fitted.figures
+    if not rule:
+        return ["too few photos of categories to say anything: the bundle's own rule stays"]
     return [
         f"photos accepted: {percent(rule['accepted_coverage'])}, {rule['accepted_wrong']} of "
         f"{rule['accepted']} wrong, at least {percent(rule['accepted_precision_at_least'])} right",
@@ -247,6 +249,10 @@ def proved(fitted: "FittedRule") -> list[str]:
 def both_as_text(result: "AdaptedBoth") -> str:
     """What came of both networks, for people."""
     lines = ["Photo network:", *comparisons(result.photos.choice)]
+    if result.photos.mixture is not None:
+        lines += ["on plain backgrounds, with the 28×28 network:"]
+        lines += proved(result.photos.mixture.fitted)
+        lines += ["on busy backgrounds:"]
     if result.photos.rule is not None:
         lines += proved(result.photos.rule)
     if result.reduced is not None and result.fashion_mnist is not None:

@@ -8,8 +8,7 @@ from numpy.typing import NDArray
 
 from catalog.bundle import CHECK, KERAS_MODEL, SERVING_MODEL
 from catalog.check_predictions import clear_cases
-from catalog.networks import Acceptance, Network, OutOfTaxonomy
-from trainer.photo_rule import FittedRule
+from catalog.networks import Network, OutOfTaxonomy
 from trainer.photos.adapting import LearnedPhotos
 from trainer.photos.data import PhotoSet
 from trainer.photos.export import export_photo_network, save_halved
@@ -30,14 +29,14 @@ def write_adapted_part(
 ) -> Network:
     """Write the four files of a network that learned from `photos` into `folder`.
 
-    base: what the manifest said of it; its rule stays where no other was proved. Returns the same
-    of the new one.
+    base: what the manifest said of it. Returns the same of the new one.
 
     Raises:
         BundleError: the network is sure of no photo at all.
     """
     opened, fitted = learned.opened, learned.rule
     assert opened is not None
+    assert fitted is not None
     folder.mkdir(parents=True, exist_ok=True)
     recipe = replace(PhotoRecipe(), side_px=opened.side_px, background_share=0.0)
     served = inputs(photos, recipe)
@@ -59,13 +58,11 @@ def write_adapted_part(
         outputs={
             name: getattr(outputs, name).shape[1:] for name in ("logits", "class_maps", "embedding")
         },
-        temperature=base.temperature if fitted is None else fitted.rule.temperature,
-        acceptance=_acceptance(base, fitted),
+        temperature=fitted.rule.temperature,
+        acceptance=fitted.rule.acceptance,
         out_of_taxonomy=OutOfTaxonomy(
             score=SCORE,
-            threshold=base.out_of_taxonomy.threshold
-            if fitted is None
-            else fitted.rule.out_of_taxonomy_threshold,
+            threshold=fitted.rule.out_of_taxonomy_threshold,
             parameters=PARAMETERS,
         ),
         backgrounds=learned.backgrounds,
@@ -73,10 +70,6 @@ def write_adapted_part(
         alike_apart=learned.alike.apart if learned.alike else (),
         mixture=learned.mixture.mixture if learned.mixture else None,
     )
-
-
-def _acceptance(base: Network, fitted: FittedRule | None) -> Acceptance:
-    return base.acceptance if fitted is None else fitted.rule.acceptance
 
 
 def _shuffled(count: int) -> NDArray[np.int64]:

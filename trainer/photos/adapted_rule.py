@@ -6,16 +6,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.acceptance import NEVER
-from catalog.networks import Mixture
+from catalog.networks import Acceptance, Mixture, Network, PhotoRule
 from catalog.statistics import TINY, error_at_most, fit_temperature, softmax
 from catalog.taxonomy.model import Taxonomy
+from trainer.acceptance import fewest_items, lowest_safe_confidence
 from trainer.level_acceptance import with_parents
-from trainer.photo_rule import FittedRule, PhotoRuleConfig, fit_photo_rule, rule_figures
+from trainer.photo_rule import FittedRule, PhotoRuleConfig, rule_figures
 
 # Of the 28×28 network, where both judge together.
 SHARES = (0.2, 0.4, 0.6)
 # The level at which a promise is kept that could not be proved: its bound holds half of the time.
 LIKELY = 0.5
+# So that the photo at the threshold is not lost to the last digit, in nats.
+ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,19 +63,72 @@ class AdaptedMixture:
             out_of_taxonomy_threshold=rule.out_of_taxonomy_threshold,
         )
 
+    def beside(self, now: float, before: float) -> "AdaptedMixture":
+        """The same where the photo network speaks at another temperature, `now` and not `before`.
+
+        Confidences to the power of now / before are those of before, but for what they sum to.
+        """
+        return replace(self, photo_weight=self.photo_weight * now / before)
+
+
+def own_rule(network: Network) -> FittedRule:
+    """A bundle's own rule for the photo network, of which nothing is known here: no figures."""
+    rule = PhotoRule(
+        temperature=network.temperature,
+        acceptance=network.acceptance,
+        out_of_taxonomy_threshold=network.out_of_taxonomy.threshold,
+    )
+    return FittedRule(rule=rule, figures={})
+
+
+def certainty(
+    confidences: NDArray[np.float64], strangeness: NDArray[np.float32]
+) -> NDArray[np.float64]:
+    """The lesser of two probabilities, float64 (N,): that of the label among the categories, and
+    that a photo belongs to any.
+
+    confidences: (N, C). strangeness: float32 (N,), in nats. One number, so that one proof speaks
+    for all labels; and two thresholds as the manifest holds them, since both are at or above t
+    where the lesser is.
+    """
+    familiar = 1 / (1 + np.exp(strangeness.astype(np.float64)))
+    return np.asarray(np.minimum(confidences.max(axis=1), familiar))
+
+
+def strangest(least: float) -> float:
+    """The strangeness, in nats, at which a photo is familiar with probability `least`, 0-1."""
+    return float(np.log1p(-least) - np.log(least)) + ROUNDING
+
 
 def proved_rule(
     found: Evidence, labels: tuple[str, ...], taxonomy: Taxonomy, config: PhotoRuleConfig
 ) -> FittedRule:
-    """The rule for photos of this kind.
+    """The rule for photos of this kind: one threshold for what is sure to be a label and familiar.
 
     Where they are too few to prove what is promised, or prove it of fewer than the bundle accepts
     today, it is kept as likely as not (LIKELY): the rule says so, and a shop's audits go on. People
     see what was flagged, so that these photos are the harder ones.
     """
-    fitted = fit_photo_rule(found.logits, found.truth, found.strangeness, config, labels)
-    if not fitted.figures["accepted"] or fitted.figures["accepted"] < int(found.accepted.sum()):
-        likely = likely_rule(fitted, found, labels)
+    known = found.truth >= 0
+    temperature = fit_temperature(found.logits[known], found.truth[known])
+    confidences = softmax(found.logits, temperature)
+    score = certainty(confidences, found.strangeness)
+    right = confidences.argmax(axis=1) == found.truth
+    proof = fewest_items(config.precision, config.guarantee_level, wrong=0)
+    fitted = _rule_from(
+        lowest_safe_confidence(
+            score, right, precision=config.precision, level=config.guarantee_level, first=(proof,)
+        ),
+        temperature,
+        found,
+        labels,
+        config,
+    )
+    if fitted.figures["accepted"] <= int(found.accepted.sum()):
+        least = likely_certainty(score, right, config.precision)
+        likely = _rule_from(
+            least, temperature, found, labels, replace(config, guarantee_level=LIKELY)
+        )
         if likely.figures["accepted"] > fitted.figures["accepted"]:
             fitted = likely
     parents = with_parents(
@@ -81,31 +137,53 @@ def proved_rule(
     return replace(fitted, rule=parents)
 
 
-def likely_rule(fitted: FittedRule, found: Evidence, labels: tuple[str, ...]) -> FittedRule:
-    """The laxest threshold above which the promise is kept as likely as not, one for all labels.
-
-    A label of which a larger share is wrong than is promised of single ones is not accepted.
-    """
-    promised = fitted.rule.acceptance
-    confidences = softmax(found.logits, fitted.rule.temperature)
-    familiar = found.strangeness <= fitted.rule.out_of_taxonomy_threshold
-    confidence, said = confidences.max(axis=1), confidences.argmax(axis=1)
-    order = np.flatnonzero(familiar)[np.argsort(-confidence[familiar], kind="stable")]
-    missed = np.cumsum(said[order] != found.truth[order])
+def likely_certainty(
+    score: NDArray[np.float64], right: NDArray[np.bool_], precision: float
+) -> float:
+    """The laxest threshold above which the promise is kept as likely as not, NEVER if none is."""
+    order = np.argsort(-score, kind="stable")
+    missed = np.cumsum(~right[order])
     kept = [
         count
         for count, wrong in enumerate(missed, start=1)
-        if error_at_most(int(wrong), count, LIKELY) <= 1 - promised.precision
+        if error_at_most(int(wrong), count, LIKELY) <= 1 - precision
     ]
-    least = float(confidence[order[kept[-1] - 1]]) if kept else NEVER
-    taken = familiar & (confidence >= least)
-    of_each = {}
-    for place, label in enumerate(labels):
-        mine = found.truth[taken & (said == place)] == place
-        sure = not len(mine) or float(mine.mean()) >= promised.class_precision
-        of_each[label] = least if sure else NEVER
-    acceptance = replace(promised, confidence_min=of_each, guarantee_level=LIKELY)
-    rule = replace(fitted.rule, acceptance=acceptance)
+    return float(score[order[kept[-1] - 1]]) if kept else NEVER
+
+
+def _rule_from(
+    least: float,
+    temperature: float,
+    found: Evidence,
+    labels: tuple[str, ...],
+    config: PhotoRuleConfig,
+) -> FittedRule:
+    """With this threshold for all labels but those whose own photos do not show what is promised of
+    single ones."""
+    confidences = softmax(found.logits, temperature)
+    said, score = confidences.argmax(axis=1), certainty(confidences, found.strangeness)
+    of_each = dict.fromkeys(labels, NEVER)
+    if least < NEVER:
+        threshold = strangest(least)
+        for place, label in enumerate(labels):
+            right = found.truth[(score >= least) & (said == place)] == place
+            wrong = int((~right).sum())
+            bound = error_at_most(wrong, len(right), config.guarantee_level)
+            if bound <= 1 - config.class_precision:
+                of_each[label] = least
+    else:  # nothing is accepted: what is strange is only said
+        known = found.truth >= 0
+        threshold = float(np.quantile(found.strangeness[known], 1 - config.false_alarms[0]))
+    rule = PhotoRule(
+        temperature=temperature,
+        acceptance=Acceptance(
+            confidence_min=of_each,
+            precision=config.precision,
+            class_precision=config.class_precision,
+            guarantee_level=config.guarantee_level,
+        ),
+        out_of_taxonomy_threshold=threshold,
+    )
     figures = rule_figures(rule, labels, confidences, found.truth, found.strangeness)
     return FittedRule(rule=rule, figures=figures)
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.bundle import Bundle
-from catalog.networks import Backgrounds, NetworkName, PictureKind
+from catalog.networks import Backgrounds, Network, NetworkName, PictureKind
 from catalog.statistics import TINY, softmax
 from catalog.taxonomy.model import Taxonomy
 from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
@@ -22,7 +22,9 @@ from trainer.photos.adapted_rule import (
     AdaptedMixture,
     Evidence,
     adapted_mixture,
+    known_temperature,
     mixed_logits,
+    own_rule,
     proved_rule,
 )
 from trainer.photos.alike import Alike, Seen, fit_alike
@@ -47,17 +49,20 @@ class PhotoAdaptConfig:
 
     ways: tuple[Way, ...] = (Way.HEAD, Way.NETWORK)
     folds: int = 3
+    # More of them for the rule where only the head learns, in seconds: closer to what learns from
+    # all photos.
+    head_folds: int = 9
     seed: int = 0
     # A way must be better than what judges today, and by chance this seldom.
     doubt_max: float = 0.05
     known_min: int = 20  # fewer photos of categories teach nothing
+    # On busy backgrounds, beside others: fewer show nothing of a rule for these.
+    busy_min: int = 60
     categories_min: int = 2  # photos of one category alone would teach to say it always
     head: HeadConfig = field(default_factory=HeadConfig)
     tuning: TuningConfig = field(default_factory=TuningConfig)
     # What is proved of photos: strangers count as wrong.
-    rule: PhotoRuleConfig = field(
-        default_factory=lambda: PhotoRuleConfig(false_alarms=(0.05, 0.15))
-    )
+    rule: PhotoRuleConfig = field(default_factory=lambda: PhotoRuleConfig())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +70,10 @@ class LearnedPhotos:
     """A photo network that has learned, still in memory.
 
     way: how; Way.BASE where nothing was better than the bundle. backgrounds: which photos it is to
-    judge. rule: for those, None where the bundle's own stays. mixture: where the 28×28 network
-    helps. choice: all comparisons, with what judges today as `base`. alike: which photos show one
-    category by their embeddings; None where it is not another network.
+    judge. rule: for those that it judges alone, without figures where it is the bundle's own; None
+    where nothing changed. mixture: where the 28×28 network helps. choice: all comparisons, with
+    what judges today as `base`. alike: which photos show one category by their embeddings; None
+    where it is not another network.
     """
 
     opened: OpenedNetwork | None
@@ -158,6 +164,8 @@ def learn_photos(
         return untouched
     chosen = offers[choice.name]
     said = words[chosen.way]
+    if chosen.way is Way.HEAD:
+        said = out_of_fold(lesson, Way.HEAD, folds_of(truth, config.head_folds, config.seed))
     evidence = Evidence(
         logits=said.scores[:, :-1],
         strangeness=strangeness_of(said.scores),
@@ -167,7 +175,20 @@ def learn_photos(
     if chosen.everywhere:
         backgrounds = Backgrounds.ANY
     mine = judged(bundle, photos, backgrounds)
-    rule, mixture = believed(chosen, evidence, mine, photos, opened.labels, taxonomy, config)
+    alone = mine & ~photos.is_kind(PictureKind.PLAIN) if chosen.share else mine
+    rule = believed_alone(
+        evidence.take(alone),
+        bundle.manifest.networks[NetworkName.PHOTO],
+        opened.labels,
+        taxonomy,
+        config.rule,
+        known_min=config.busy_min if chosen.share else config.known_min,
+    )
+    mixture = None
+    if chosen.share:
+        mixture = believed_together(
+            evidence, photos, chosen.share, rule, opened.labels, taxonomy, config.rule
+        )
     if accepts_nothing_any_more(evidence.take(mine), rule, mixture):
         # Whoever teaches it must not get a longer queue.
         say(f"photo network, {choice.name}: nothing could be accepted of it, the bundle stays")
@@ -194,36 +215,52 @@ def lesson_of(
     return prepare(opened, shown, config.head, config.tuning, config.seed)
 
 
-def believed(
-    chosen: Offer,
+def believed_alone(
     found: Evidence,
-    mine: NDArray[np.bool_],
-    photos: ShopPictures,
+    network: Network,
     labels: tuple[str, ...],
     taxonomy: Taxonomy,
-    config: PhotoAdaptConfig,
-) -> tuple[FittedRule | None, AdaptedMixture | None]:
-    """The rule for the photos that are `mine`, bool (N,), and for both networks together.
+    config: PhotoRuleConfig,
+    *,
+    known_min: int,
+) -> FittedRule:
+    """The rule for the photos that the photo network judges alone, `found` those among these.
 
-    None where there are too few of them, and where the 28×28 network does not help.
+    The network's own where fewer than `known_min` of them belong to a category: photos of other
+    kinds say nothing of these, and of the photos that it remembers the network says what it said.
     """
-    rule, mixture = None, None
-    if int((found.truth[mine] >= 0).sum()) >= config.known_min:
-        rule = proved_rule(found.take(mine), labels, taxonomy, config.rule)
-    if chosen.share:
-        plain = photos.is_kind(PictureKind.PLAIN)
-        both = replace(found, logits=chosen.logits).take(plain)
-        mixture = adapted_mixture(both, chosen.share, labels, taxonomy, config.rule)
-    return rule, mixture
+    if int((found.truth >= 0).sum()) < known_min:
+        return own_rule(network)
+    return proved_rule(found, labels, taxonomy, config)
+
+
+def believed_together(
+    found: Evidence,
+    photos: ShopPictures,
+    share: float,
+    alone: FittedRule,
+    labels: tuple[str, ...],
+    taxonomy: Taxonomy,
+    config: PhotoRuleConfig,
+) -> AdaptedMixture:
+    """How both networks judge photos on plain backgrounds, and by what rule.
+
+    found: of all photos, by the photo network; alone: its rule, whose temperature it speaks at.
+    """
+    both = mixed_logits(found.logits, found.truth, photos.reduced_words, share)
+    plain = photos.is_kind(PictureKind.PLAIN)
+    mixed = replace(found, logits=both).take(plain)
+    mixture = adapted_mixture(mixed, share, labels, taxonomy, config)
+    return mixture.beside(alone.rule.temperature, known_temperature(found.logits, found.truth))
 
 
 def accepts_nothing_any_more(
-    found: Evidence, rule: FittedRule | None, mixture: AdaptedMixture | None
+    found: Evidence, rule: FittedRule, mixture: AdaptedMixture | None
 ) -> bool:
     """Whether a network would accept none of the photos of which the bundle accepts some."""
-    fitted = [each for each in (rule, mixture.fitted if mixture else None) if each is not None]
-    accepting = any(each.figures["accepted"] for each in fitted)
-    return bool(fitted) and not accepting and bool(found.accepted.any())
+    fitted = [rule, mixture.fitted] if mixture else [rule]
+    accepted = [each.figures["accepted"] for each in fitted if each.figures]
+    return bool(accepted) and not any(accepted) and bool(found.accepted.any())
 
 
 def enough(photos: ShopPictures, config: PhotoAdaptConfig) -> bool:
@@ -316,14 +353,12 @@ def facts_of(learned: LearnedPhotos) -> dict[str, Any]:
     }
 
 
-def _alike(
-    opened: OpenedNetwork, said: Words, truth: NDArray[np.int64], rule: FittedRule | None
-) -> Alike:
+def _alike(opened: OpenedNetwork, said: Words, truth: NDArray[np.int64], rule: FittedRule) -> Alike:
     stranger = STRANGER_SCALE * said.scores[:, -1:]
     seen = Seen(
         embeddings=np.concatenate([opened.looks_of(said.features), stranger], axis=1),
         truth=truth,
-        confidences=softmax(said.scores[:, :-1], 1.0 if rule is None else rule.rule.temperature),
+        confidences=softmax(said.scores[:, :-1], rule.rule.temperature),
         network=said.network,
     )
     return fit_alike(seen, opened.labels)

@@ -12,26 +12,16 @@ import pytest
 
 from catalog.bundle import Bundle, load_bundle
 from catalog.networks import Backgrounds, NetworkName, PictureKind
-from catalog.statistics import mixed, softmax
 from catalog.taxonomy.model import Category, Replaced, Taxonomy
 from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from tests.trainer.photos.pictures import LABELS, STRANGER, TAXONOMY, drawn, photo_set
 from tests.trainer.photos.small_bundle import KEPT_PX, SIDE_PX, small_bundle
 from trainer.cross_fitting import folds_of
 from trainer.photos.adapt import BothConfig, adapt_both
-from trainer.photos.adapted_rule import (
-    LIKELY,
-    Evidence,
-    adapted_mixture,
-    known_temperature,
-    mixed_logits,
-    proved_rule,
-)
 from trainer.photos.adapting import (
     EVERYWHERE,
     TOGETHER,
     PhotoAdaptConfig,
-    accepts_nothing_any_more,
     facts_of,
     learn_photos,
     lesson_of,
@@ -234,7 +224,7 @@ def test_a_photo_network_for_busy_photos_is_also_tried_on_plain_ones() -> None:
         colour=np.zeros((count, 40, 40, 3), np.uint8),
         said=("bar",) * count,
         accepted=np.zeros(count, bool),
-        reduced_words=np.log(np.tile(np.float32([0.98, 0.01, 0.01]), (count, 1))),
+        reduced_words=np.log(np.tile(np.array([0.98, 0.01, 0.01], np.float32), (count, 1))),
     )
     words = {Way.BASE: spoken([2] * count), Way.HEAD: spoken([0] * count)}
     busy, today = photos.is_kind(PictureKind.BUSY), np.ones(count, np.int64)
@@ -248,66 +238,3 @@ def test_a_photo_network_for_busy_photos_is_also_tried_on_plain_ones() -> None:
     # The 28×28 network is right, and outvotes the photo network, which is sure of nothing.
     assert said[f"{Way.BASE}{TOGETHER}"] == [0, 0, 0, 2, 2, 2]
     assert found[f"{Way.BASE}{TOGETHER}"].share == 0.2  # the least that is enough
-
-
-def test_both_networks_together_are_believed_by_a_rule_of_their_own() -> None:
-    rng = np.random.default_rng(1)
-    truth = rng.integers(0, 3, 400)
-    logits = np.asarray(3 * np.eye(3)[truth] + rng.normal(size=(400, 3)), np.float32)
-    reduced = np.log(softmax(2 * np.eye(3)[truth] + rng.normal(size=(400, 3))))
-    both = mixed_logits(logits, truth, np.asarray(reduced, np.float32), 0.4)
-    nothing = np.zeros(400, bool)
-    found = Evidence(
-        logits=both,
-        strangeness=np.zeros(400, np.float32),
-        truth=truth,
-        accepted=nothing,
-    )
-    mixture = adapted_mixture(found, 0.4, LABELS, TAXONOMY, CONFIG.rule)
-    # What serves multiplies the networks' confidences, each at its own temperature.
-    at_its_own = softmax(logits, known_temperature(logits, truth))
-    serves = mixed(at_its_own, mixture.photo_weight, softmax(reduced), mixture.reduced_weight)
-    assert ((serves.argmax(axis=1) == truth).mean()) == ((both.argmax(axis=1) == truth).mean())
-    least = mixture.mixture.acceptance.confidence_min[LABELS[0]]
-    taken = serves.max(axis=1) >= least
-    assert int(taken.sum()) == pytest.approx(mixture.fitted.figures["accepted"], abs=3)
-    assert taken.mean() > 0.5
-    assert (serves.argmax(axis=1) == truth)[taken].mean() > 0.97
-
-
-def few_photos(count: int, wrong: int) -> Evidence:
-    """What was said of photos of three categories, of the surest so many wrongly."""
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, 3, count)
-    logits = np.asarray(6 * np.eye(3)[truth] * rng.uniform(0.5, 1, (count, 1)), np.float32)
-    for place in range(wrong):
-        logits[place] = np.roll(logits[place], 1) * 2
-    nothing = np.zeros(count, bool)
-    return Evidence(
-        logits=logits,
-        strangeness=np.zeros(count, np.float32),
-        truth=truth,
-        accepted=nothing,
-    )
-
-
-def test_where_little_can_be_proved_the_promise_is_kept_as_likely_as_not() -> None:
-    rule = proved_rule(few_photos(90, wrong=1), LABELS, TAXONOMY, CONFIG.rule)
-    assert rule.rule.acceptance.guarantee_level == LIKELY
-    assert rule.figures["accepted"] == 90
-    assert rule.figures["accepted_wrong"] == 1
-    # Three of ninety at the top are too many to be likely.
-    poor = proved_rule(few_photos(90, wrong=3), LABELS, TAXONOMY, CONFIG.rule)
-    assert poor.figures["accepted"] == 0
-    # With many photos it is proved.
-    sure = proved_rule(few_photos(600, wrong=0), LABELS, TAXONOMY, CONFIG.rule)
-    assert sure.rule.acceptance.guarantee_level == CONFIG.rule.guarantee_level
-    assert sure.figures["accepted"] == 600
-
-
-def test_what_accepts_nothing_does_not_replace_what_accepts_something() -> None:
-    found = few_photos(90, wrong=3)
-    rule = proved_rule(found, LABELS, TAXONOMY, CONFIG.rule)
-    assert not accepts_nothing_any_more(found, rule, None)  # the bundle accepts none either
-    accepting = replace(found, accepted=np.arange(90) < 40)
-    assert accepts_nothing_any_more(accepting, rule, None)
