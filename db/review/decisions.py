@@ -319,7 +319,6 @@ def _settle(
     write(session, events, now)
     session.flush()
     teach(session, item, place.tagging.network, result.label)
-    session.refresh(item)
 
 
 def _several(session: Session) -> bool:

@@ -86,7 +86,8 @@ def forget(session: Session, tagging_id: int) -> None:
             update(ReviewItem)
             .where(condition, ReviewItem.hint.is_not(None))
             .values(hint=None, hint_from=None, value=ReviewItem.value - 1)
-            .execution_options(synchronize_session=False)
+            # What the session holds is told without asking the database again.
+            .execution_options(synchronize_session="evaluate")
         )
 
 
