@@ -16,13 +16,13 @@ from catalog.statistics import softmax
 from trainer.corrections import Correction
 from trainer.fashion_mnist.dataset import DatasetError
 from trainer.photo_evaluation import Photo, read_photos
-from trainer.photos.adapting import LearnedPhotos, PhotoAdaptConfig, learn_photos, lesson_of
+from trainer.photos.adapting import LearnedPhotos, PhotoAdaptConfig, course_of, learn_photos
 from trainer.photos.head_fitting import seen
 from trainer.photos.recipe import PhotoRecipe
 from trainer.photos.rule import strangeness_of
 from trainer.photos.shop import ShopPictures, read_pictures
 from trainer.photos.training import inputs
-from trainer.photos.ways import Lesson
+from trainer.photos.ways import Course
 from trainer.tables import percent
 
 
@@ -89,7 +89,7 @@ def photo_curve(
                 whole.take(drawn),
                 bundle.manifest.taxonomy,
                 config,
-                lesson=looked_at.lesson(drawn),
+                course=looked_at.course(drawn),
             )
             yield point(set_name, seed, count, learned, whole.take(rest), exact[rest])
 
@@ -102,7 +102,7 @@ class LookedAt:
     where it is no photo.
     """
 
-    whole: Lesson
+    whole: Course
     rows: NDArray[np.int64]
 
     @classmethod
@@ -111,11 +111,11 @@ class LookedAt:
         photos = pictures.is_kind(PictureKind.PLAIN, PictureKind.BUSY)
         taxonomy = bundle.manifest.taxonomy
         return cls(
-            whole=lesson_of(bundle, pictures.take(photos), taxonomy, config),
+            whole=course_of(bundle, pictures.take(photos), taxonomy, config),
             rows=np.where(photos, np.cumsum(photos) - 1, -1),
         )
 
-    def lesson(self, drawn: NDArray[np.int64]) -> Lesson | None:
+    def course(self, drawn: NDArray[np.int64]) -> Course | None:
         """Of the photos among those drawn, int64 (n,).
 
         None where the photos show a category that the network never saw: a draw without it is

@@ -34,7 +34,7 @@ from trainer.photos.opening import OpenedNetwork, open_network
 from trainer.photos.rule import strangeness_of
 from trainer.photos.shop import ShopPictures
 from trainer.photos.tuning import TuningConfig
-from trainer.photos.ways import Lesson, Way, Words, learn, out_of_fold, prepare
+from trainer.photos.ways import Course, Way, Words, learn, out_of_fold, prepare
 
 Say = Callable[[str], None]
 # What a choice is called where the photo network is to judge photos on plain backgrounds as well.
@@ -128,12 +128,12 @@ def learn_photos(
     taxonomy: Taxonomy,
     config: PhotoAdaptConfig,
     *,
-    lesson: Lesson | None = None,
+    course: Course | None = None,
     say: Say = lambda line: None,
 ) -> LearnedPhotos:
     """Judge every way on held-out photos, and let the network learn from all photos by the best.
 
-    lesson: of the photos among these pictures, where they were looked at before.
+    course: of the photos among these pictures, where they were looked at before.
     """
     backgrounds = bundle.manifest.networks[NetworkName.PHOTO].backgrounds
     photos = pictures.take(pictures.is_kind(PictureKind.PLAIN, PictureKind.BUSY))
@@ -142,16 +142,16 @@ def learn_photos(
         return LearnedPhotos(
             opened=None, way=Way.BASE, backgrounds=backgrounds, choice=choice, rule=None
         )
-    if lesson is None:
+    if course is None:
         say(f"looking at {len(photos)} photos with the photo network")
-        lesson = lesson_of(bundle, photos, taxonomy, config)
-    opened = lesson.opened
+        course = course_of(bundle, photos, taxonomy, config)
+    opened = course.opened
     truth = photos.truth(opened.labels)
     fold = folds_of(truth, config.folds, config.seed)
-    words = {Way.BASE: out_of_fold(lesson, Way.BASE, fold)}
+    words = {Way.BASE: out_of_fold(course, Way.BASE, fold)}
     for way in config.ways:
         say(f"photo network, {way}: learning {config.folds} times without a part")
-        words[way] = out_of_fold(lesson, way, fold)
+        words[way] = out_of_fold(course, way, fold)
     today = said_today(photos, opened.labels, taxonomy)
     reduced = photos.reduced_words if opened.labels == bundle.manifest.labels else None
     offers = offered(photos, words, today, truth, judged(bundle, photos, backgrounds), reduced)
@@ -165,7 +165,7 @@ def learn_photos(
     chosen = offers[choice.name]
     said = words[chosen.way]
     if chosen.way is Way.HEAD:
-        said = out_of_fold(lesson, Way.HEAD, folds_of(truth, config.head_folds, config.seed))
+        said = out_of_fold(course, Way.HEAD, folds_of(truth, config.head_folds, config.seed))
     evidence = Evidence(
         logits=said.scores[:, :-1],
         strangeness=strangeness_of(said.scores),
@@ -194,7 +194,7 @@ def learn_photos(
         say(f"photo network, {choice.name}: nothing could be accepted of it, the bundle stays")
         return replace(untouched, choice=replace(choice, name="base"))
     say(f"photo network, {choice.name}: learning from all photos")
-    learn(lesson, chosen.way, np.ones(len(photos), np.bool_))
+    learn(course, chosen.way, np.ones(len(photos), np.bool_))
     return LearnedPhotos(
         opened=opened,
         way=chosen.way,
@@ -206,9 +206,9 @@ def learn_photos(
     )
 
 
-def lesson_of(
+def course_of(
     bundle: Bundle, photos: ShopPictures, taxonomy: Taxonomy, config: PhotoAdaptConfig
-) -> Lesson:
+) -> Course:
     """Open the bundle's photo network, and look at all photos, which is most of the work."""
     opened = open_network(bundle.part(NetworkName.PHOTO), taxonomy, set(photos.names))
     shown = photos.for_photo_network(opened.labels)

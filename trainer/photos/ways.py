@@ -31,7 +31,7 @@ class Way(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lesson:
+class Course:
     """What a photo network is to learn from.
 
     photos: N labelled ones; looks: what the opened network sees in them. memory: photos of which it
@@ -52,17 +52,17 @@ class Lesson:
         """The places of categories that the network never saw."""
         return tuple(self.opened.labels.index(label) for label in self.opened.added)
 
-    def take(self, chosen: NDArray[np.int64]) -> "Lesson":
+    def take(self, chosen: NDArray[np.int64]) -> "Course":
         """Of the photos at `chosen`; nothing is looked at again."""
         return replace(self, photos=self.photos.take(chosen), looks=self.looks.take(chosen))
 
 
 def prepare(
     opened: OpenedNetwork, photos: PhotoSet, head: HeadConfig, tuning: TuningConfig, seed: int
-) -> Lesson:
+) -> Course:
     """Look at all photos, and at those to be remembered, once."""
     memory, recipe = remembered(opened, photos.labels), recipe_of(opened, seed)
-    return Lesson(
+    return Course(
         opened=opened,
         photos=photos,
         looks=look(opened, photos, head, recipe),
@@ -97,17 +97,17 @@ def remembered(opened: OpenedNetwork, labels: tuple[str, ...]) -> PhotoSet:
     )
 
 
-def learn(lesson: Lesson, way: Way, chosen: NDArray[np.bool_]) -> None:
+def learn(course: Course, way: Way, chosen: NDArray[np.bool_]) -> None:
     """Let the opened network learn from the `chosen` photos, bool (N,); it was restored before."""
-    lesson.opened.restore()
+    course.opened.restore()
     if way is Way.BASE:
         return
-    kernel = _kernel(lesson, chosen)
+    kernel = _kernel(course, chosen)
     if way is Way.HEAD:
-        lesson.opened.add_to_head(kernel)
+        course.opened.add_to_head(kernel)
         return
-    shown = _with_memory(lesson, lesson.photos.take(chosen))
-    tune(lesson.opened, kernel, shown, lesson.tuning, lesson.seed)
+    shown = _with_memory(course, course.photos.take(chosen))
+    tune(course.opened, kernel, shown, course.tuning, course.seed)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -123,44 +123,44 @@ class Words:
     network: NDArray[np.int64]
 
 
-def out_of_fold(lesson: Lesson, way: Way, fold: NDArray[np.int64]) -> Words:
+def out_of_fold(course: Course, way: Way, fold: NDArray[np.int64]) -> Words:
     """What is said of all photos by networks that learned from the other folds, int64 (N,).
 
     Of categories that the base never saw it says nothing. The network is restored.
     """
-    scores, features = lesson.looks.scores[0].copy(), lesson.looks.features[0].copy()
-    recipe = recipe_of(lesson.opened, lesson.seed)
+    scores, features = course.looks.scores[0].copy(), course.looks.features[0].copy()
+    recipe = recipe_of(course.opened, course.seed)
     if way is Way.BASE:
-        scores[:, list(lesson.added)] = scores.min() - 1
+        scores[:, list(course.added)] = scores.min() - 1
     if way is not Way.NETWORK:
         for number in np.unique(fold) if way is Way.HEAD else ():
             held_out = fold == number
-            scores[held_out] = lesson.looks.take(held_out).with_head(_kernel(lesson, ~held_out))
+            scores[held_out] = course.looks.take(held_out).with_head(_kernel(course, ~held_out))
         return Words(scores=scores, features=features, network=np.zeros_like(fold))
     for number in np.unique(fold):
         held_out = fold == number
-        learn(lesson, way, ~held_out)
-        found = seen(lesson.opened, [inputs(lesson.photos.take(held_out), recipe)])
+        learn(course, way, ~held_out)
+        found = seen(course.opened, [inputs(course.photos.take(held_out), recipe)])
         scores[held_out], features[held_out] = found.scores[0], found.features[0]
-    lesson.opened.restore()
+    course.opened.restore()
     return Words(scores=scores, features=features, network=fold)
 
 
-def _kernel(lesson: Lesson, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
+def _kernel(course: Course, chosen: NDArray[np.bool_]) -> NDArray[np.float32]:
     return fit_head(
-        lesson.looks.take(chosen),
-        lesson.photos.targets[chosen],
-        lesson.memory_looks,
-        lesson.head,
-        lesson.added,
+        course.looks.take(chosen),
+        course.photos.targets[chosen],
+        course.memory_looks,
+        course.head,
+        course.added,
     )
 
 
-def _with_memory(lesson: Lesson, photos: PhotoSet) -> PhotoSet:
+def _with_memory(course: Course, photos: PhotoSet) -> PhotoSet:
     """The photos, and those to be remembered that the network was sure of, as it called them."""
-    said = softmax(lesson.memory_looks.scores[0].astype(np.float64))
+    said = softmax(course.memory_looks.scores[0].astype(np.float64))
     sure = said.max(axis=1) >= SURE
-    memory = lesson.memory.take(sure)
+    memory = course.memory.take(sure)
     targets = np.zeros_like(memory.targets)
     targets[np.arange(len(memory)), said[sure].argmax(axis=1)] = True
     return PhotoSet(

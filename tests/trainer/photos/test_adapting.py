@@ -22,9 +22,9 @@ from trainer.photos.adapting import (
     EVERYWHERE,
     TOGETHER,
     PhotoAdaptConfig,
+    course_of,
     facts_of,
     learn_photos,
-    lesson_of,
     offered,
 )
 from trainer.photos.head_fitting import HeadConfig
@@ -162,17 +162,17 @@ def test_the_whole_network_learns_and_is_restored(base: Bundle) -> None:
     taught = shop(base, things(30), 8)
     opened = open_network(base.part(NetworkName.PHOTO), TAXONOMY)
     photos = taught.for_photo_network(LABELS)
-    lesson = prepare(opened, photos, CONFIG.head, CONFIG.tuning, 0)
+    course = prepare(opened, photos, CONFIG.head, CONFIG.tuning, 0)
     before = [weight.copy() for weight in opened.network.get_weights()]
     truth = taught.truth(LABELS)
-    scores = out_of_fold(lesson, Way.NETWORK, folds_of(truth, 2, 0)).scores
+    scores = out_of_fold(course, Way.NETWORK, folds_of(truth, 2, 0)).scores
     known = truth >= 0
-    today = lesson.looks.scores[0][:, :-1].argmax(axis=1)
+    today = course.looks.scores[0][:, :-1].argmax(axis=1)
     found = scores[:, :-1].argmax(axis=1)
     assert (found == truth)[known].mean() > (today == truth)[known].mean()
     for old, new in zip(before, opened.network.get_weights(), strict=True):
         np.testing.assert_array_equal(old, new)
-    learn(lesson, Way.NETWORK, np.ones(len(photos), bool))
+    learn(course, Way.NETWORK, np.ones(len(photos), bool))
     assert any(
         not np.array_equal(old, new)
         for old, new in zip(before, opened.network.get_weights(), strict=True)
@@ -183,10 +183,10 @@ def test_photos_that_were_looked_at_before_teach_the_same(base: Bundle) -> None:
     many = shop(base, things(40), 10)
     drawn = np.random.default_rng(0).permutation(len(many))[:90]
     taught = many.take(drawn)
-    looked_at = lesson_of(base, many, TAXONOMY, CONFIG)
+    looked_at = course_of(base, many, TAXONOMY, CONFIG)
     learned = [
-        learn_photos(base, taught, TAXONOMY, CONFIG, lesson=lesson)
-        for lesson in (None, looked_at.take(drawn))
+        learn_photos(base, taught, TAXONOMY, CONFIG, course=course)
+        for course in (None, looked_at.take(drawn))
     ]
     kernels = []
     for each in learned:
