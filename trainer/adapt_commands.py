@@ -2,7 +2,7 @@
 
 import json
 import os
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,16 +89,25 @@ def adapt(
     """
     from catalog.bundle import read_manifest
     from catalog.networks import NetworkName
+    from trainer.corrections import read_corrections
 
     base = base_folder or settings().bundle
     manifest = read_manifest(base)
     taxonomy = (
         manifest.taxonomy if taxonomy_file is None else _later(taxonomy_file, manifest.taxonomy)
     )
-    learn = _adapt_both if NetworkName.PHOTO in manifest.networks else _adapt_reduced
-    fields, text = learn(
-        corrections_file, out, base, taxonomy, learners, seed, data_dir, verify=not unverified_data
+    order = Order(
+        corrections=read_corrections(corrections_file, taxonomy),
+        base=base,
+        out=out,
+        taxonomy=taxonomy,
+        learners=learners,
+        seed=seed,
+        data_dir=data_dir,
+        verify=not unverified_data,
     )
+    learn = _both if NetworkName.PHOTO in manifest.networks else _reduced
+    fields, text = learn(order)
     click.echo(json.dumps(fields, indent=2) if as_json else text)
 
 
@@ -117,68 +126,52 @@ def _later(path: Path, served: Taxonomy) -> Taxonomy:
     return found
 
 
-def _adapt_reduced(
-    corrections_file: Path,
-    out: Path,
-    base: Path,
-    taxonomy: Taxonomy,
-    learners: tuple[str, ...],
-    seed: int,
-    data_dir: Path | None,
-    *,
-    verify: bool,
-) -> tuple[dict[str, Any], str]:
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What is to be learned, from which bundle, and in which ways."""
+
+    corrections: "Corrections"
+    base: Path
+    out: Path
+    taxonomy: Taxonomy
+    learners: tuple[str, ...]
+    seed: int
+    data_dir: Path | None
+    verify: bool
+
+
+def _reduced(order: Order) -> tuple[dict[str, Any], str]:
     """Of a bundle whose 28×28 network judges everything: fields for programs, and text."""
     from trainer.adapt import AdaptConfig, adapt
-    from trainer.corrections import read_corrections
     from trainer.shop_photos import read_photos
 
-    corrections = read_corrections(corrections_file, taxonomy)
-    photos = read_photos(corrections.standing, settings())
-    report_input(corrections, photos)
-    result = adapt(
-        base,
-        photos,
-        find_dataset(data_dir),
-        out,
-        AdaptConfig(seed=seed, learners=learners),
-        verify=verify,
-        say=_say,
-    )
-    return as_fields(corrections, photos, result), as_text(result)
+    photos = read_photos(order.corrections.standing, settings())
+    report_input(order.corrections, photos)
+    config = AdaptConfig(seed=order.seed, learners=order.learners)
+    data = find_dataset(order.data_dir)
+    result = adapt(order.base, photos, data, order.out, config, verify=order.verify, say=_say)
+    return as_fields(order.corrections, photos, result), as_text(result)
 
 
-def _adapt_both(
-    corrections_file: Path,
-    out: Path,
-    base: Path,
-    taxonomy: Taxonomy,
-    learners: tuple[str, ...],
-    seed: int,
-    data_dir: Path | None,
-    *,
-    verify: bool,
-) -> tuple[dict[str, Any], str]:
+def _both(order: Order) -> tuple[dict[str, Any], str]:
     """Of a bundle with a photo network: fields for programs, and text."""
     from catalog.bundle import load_bundle
-    from trainer.corrections import read_corrections
     from trainer.photos.adapt import BothConfig, adapt_both
     from trainer.photos.shop import read_pictures
 
-    corrections = read_corrections(corrections_file, taxonomy)
-    pictures = read_pictures(corrections.standing, load_bundle(base), settings())
-    report_input(corrections, pictures)
+    pictures = read_pictures(order.corrections.standing, load_bundle(order.base), settings())
+    report_input(order.corrections, pictures)
     result = adapt_both(
-        base,
+        order.base,
         pictures,
-        lambda: find_dataset(data_dir),
-        out,
-        BothConfig.of(learners, seed),
-        taxonomy=taxonomy,
-        verify=verify,
+        lambda: find_dataset(order.data_dir),
+        order.out,
+        BothConfig.of(order.learners, order.seed),
+        taxonomy=order.taxonomy,
+        verify=order.verify,
         say=_say,
     )
-    return both_as_fields(corrections, pictures, result), both_as_text(result)
+    return both_as_fields(order.corrections, pictures, result), both_as_text(result)
 
 
 def _say(line: str) -> None:
