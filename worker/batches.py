@@ -63,6 +63,8 @@ class SafeBatches(Batches):  # type: ignore[misc]
     acks_late = True
     # Messages in a batch at most; None: as the settings say.
     messages_max: int | None = None
+    # Whether the timer has left in the buffer what may still fill.
+    _is_filling = False
     # Private to celery-batches, whose version is pinned for them: `_buffer`, what arrived and is
     # in no batch; `_count`, arrivals since the last flush, the next of which fills the batch;
     # `_tref`, the timer that flushes what does not fill one, none while nothing waits; `_pool`,
@@ -93,9 +95,20 @@ class SafeBatches(Batches):  # type: ignore[misc]
 
         Retries are planned in the ledger: a message that was held here would keep a place of the
         prefetch, and one that was dropped would be lost.
+
+        While every child has another batch to go on with, what the timer would hand over could only
+        wait; so it fills instead. A batch of four would cost transactions like one of sixty-four,
+        and its child had no time to fetch the next one's pictures.
         """
         # Called by the timer, and by the handler for the message that fills a batch: never both at
         # once. Whichever is second finds the buffer empty, or what came in between.
+        if self._line.to_spare >= 0 and 0 < self._buffer.qsize() < self.flush_every:
+            self._is_filling = True
+            return
+        self._flush_buffer()
+
+    def _flush_buffer(self) -> None:
+        self._is_filling = False
         requests = list(consume_queue(self._buffer))
         if requests:
             self.flush(requests)
@@ -105,6 +118,12 @@ class SafeBatches(Batches):  # type: ignore[misc]
         elif self._tref is not None:
             self._tref.cancel()
             self._tref = None
+
+    def _ended(self, batch: Batch, *, died: bool = False) -> None:
+        """A child is free: what was left to fill is needed now, to go on with or to be foreseen."""
+        if self._is_filling and self._line.to_spare <= 0:
+            self._flush_buffer()
+        self._line.ended(batch, died=died)
 
     @cached_property
     def _line(self) -> Line:
@@ -135,14 +154,14 @@ class SafeBatches(Batches):  # type: ignore[misc]
                 self._line.add(Batch(messages=[message], parts=single, alone=True))
             for message in batch.messages:
                 message.end(stored=result is not None)
-            self._line.ended(batch)
+            self._ended(batch)
 
         def on_error(info: Any) -> None:
             # The pool wraps an exception that it raised itself together with its traceback.
             error = getattr(info.exception, "exc", info.exception)
             logger.error("Batch of %d lost in its process: %r", len(batch.messages), error)
             self._record_crash(batch, error)
-            self._line.ended(batch, died=True)
+            self._ended(batch, died=True)
 
         self._pool.apply_async(
             apply_batches_task,

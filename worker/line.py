@@ -45,6 +45,11 @@ class Line:
         self._handed_over: set[Batch] = set()
         self._is_going_on = False
 
+    @property
+    def to_spare(self) -> int:
+        """Batches that wait beyond the one that each child goes on with; below 0: so many lack."""
+        return len(self._waiting) - self.children
+
     def add(self, batch: Batch) -> None:
         """Let a batch wait its turn; a suspect's turn is next, as its message is half done."""
         self._waiting.insert(0 if batch.alone else len(self._waiting), batch)

@@ -175,6 +175,36 @@ def test_flush_by_the_timer_starts_a_new_count(bench: Bench) -> None:
     assert [len(job.parts) for job in bench.pool.jobs] == [2, 3]
 
 
+def test_while_every_child_has_a_batch_to_go_on_with_the_next_one_fills(bench: Bench) -> None:
+    bench.task._line.reconnected(children=1)
+    bench.deliver(*"abc", *"def", "g")
+    bench.task._do_flush()
+    bench.deliver("h", "i")
+    bench.task._do_flush()
+    for place in range(3):
+        bench.pool.jobs[place].answer([])
+    assert ["".join(part.id for part in job.parts) for job in bench.pool.jobs] == [
+        "abc", "def", "ghi",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("died", [False, True])
+def test_what_was_left_to_fill_is_needed_once_a_child_is_free(bench: Bench, died: bool) -> None:
+    bench.task._line.reconnected(children=1)
+    bench.deliver(*"abc", *"def", "g")
+    bench.task._do_flush()
+    if died:
+        bench.pool.jobs[0].lost(WorkerLostError("signal 9"))
+        [crash] = [job for job in bench.pool.jobs if job.crash]
+        bench.pool.jobs.remove(crash)
+    else:
+        bench.pool.jobs[0].answer([])
+    assert [part.id for part in bench.pool.jobs[1].parts] == ["d", "e", "f"]
+    assert bench.pool.jobs[1].foreseen == Foreseen(uris=(JOB["image_uri"],), of_run=False)
+    bench.pool.jobs[1].answer([])
+    assert [part.id for part in bench.pool.jobs[2].parts] == ["g"]
+
+
 def test_more_than_a_batch_in_the_buffer_is_handed_over_in_several(bench: Bench) -> None:
     bench.task.flush_every = 99
     bench.deliver(*"abcdefg")
