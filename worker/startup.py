@@ -106,8 +106,9 @@ def prefetch_multiplier(chosen: Settings, queues: set[str], processes: int) -> i
     """How many messages each child may reserve.
 
     A batch fills only while its messages are reserved: with fewer than batch_size for each child
-    and one batch more in the making, every flush would wait for the timer. By itself it takes a
-    batch more for each child: the one whose pictures are fetched while another is at work.
+    and one batch more in the making, every flush would wait for the timer. By itself it takes two
+    batches more for each child, as of chunks: the one whose pictures are fetched while another is
+    at work, and one at hand when that ends, for the next to be foreseen at once.
 
     Raises:
         SettingsError: TAGGER_PREFETCH_MULTIPLIER is below that.
@@ -116,7 +117,7 @@ def prefetch_multiplier(chosen: Settings, queues: set[str], processes: int) -> i
         return chosen.prefetch_multiplier or BULK_PREFETCH_MULTIPLIER
     needed = math.ceil(chosen.batch_size * (processes + 1) / processes)
     if chosen.prefetch_multiplier is None:
-        return needed + chosen.batch_size
+        return needed + 2 * chosen.batch_size
     if chosen.prefetch_multiplier < needed:
         raise SettingsError(
             f"{variable('prefetch_multiplier')}={chosen.prefetch_multiplier}: with "

@@ -52,7 +52,7 @@ def test_prefetch_below_the_batch_rule(broker: EmbeddedBroker, home: Path) -> No
 def test_visibility_timeout_under_the_worst_batch_time(broker: EmbeddedBroker, home: Path) -> None:
     said = refusal(broker, home, TAGGER_VISIBILITY_TIMEOUT_S="120")
     assert "Refusing to start: TAGGER_VISIBILITY_TIMEOUT_S=120" in said
-    assert "Raise it to 360 at least" in said
+    assert "Raise it to 450 at least" in said
 
 
 def test_time_limit_that_a_slow_host_would_use_up(broker: EmbeddedBroker, home: Path) -> None:

@@ -14,12 +14,12 @@ from worker.serving import require_same_preprocessing
 from worker.startup import prefetch_multiplier, require_version
 
 
-@pytest.mark.parametrize(("processes", "needed"), [(1, 192), (2, 160), (4, 144)])
-def test_prefetch_fills_two_batches_for_each_child_and_one_more(
+@pytest.mark.parametrize(("processes", "needed"), [(1, 256), (2, 224), (4, 208)])
+def test_prefetch_fills_three_batches_for_each_child_and_one_more(
     processes: int, needed: int
 ) -> None:
     assert prefetch_multiplier(read_settings(), {"ingest"}, processes) == needed
-    assert needed * processes >= 64 * (2 * processes + 1)
+    assert needed * processes >= 64 * (3 * processes + 1)
 
 
 def test_prefetch_below_the_batch_rule_is_refused_with_the_wanted_value() -> None:
