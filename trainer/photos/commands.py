@@ -38,7 +38,7 @@ from trainer.photos.recipe import PhotoRecipe, with_setting
     help="File of import_backbone, a bundle's photo/model.keras, a keras.applications name, none.",
 )
 @click.option(
-    "--set", "settings", multiple=True, help="A field of the recipe: epochs=8, side_px=160."
+    "--set", "settings", multiple=True, help="A field of the recipe: epochs=8, side_px=128."
 )
 @click.option(
     "--data-dir", type=click.Path(path_type=Path, file_okay=False), help="Of Fashion-MNIST."

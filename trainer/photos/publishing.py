@@ -31,7 +31,7 @@ KERAS_MODEL, SERVING_MODEL = "model.keras", "model.tflite"
 CHECK, PARAMETERS = "check.npz", "out_of_taxonomy.npz"
 # So many that 99 of 100 is not a matter of chance: of 512, four more or less would decide.
 CHECKED_PHOTOS = 2_048
-CHECK_COUNT = 24
+CHECK_COUNT = 16
 
 
 @dataclass(frozen=True, kw_only=True)

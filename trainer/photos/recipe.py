@@ -19,8 +19,8 @@ class PhotoRecipe:
     statistics than a million.
     """
 
-    side_px: int = 128
-    epochs: int = 4
+    side_px: int = 160
+    epochs: int = 6
     batch_size: int = 32
     learning_rate: float = 5e-4  # peak of one cycle, AdamW
     warm_up_share: float = 0.15
