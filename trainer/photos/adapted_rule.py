@@ -6,19 +6,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.acceptance import NEVER
-from catalog.networks import Acceptance, Mixture, Network, PhotoRule
+from catalog.networks import Mixture, Network, PhotoRule
 from catalog.statistics import TINY, error_at_most, fit_temperature, softmax
 from catalog.taxonomy.model import Taxonomy
 from trainer.acceptance import fewest_items, lowest_safe_confidence
 from trainer.level_acceptance import with_parents
-from trainer.photo_rule import FittedRule, PhotoRuleConfig, rule_figures
+from trainer.photo_rule import FittedRule, PhotoRuleConfig
+from trainer.photos.one_threshold import Said, certainty, rule_at
 
 # Of the 28×28 network, where both judge together.
 SHARES = (0.2, 0.4, 0.6)
 # The level at which a promise is kept that could not be proved: its bound holds half of the time.
 LIKELY = 0.5
-# So that the photo at the threshold is not lost to the last digit, in nats.
-ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,25 +80,6 @@ def own_rule(network: Network) -> FittedRule:
     return FittedRule(rule=rule, figures={})
 
 
-def certainty(
-    confidences: NDArray[np.float64], strangeness: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """The lesser of two probabilities, float64 (N,): that of the label among the categories, and
-    that a photo belongs to any.
-
-    confidences: (N, C). strangeness: float32 (N,), in nats. One number, so that one proof speaks
-    for all labels; and two thresholds as the manifest holds them, since both are at or above t
-    where the lesser is.
-    """
-    familiar = 1 / (1 + np.exp(strangeness.astype(np.float64)))
-    return np.asarray(np.minimum(confidences.max(axis=1), familiar))
-
-
-def strangest(least: float) -> float:
-    """The strangeness, in nats, at which a photo is familiar with probability `least`, 0-1."""
-    return float(np.log1p(-least) - np.log(least)) + ROUNDING
-
-
 def proved_rule(
     found: Evidence, labels: tuple[str, ...], taxonomy: Taxonomy, config: PhotoRuleConfig
 ) -> FittedRule:
@@ -115,20 +95,14 @@ def proved_rule(
     score = certainty(confidences, found.strangeness)
     right = confidences.argmax(axis=1) == found.truth
     proof = fewest_items(config.precision, config.guarantee_level, wrong=0)
-    fitted = _rule_from(
-        lowest_safe_confidence(
-            score, right, precision=config.precision, level=config.guarantee_level, first=(proof,)
-        ),
-        temperature,
-        found,
-        labels,
-        config,
+    least = lowest_safe_confidence(
+        score, right, precision=config.precision, level=config.guarantee_level, first=(proof,)
     )
+    said = Said(confidences=confidences, strangeness=found.strangeness, truth=found.truth)
+    fitted = rule_at(least, temperature, said, labels, config)
     if fitted.figures["accepted"] <= int(found.accepted.sum()):
         least = likely_certainty(score, right, config.precision)
-        likely = _rule_from(
-            least, temperature, found, labels, replace(config, guarantee_level=LIKELY)
-        )
+        likely = rule_at(least, temperature, said, labels, replace(config, guarantee_level=LIKELY))
         if likely.figures["accepted"] > fitted.figures["accepted"]:
             fitted = likely
     parents = with_parents(
@@ -149,43 +123,6 @@ def likely_certainty(
         if error_at_most(int(wrong), count, LIKELY) <= 1 - precision
     ]
     return float(score[order[kept[-1] - 1]]) if kept else NEVER
-
-
-def _rule_from(
-    least: float,
-    temperature: float,
-    found: Evidence,
-    labels: tuple[str, ...],
-    config: PhotoRuleConfig,
-) -> FittedRule:
-    """With this threshold for all labels but those whose own photos do not show what is promised of
-    single ones."""
-    confidences = softmax(found.logits, temperature)
-    said, score = confidences.argmax(axis=1), certainty(confidences, found.strangeness)
-    of_each = dict.fromkeys(labels, NEVER)
-    if least < NEVER:
-        threshold = strangest(least)
-        for place, label in enumerate(labels):
-            right = found.truth[(score >= least) & (said == place)] == place
-            wrong = int((~right).sum())
-            bound = error_at_most(wrong, len(right), config.guarantee_level)
-            if bound <= 1 - config.class_precision:
-                of_each[label] = least
-    else:  # nothing is accepted: what is strange is only said
-        known = found.truth >= 0
-        threshold = float(np.quantile(found.strangeness[known], 1 - config.false_alarms[0]))
-    rule = PhotoRule(
-        temperature=temperature,
-        acceptance=Acceptance(
-            confidence_min=of_each,
-            precision=config.precision,
-            class_precision=config.class_precision,
-            guarantee_level=config.guarantee_level,
-        ),
-        out_of_taxonomy_threshold=threshold,
-    )
-    figures = rule_figures(rule, labels, confidences, found.truth, found.strangeness)
-    return FittedRule(rule=rule, figures=figures)
 
 
 def mixed_logits(

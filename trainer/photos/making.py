@@ -100,7 +100,7 @@ def make_photo_network(
     sure = told_apart(photos, backbone, recipe)
     found = cross_fit(sure, garments, backbone, recipe, run_folder)
     network = fitted_network(sure, garments, backbone, recipe, run_folder / "all")
-    fitted = fit_rule(found.scores[:, :-1], found.scores, photos.targets, taxonomy)
+    fitted = fit_rule(found.scores, photos.targets, taxonomy)
     mixture = None
     along = base if base is not None and takes_along(base, taxonomy) else None
     if along is not None and backgrounds is Backgrounds.ANY:

@@ -19,13 +19,14 @@ from catalog.images.model_input import model_input
 from catalog.statistics import TINY, softmax
 from catalog.taxonomy.model import Taxonomy
 from trainer.helping import helpers_confidences
-from trainer.photo_rule import FittedRule
+from trainer.level_acceptance import with_parents
+from trainer.photo_rule import FittedRule, PhotoRuleConfig, fit_photo_rule
 from trainer.photos.cross_fitting import OutOfFold
 from trainer.photos.data import PhotoSet
 from trainer.photos.garments import Garments, dressed_on_white
 from trainer.photos.network import predict
 from trainer.photos.recipe import PhotoRecipe
-from trainer.photos.rule import PROMISE, fit_rule, labels_in_view
+from trainer.photos.rule import labels_in_view, strangeness_of
 from trainer.photos.training import COUNTED_MIN, inputs
 from trainer.photos.variation import has_mask, on_white
 from trainer.serving_model import ServingModel
@@ -40,7 +41,7 @@ LOSS_MAX = 0.02
 # backgrounds is no category at all, of kinds that no photo at hand shows. So this rule asks for
 # 99 %, about as much as the evidence can prove, and leaves the stranger three tenths of the known
 # to people, as the 28×28 network's own rule for photos does.
-PLAIN_PROMISE = replace(PROMISE, precision=0.99, false_alarms=(0.3,))
+PLAIN_PROMISE = PhotoRuleConfig(precision=0.99, class_precision=0.9, false_alarms=(0.3,))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,7 +134,7 @@ def fit_mixture(evidence: Evidence, temperature: float, taxonomy: Taxonomy) -> F
     right = {share: _right(each, evidence.targets) for share, each in mixed.items()}
     share = max(each for each in SHARES if right[each] >= max(right.values()) - LOSS_MAX)
     logits = np.asarray(mixed[share], np.float32)
-    fitted = fit_rule(logits, evidence.scores, evidence.targets, taxonomy, PLAIN_PROMISE)
+    fitted = _plain_rule(logits, evidence, taxonomy)
     scale = 1 / fitted.rule.temperature  # the powers take the temperature in
     return FittedMixture(
         reduced_weight=scale * share,
@@ -142,6 +143,14 @@ def fit_mixture(evidence: Evidence, temperature: float, taxonomy: Taxonomy) -> F
         right=right,
         share=share,
     )
+
+
+def _plain_rule(logits: NDArray[np.float32], evidence: Evidence, taxonomy: Taxonomy) -> FittedRule:
+    """Strangeness by itself, since the evidence hardly shows strangers; then confidences."""
+    truth, strangeness = labels_in_view(logits, evidence.targets), strangeness_of(evidence.scores)
+    fitted = fit_photo_rule(logits, truth, strangeness, PLAIN_PROMISE, taxonomy.ids)
+    rule = with_parents(fitted.rule, logits, truth, strangeness, taxonomy.ids, taxonomy)
+    return replace(fitted, rule=rule)
 
 
 def _right(logits: NDArray[np.floating], targets: NDArray[np.bool_]) -> float:

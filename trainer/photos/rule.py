@@ -6,14 +6,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.acceptance import flags
-from catalog.statistics import log_sum_exp, softmax
+from catalog.statistics import fit_temperature, log_sum_exp, softmax
 from catalog.taxonomy.model import Taxonomy
+from trainer.acceptance import lowest_safe_confidence
 from trainer.level_acceptance import with_parents
-from trainer.photo_rule import FittedRule, PhotoRuleConfig, fit_photo_rule
+from trainer.photo_rule import FittedRule, PhotoRuleConfig
+from trainer.photos.one_threshold import Said, certainty, rule_at
 
-# Thousands of photos can prove more of a single category than a shop's corrections can. Few shares
-# of false alarms: the doubt is shared between them.
-PROMISE = PhotoRuleConfig(precision=0.97, class_precision=0.9, false_alarms=(0.02, 0.1))
+# 97 % of what is accepted, strangers counted; single labels have the looser promise that a shop's
+# corrections have.
+PROMISE = PhotoRuleConfig()
 
 
 def strangeness_of(scores: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -34,19 +36,23 @@ def labels_in_view(logits: NDArray[np.float32], targets: NDArray[np.bool_]) -> N
 
 
 def fit_rule(
-    logits: NDArray[np.float32],
-    scores: NDArray[np.float32],
-    targets: NDArray[np.bool_],
-    taxonomy: Taxonomy,
-    promise: PhotoRuleConfig = PROMISE,
+    scores: NDArray[np.float32], targets: NDArray[np.bool_], taxonomy: Taxonomy
 ) -> FittedRule:
-    """Temperature, strangeness and confidences that keep the promise, strangers as wrong.
+    """Temperature, and one threshold of certainty that keeps the promise, strangers as wrong.
 
-    logits: float32 (N, C). scores: float32 (N, C + 1), the photo network's, whose last are the
-    strangers'. targets: bool (N, C + 1), what is allowed.
+    scores: float32 (N, C + 1), the strangers' last. targets: bool (N, C + 1), what is allowed.
     """
+    logits = scores[:, :-1]
     truth, strangeness = labels_in_view(logits, targets), strangeness_of(scores)
-    fitted = fit_photo_rule(logits, truth, strangeness, promise, taxonomy.ids)
+    temperature = fit_temperature(logits[truth >= 0], truth[truth >= 0])
+    said = Said(confidences=softmax(logits, temperature), strangeness=strangeness, truth=truth)
+    least = lowest_safe_confidence(
+        certainty(said.confidences, strangeness),
+        said.confidences.argmax(axis=1) == truth,
+        precision=PROMISE.precision,
+        level=PROMISE.guarantee_level,
+    )
+    fitted = rule_at(least, temperature, said, taxonomy.ids, PROMISE)
     rule = with_parents(fitted.rule, logits, truth, strangeness, taxonomy.ids, taxonomy)
     return replace(fitted, rule=rule)
 

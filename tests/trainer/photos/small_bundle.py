@@ -27,7 +27,7 @@ def small_bundle(root: Path) -> Bundle:
     network = new_network(backbone, LABELS, recipe)
     train(network, photos, None, recipe, root / "run")
     scores = np.asarray(predict(network, inputs(photos, recipe)), np.float32)
-    fitted = fit_rule(scores[:, :-1], scores, photos.targets, TAXONOMY)
+    fitted = fit_rule(scores, photos.targets, TAXONOMY)
     part = write_part(root / "photo", network, photos, fitted, recipe, backbone)
     facts = PhotoFacts(metrics={}, training={}, data={})
     write_photo_bundle(root / "bundle", root / "photo", part.fields, TAXONOMY, facts, None)

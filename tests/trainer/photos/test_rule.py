@@ -27,7 +27,7 @@ def spoken(count: int, strangers: int, right: float, seed: int = 0) -> tuple[np.
 
 def test_accepted_photos_keep_the_promise_with_strangers_counted_as_wrong() -> None:
     scores, targets = spoken(3_000, 400, right=0.85)
-    fitted = fit_rule(scores[:, :-1], scores, targets, TAXONOMY)
+    fitted = fit_rule(scores, targets, TAXONOMY)
     assert fitted.figures["accepted_coverage"] > 0.5
     assert fitted.figures["accepted_wrong"] <= 0.03 * fitted.figures["accepted"]
     assert fitted.figures["accepted_precision_at_least"] >= 0.97
@@ -44,7 +44,7 @@ def test_accepted_photos_keep_the_promise_with_strangers_counted_as_wrong() -> N
 
 def test_where_nothing_can_be_proved_nothing_is_accepted() -> None:
     scores, targets = spoken(60, 10, right=0.5)
-    fitted = fit_rule(scores[:, :-1], scores, targets, TAXONOMY)
+    fitted = fit_rule(scores, targets, TAXONOMY)
     assert fitted.figures["accepted"] == 0
 
 
