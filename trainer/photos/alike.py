@@ -25,8 +25,11 @@ from trainer.photos.training import fold_recipe, inputs
 
 # A group on the desk: one photo and so many that look most like it.
 NEIGHBOURS = 23
-# So many of the pairs that are offered together are to show one category.
-PURITY = 0.9
+# So many of the pairs that are offered together are to show one category; where no likeness brings
+# that, because what waits for people is the hardest only, so many: a group still saves keys.
+PURITIES = (0.9, 0.8)
+# Where no likeness is enough, the very same picture is.
+SAME = 1.0
 # Fewer pairs above a likeness prove nothing of it.
 PAIRS_MIN = 30
 # What a photo shows where that is one of several categories: nothing can be said of its pairs.
@@ -73,9 +76,11 @@ def fit_alike(
     photos: Seen,
     labels: Sequence[str],
     waiting: NDArray[np.bool_] | None = None,
-    purity: float = PURITY,
+    purities: Sequence[float] = PURITIES,
 ) -> Alike:
-    """The least cosine at which `purity` of the pairs of a photo and its nearest show one category.
+    """The least cosine at which so many pairs of a photo and its nearest show one category.
+
+    purities: shares of the pairs, 0-1; the first that can be had.
 
     waiting: bool (N,), which a person would have to look at: only such ones stand on a desk, and
     they are the harder ones. None: all.
@@ -84,12 +89,12 @@ def fit_alike(
     apart = np.flatnonzero(sure <= NEIGHBOURS)
     shown = photos if waiting is None else photos.take(waiting)
     return Alike(
-        least=_least(shown, apart, purity),
+        least=_least(shown, apart, purities),
         apart=tuple(labels[int(place)] for place in apart),
     )
 
 
-def _least(photos: Seen, apart: NDArray[np.int64], purity: float) -> float | None:
+def _least(photos: Seen, apart: NDArray[np.int64], purities: Sequence[float]) -> float | None:
     cosines, same = [], []
     for number in np.unique(photos.network):
         mine = photos.take(photos.network == number)
@@ -100,10 +105,15 @@ def _least(photos: Seen, apart: NDArray[np.int64], purity: float) -> float | Non
     if not cosines:
         return None
     cosine, one = np.concatenate(cosines), np.concatenate(same)
+    if len(cosine) < PAIRS_MIN:
+        return None
     order = np.argsort(-cosine, kind="stable")
-    share = np.cumsum(one[order]) / np.arange(1, len(order) + 1)
-    enough = np.flatnonzero((share >= purity) & (np.arange(len(order)) + 1 >= PAIRS_MIN))
-    return float(cosine[order[enough[-1]]]) if len(enough) else None
+    share = (np.cumsum(one[order]) / np.arange(1, len(order) + 1))[PAIRS_MIN - 1 :]
+    for purity in purities:
+        enough = np.flatnonzero(share >= purity)
+        if len(enough):
+            return float(cosine[order[PAIRS_MIN - 1 + enough[-1]]])
+    return SAME
 
 
 def may_meet(confidences: NDArray[np.floating], apart: NDArray[np.int64]) -> NDArray[np.bool_]:

@@ -4,6 +4,8 @@ import numpy as np
 import pytest
 
 from trainer.photos.alike import (
+    PAIRS_MIN,
+    SAME,
     UNSURE,
     Alike,
     Seen,
@@ -29,7 +31,7 @@ def photos(count: int, spread: float) -> Seen:
 
 
 def least(seen: Seen) -> float | None:
-    return fit_alike(seen, LABELS).least
+    return fit_alike(seen, LABELS, purities=(0.9,)).least
 
 
 def test_nine_of_ten_pairs_that_are_near_enough_show_one_category() -> None:
@@ -46,7 +48,25 @@ def test_nine_of_ten_pairs_that_are_near_enough_show_one_category() -> None:
 
 def test_where_nothing_is_alike_nothing_is_near_enough() -> None:
     truth = np.random.default_rng(1).integers(0, 3, 120)
-    assert least(replace(photos(120, 0.45), truth=truth)) is None
+    assert least(replace(photos(120, 0.45), truth=truth)) == SAME
+
+
+def test_of_too_few_pairs_nothing_is_said() -> None:
+    assert least(photos(5, 0.45)) is None  # 20 pairs
+    assert PAIRS_MIN > 20
+
+
+def test_where_nine_of_ten_cannot_be_had_four_of_five_are_asked_for() -> None:
+    seen = photos(600, 0.3)
+    # A photo in twenty shows something else than it looks like, whatever the likeness.
+    rng = np.random.default_rng(2)
+    truth = np.where(rng.random(600) < 0.08, rng.integers(0, 3, 600), seen.truth)
+    hard = replace(seen, truth=truth)
+    assert fit_alike(hard, LABELS, purities=(0.95,)).least == SAME
+    found = fit_alike(hard, LABELS, purities=(0.95, 0.8)).least
+    assert found is not None
+    assert found < SAME
+    assert found == fit_alike(hard, LABELS, purities=(0.8,)).least
 
 
 def test_photos_that_two_networks_saw_are_not_compared() -> None:
@@ -92,7 +112,9 @@ def test_photos_of_which_different_things_are_said_are_not_alike() -> None:
 def test_only_what_waits_for_a_person_is_measured() -> None:
     seen = photos(300, 0.45)
     waiting = np.arange(300) % 2 == 0
-    assert fit_alike(seen, LABELS, waiting) == Alike(least=least(seen.take(waiting)), apart=())
+    assert fit_alike(seen, LABELS, waiting, (0.9,)) == Alike(
+        least=least(seen.take(waiting)), apart=()
+    )
 
 
 def test_what_photos_surely_show() -> None:
