@@ -19,11 +19,13 @@ from uuid import uuid4
 import cv2
 import httpx
 import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Engine, insert
 
 from catalog.bundle import read_manifest
 from catalog.errors import OperatorError
 from catalog.images.overlay import encode_jpeg
+from catalog.networks import NetworkName
 from catalog.outcomes import FlagReason
 from catalog.sample import SAMPLE
 from catalog.settings import SHIPPED_BUNDLE, Settings, environment, read_settings
@@ -42,6 +44,9 @@ PHOTOS = 60
 PHOTO_PX = (750, 1000)
 THINKING_S = 0.25  # between two keys: faster than anybody reviews
 START_TIMEOUT_S = 120
+# Items that look alike, and by how much each differs from what they have in common: every decision
+# finds others to speak of.
+ALIKE, APART, ALIKE_MIN = 20, 0.2, 0.9
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 
@@ -152,7 +157,7 @@ def _flag(engine: Engine, count: int, photos: Sequence[Path]) -> None:
                     "taxonomy": to_fields(taxonomy),
                     "taxonomy_name": taxonomy.name,
                     "taxonomy_version": taxonomy.version,
-                    "manifest": {},
+                    "manifest": {"alike_min": {NetworkName.REDUCED.value: ALIKE_MIN}},
                     "first_used_at": now,
                 }
             ],
@@ -184,7 +189,7 @@ def _flag(engine: Engine, count: int, photos: Sequence[Path]) -> None:
                     for number, share, when in zip(ids, shares, whens, strict=True)
                 ],
             )
-            embeddings = random.normal(size=(len(ids), 64)).astype(np.float16)
+            embeddings = _embeddings(random, ids)
             session.execute(
                 insert(Thumbnail),
                 [
@@ -199,6 +204,12 @@ def _flag(engine: Engine, count: int, photos: Sequence[Path]) -> None:
                     for number, embedding in zip(ids, embeddings, strict=True)
                 ],
             )
+
+
+def _embeddings(random: np.random.Generator, ids: range) -> NDArray[np.float16]:
+    """float16 (N, 64): each item looks like the others of its twenty, wherever these stand."""
+    looks = [np.random.default_rng(number // ALIKE).normal(size=64) for number in ids]
+    return np.asarray(looks + APART * random.normal(size=(len(ids), 64)), np.float16)
 
 
 def _tagging(
