@@ -6,19 +6,19 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from catalog.bundle import CHECK, KERAS_MODEL, SERVING_MODEL
-from catalog.check_predictions import clear_cases
 from catalog.networks import Network, OutOfTaxonomy
 from trainer.photos.adapting import LearnedPhotos
 from trainer.photos.data import PhotoSet
-from trainer.photos.export import export_photo_network, save_halved
-from trainer.photos.network import STRANGER_SCALE
-from trainer.photos.publishing import CHECK_COUNT, CHECKED_PHOTOS, PARAMETERS, SCORE, spread
+from trainer.photos.publishing import (
+    CHECKED_PHOTOS,
+    PARAMETERS,
+    SCORE,
+    shown_photos,
+    spread,
+    write_network,
+)
 from trainer.photos.recipe import PhotoRecipe
-from trainer.photos.training import batches, inputs
-from trainer.serving_model import ServingModel
-
-SHOWN = 224
+from trainer.photos.training import inputs
 
 
 def write_adapted_part(
@@ -42,22 +42,10 @@ def write_adapted_part(
     served = inputs(photos, recipe)
     explainer = opened.explainer()
     checked = spread(served[_shuffled(len(served))], CHECKED_PHOTOS)
-    save_halved(explainer, folder / KERAS_MODEL, checked)
-    varied = next(iter(batches(photos, None, recipe, 0))).pixels
-    shown = np.concatenate([spread(served, SHOWN), varied])
-    exported = export_photo_network(explainer, shown, checked)
-    (folder / SERVING_MODEL).write_bytes(exported.model)
-    outputs = ServingModel(exported.model)(checked)
-    check = clear_cases(checked, outputs.logits, count=min(CHECK_COUNT, len(checked)))
-    np.savez_compressed(
-        folder / CHECK, allow_pickle=False, images=check.images, logits=check.logits
-    )
-    np.savez(folder / PARAMETERS, allow_pickle=False, scale=np.array(1 / STRANGER_SCALE))
+    written = write_network(folder, explainer, shown_photos(photos, served, recipe), checked)
     return replace(
         base,
-        outputs={
-            name: getattr(outputs, name).shape[1:] for name in ("logits", "class_maps", "embedding")
-        },
+        outputs=written.shapes,
         temperature=fitted.rule.temperature,
         acceptance=fitted.rule.acceptance,
         out_of_taxonomy=OutOfTaxonomy(

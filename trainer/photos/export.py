@@ -40,13 +40,16 @@ class Exported:
 
 
 def export_photo_network(
-    explainer: keras.Model, shown: NDArray[np.uint8], checked: NDArray[np.uint8]
+    explainer: keras.Model,
+    shown: NDArray[np.uint8],
+    checked: NDArray[np.uint8],
+    wanted: NDArray[np.int64],
 ) -> Exported:
     """int8 where it agrees on 99 % of `checked`, else float weights in half precision.
 
     `shown`: training photos as they are varied, uint8 (N, S, S, 3): the range of every activation.
+    `wanted`: what the network calls those that are checked, `named`.
     """
-    wanted = predict(explainer, checked)["logits"].argmax(axis=1)
     shown = shown[:CALIBRATION_PHOTOS]
     for kind in ("int8", "float16"):
         rounded = rounded_network(explainer, shown) if kind == "int8" else explainer
@@ -58,7 +61,14 @@ def export_photo_network(
     return Exported(model=model, kind=kind, agreement=agreement)
 
 
-def save_halved(explainer: keras.Model, path: Path, checked: NDArray[np.uint8]) -> bool:
+def named(explainer: keras.Model, photos: NDArray[np.uint8]) -> NDArray[np.int64]:
+    """The place of the label of each photo, int64 (N,)."""
+    return np.asarray(predict(explainer, photos)["logits"].argmax(axis=1), np.int64)
+
+
+def save_halved(
+    explainer: keras.Model, path: Path, checked: NDArray[np.uint8], wanted: NDArray[np.int64]
+) -> bool:
     """Save as .keras with its kernels in half precision, unless that changes labels of `checked`.
 
     Any Keras loads it: the file's values are half as wide, the model's own as wide as ever.
@@ -66,9 +76,7 @@ def save_halved(explainer: keras.Model, path: Path, checked: NDArray[np.uint8]) 
     explainer.save(path)
     whole = path.read_bytes()
     path.write_bytes(_halved(whole))
-    before = predict(explainer, checked)["logits"].argmax(axis=1)
-    after = predict(keras.models.load_model(path), checked)["logits"].argmax(axis=1)
-    if (before == after).mean() < HALVED_AGREEMENT_MIN:
+    if (named(keras.models.load_model(path), checked) == wanted).mean() < HALVED_AGREEMENT_MIN:
         path.write_bytes(whole)
         return False
     return True
