@@ -71,7 +71,7 @@ def fit_photo_rule(
     the doubt is shared between them (Bonferroni).
     """
     known = truth >= 0
-    temperature = fit_temperature(logits[known], truth[known])
+    temperature = known_temperature(logits, truth)
     confidences = softmax(logits, temperature)
     level = 1 - (1 - config.guarantee_level) / len(config.false_alarms)
     fitted = []
@@ -98,6 +98,12 @@ def fit_photo_rule(
         figures = rule_figures(rule, labels, confidences, truth, strangeness)
         fitted.append(FittedRule(rule=rule, figures=figures))
     return max(fitted, key=lambda each: float(each.figures["accepted_coverage"]))
+
+
+def known_temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
+    """The temperature that fits photos of categories."""
+    known = truth >= 0
+    return fit_temperature(logits[known], truth[known])
 
 
 def rule_figures(

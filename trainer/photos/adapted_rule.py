@@ -7,12 +7,12 @@ from numpy.typing import NDArray
 
 from catalog.acceptance import NEVER
 from catalog.networks import Mixture, Network, PhotoRule
-from catalog.statistics import TINY, error_at_most, fit_temperature, softmax
+from catalog.statistics import TINY, error_at_most, softmax
 from catalog.taxonomy.model import Taxonomy
 from trainer.acceptance import fewest_items, lowest_safe_confidence
 from trainer.level_acceptance import with_parents
-from trainer.photo_rule import FittedRule, PhotoRuleConfig
-from trainer.photos.one_threshold import Said, certainty, rule_at
+from trainer.photo_rule import FittedRule, PhotoRuleConfig, known_temperature
+from trainer.photos.one_threshold import Said, rule_at
 
 # Of the 28×28 network, where both judge together.
 SHARES = (0.2, 0.4, 0.6)
@@ -89,19 +89,23 @@ def proved_rule(
     today, it is kept as likely as not (LIKELY): the rule says so, and a shop's audits go on. People
     see what was flagged, so that these photos are the harder ones.
     """
-    known = found.truth >= 0
-    temperature = fit_temperature(found.logits[known], found.truth[known])
-    confidences = softmax(found.logits, temperature)
-    score = certainty(confidences, found.strangeness)
-    right = confidences.argmax(axis=1) == found.truth
+    temperature = known_temperature(found.logits, found.truth)
+    said = Said(
+        confidences=softmax(found.logits, temperature),
+        strangeness=found.strangeness,
+        truth=found.truth,
+    )
     proof = fewest_items(config.precision, config.guarantee_level, wrong=0)
     least = lowest_safe_confidence(
-        score, right, precision=config.precision, level=config.guarantee_level, first=(proof,)
+        said.certainty,
+        said.right,
+        precision=config.precision,
+        level=config.guarantee_level,
+        first=(proof,),
     )
-    said = Said(confidences=confidences, strangeness=found.strangeness, truth=found.truth)
     fitted = rule_at(least, temperature, said, labels, config)
     if fitted.figures["accepted"] <= int(found.accepted.sum()):
-        least = likely_certainty(score, right, config.precision)
+        least = likely_certainty(said, config.precision)
         likely = rule_at(least, temperature, said, labels, replace(config, guarantee_level=LIKELY))
         if likely.figures["accepted"] > fitted.figures["accepted"]:
             fitted = likely
@@ -111,18 +115,16 @@ def proved_rule(
     return replace(fitted, rule=parents)
 
 
-def likely_certainty(
-    score: NDArray[np.float64], right: NDArray[np.bool_], precision: float
-) -> float:
+def likely_certainty(said: Said, precision: float) -> float:
     """The laxest threshold above which the promise is kept as likely as not, NEVER if none is."""
-    order = np.argsort(-score, kind="stable")
-    missed = np.cumsum(~right[order])
+    order = np.argsort(-said.certainty, kind="stable")
+    missed = np.cumsum(~said.right[order])
     kept = [
         count
         for count, wrong in enumerate(missed, start=1)
         if error_at_most(int(wrong), count, LIKELY) <= 1 - precision
     ]
-    return float(score[order[kept[-1] - 1]]) if kept else NEVER
+    return float(said.certainty[order[kept[-1] - 1]]) if kept else NEVER
 
 
 def mixed_logits(
@@ -139,12 +141,6 @@ def mixed_logits(
     temperature = known_temperature(logits, truth)
     spoken = np.log(np.maximum(softmax(logits, temperature), TINY))
     return np.asarray((1 - share) * spoken + share * reduced, np.float32)
-
-
-def known_temperature(logits: NDArray[np.float32], truth: NDArray[np.int64]) -> float:
-    """The temperature that fits photos of categories."""
-    known = truth >= 0
-    return fit_temperature(logits[known], truth[known])
 
 
 def adapted_mixture(

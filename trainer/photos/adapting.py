@@ -16,13 +16,12 @@ from catalog.statistics import TINY, softmax
 from catalog.taxonomy.model import Taxonomy
 from catalog.taxonomy.reserved import NOT_IN_TAXONOMY
 from trainer.cross_fitting import Choice, OutOfFold, choose, folds_of
-from trainer.photo_rule import FittedRule, PhotoRuleConfig
+from trainer.photo_rule import FittedRule, PhotoRuleConfig, known_temperature
 from trainer.photos.adapted_rule import (
     SHARES,
     AdaptedMixture,
     Evidence,
     adapted_mixture,
-    known_temperature,
     mixed_logits,
     own_rule,
     proved_rule,
@@ -62,7 +61,7 @@ class PhotoAdaptConfig:
     head: HeadConfig = field(default_factory=HeadConfig)
     tuning: TuningConfig = field(default_factory=TuningConfig)
     # What is proved of photos: strangers count as wrong.
-    rule: PhotoRuleConfig = field(default_factory=lambda: PhotoRuleConfig())
+    rule: PhotoRuleConfig = field(default_factory=PhotoRuleConfig)
 
 
 @dataclass(frozen=True, kw_only=True)

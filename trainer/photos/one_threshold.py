@@ -26,19 +26,26 @@ class Said:
     strangeness: NDArray[np.float32]
     truth: NDArray[np.int64]
 
+    @property
+    def named(self) -> NDArray[np.int64]:
+        """The place of each one's likeliest label, int64 (N,)."""
+        return np.asarray(self.confidences.argmax(axis=1), np.int64)
 
-def certainty(
-    confidences: NDArray[np.float64], strangeness: NDArray[np.float32]
-) -> NDArray[np.float64]:
-    """The lesser of two probabilities, float64 (N,): that of the label among the categories, and
-    that a photo belongs to any.
+    @property
+    def right(self) -> NDArray[np.bool_]:
+        """Which are what they are called, bool (N,)."""
+        return np.asarray(self.named == self.truth)
 
-    confidences: (N, C). strangeness: float32 (N,), in nats. One number, so that one proof speaks
-    for all labels; and two thresholds as the manifest holds them, since both are at or above t
-    where the lesser is.
-    """
-    familiar = 1 / (1 + np.exp(strangeness.astype(np.float64)))
-    return np.asarray(np.minimum(confidences.max(axis=1), familiar))
+    @property
+    def certainty(self) -> NDArray[np.float64]:
+        """The lesser of two probabilities, float64 (N,): that of the label among the categories,
+        and that a photo belongs to any.
+
+        One number, so that one proof speaks for all labels; and two thresholds as the manifest
+        holds them, since both are at or above t where the lesser is.
+        """
+        familiar = 1 / (1 + np.exp(self.strangeness.astype(np.float64)))
+        return np.asarray(np.minimum(self.confidences.max(axis=1), familiar))
 
 
 def strangest(least: float) -> float:
@@ -54,12 +61,12 @@ def rule_at(
 
     least: of the certainty; NEVER accepts nothing, and only says what is strange.
     """
-    named, score = said.confidences.argmax(axis=1), certainty(said.confidences, said.strangeness)
+    accepted = said.certainty >= least
     of_each = dict.fromkeys(labels, NEVER)
     if least < NEVER:
         threshold = strangest(least)
         for place, label in enumerate(labels):
-            right = said.truth[(score >= least) & (named == place)] == place
+            right = said.right[accepted & (said.named == place)]
             wrong = int((~right).sum())
             bound = error_at_most(wrong, len(right), config.guarantee_level)
             if bound <= 1 - config.class_precision:

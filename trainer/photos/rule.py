@@ -6,12 +6,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from catalog.acceptance import flags
-from catalog.statistics import fit_temperature, log_sum_exp, softmax
+from catalog.statistics import log_sum_exp, softmax
 from catalog.taxonomy.model import Taxonomy
 from trainer.acceptance import lowest_safe_confidence
 from trainer.level_acceptance import with_parents
-from trainer.photo_rule import FittedRule, PhotoRuleConfig
-from trainer.photos.one_threshold import Said, certainty, rule_at
+from trainer.photo_rule import FittedRule, PhotoRuleConfig, known_temperature
+from trainer.photos.one_threshold import Said, rule_at
 
 # 97 % of what is accepted, strangers counted; single labels have the looser promise that a shop's
 # corrections have.
@@ -44,11 +44,11 @@ def fit_rule(
     """
     logits = scores[:, :-1]
     truth, strangeness = labels_in_view(logits, targets), strangeness_of(scores)
-    temperature = fit_temperature(logits[truth >= 0], truth[truth >= 0])
+    temperature = known_temperature(logits, truth)
     said = Said(confidences=softmax(logits, temperature), strangeness=strangeness, truth=truth)
     least = lowest_safe_confidence(
-        certainty(said.confidences, strangeness),
-        said.confidences.argmax(axis=1) == truth,
+        said.certainty,
+        said.right,
         precision=PROMISE.precision,
         level=PROMISE.guarantee_level,
     )

@@ -8,12 +8,11 @@ import pytest
 from catalog.networks import Acceptance, Network, OutOfTaxonomy, Preprocessing
 from catalog.statistics import mixed, softmax
 from tests.trainer.photos.pictures import LABELS, TAXONOMY
-from trainer.photo_rule import PhotoRuleConfig
+from trainer.photo_rule import PhotoRuleConfig, known_temperature
 from trainer.photos.adapted_rule import (
     LIKELY,
     Evidence,
     adapted_mixture,
-    known_temperature,
     mixed_logits,
     own_rule,
     proved_rule,
